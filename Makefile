@@ -1,0 +1,42 @@
+# Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
+#   make repro | test | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer)
+PYTHON ?= python3
+TORCH_BACKEND ?=
+STORE ?= sqlite:///$(CURDIR)/mlflow.db
+PORT ?= 5000
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: repro test ui lint bench setup
+repro: setup
+	dvc repro
+
+test: setup
+	pytest $(PYTEST)
+
+ui: setup
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server --host 127.0.0.1 \
+	  --port $(PORT) --workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-$(STORE)}"
+
+lint: setup
+	ruff check . && ruff format --check . && pyright
+
+bench: setup
+	python benchmarks/training.py
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aelab needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo "Setting up .venv from requirements.lock (about 6 GB; a minute or two the first time)"
+	@test -x .venv/bin/uv || { grep -A 99 '^uv==' requirements.lock | awk 'NR>1 && /^[a-z]/ {exit} {print}' > .venv/uv.lock.txt \
+	  && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock.txt; }
+ifeq ($(TORCH_BACKEND),)
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+else
+	@grep -E '^[a-z0-9]' requirements.lock | grep -vE '^(nvidia-|cuda-|triton)' | sed 's/ *\\$$//' > .venv/$(TORCH_BACKEND).txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --torch-backend $(TORCH_BACKEND) -r .venv/$(TORCH_BACKEND).txt
+endif
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
