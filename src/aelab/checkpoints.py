@@ -1,0 +1,41 @@
+"""Trained weights on disk: safetensors for the numbers, one JSON for what they belong to. No pickle anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write named tensors; the bytes depend on names and values alone (no metadata, fixed memory layout)."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file, on the CPU. Raises FileNotFoundError, or ValueError for a damaged file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Write JSON for people and git: indented, in the order given, numbers as Python prints them."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=True) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Read JSON. Raises FileNotFoundError, or ValueError that names the damaged file."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from error

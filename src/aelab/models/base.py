@@ -1,0 +1,242 @@
+"""What every model is: the protocol, and the parts that families share.
+
+Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. Images are float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+Activation = Literal["linear", "relu", "sigmoid", "tanh", "silu"]
+OutputActivation = Literal["linear", "relu", "sigmoid", "tanh"]
+ReconstructionLoss = Literal["bce", "mse"]
+Reduction = Literal["sum", "mean"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model must know of its data: the image's shape (C, H, W) and the number of classes."""
+
+    shape: tuple[int, int, int]
+    classes: int
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.shape)
+
+
+class Batch(NamedTuple):
+    """What a loss is given: clean images [B, ...], what the model sees of them (noisy, same shape), labels [B]."""
+
+    clean: Tensor
+    noisy: Tensor
+    label: Tensor
+
+
+class Losses(NamedTuple):
+    """A batch's loss (scalar) and its named parts (scalars, detached by the loop), means over the batch's images."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimisation: which parameters, which loss, and which of its terms early stopping and best epoch watch.
+
+    `inputs` maps images to what this phase learns on (frozen layers below); the loop applies it once, before noise.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    loss: Callable[[Batch, Generator], Losses]
+    monitor: str = "total"
+    inputs: Callable[[Tensor], Tensor] | None = None
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """A model that can make new images."""
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """n images [n, C, H, W] from the model's prior."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """A model with an evidence lower bound."""
+
+    def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Per image [B], in nats: the rate KL(q(z|x) || p(z)) and the distortion -log p(x|z) at one draw of z."""
+        ...
+
+
+class Output(nn.Module):
+    """The last step of a decoder: how raw outputs become data units, and the reconstruction loss that fits them.
+
+    sigmoid, tanh: bounded to [0, 1] (tanh works on data scaled to [-1, 1] and is mapped back); linear, relu: free,
+    never clamped. bce is computed from logits (sigmoid only), mse in the scale the network works in. `sum` adds over
+    pixels, `mean` averages over them; both average over images.
+    """
+
+    def __init__(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> None:
+        super().__init__()
+        require(loss != "bce" or activation == "sigmoid", "loss", f"bce with output {activation}", "bce with sigmoid, mse")
+        self.activation, self.loss, self.reduction = activation, loss, reduction
+        self.bounded = activation in ("sigmoid", "tanh")
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Data units -> what the network works in: [-1, 1] for tanh, else unchanged."""
+        return 2 * x - 1 if self.activation == "tanh" else x
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Raw outputs -> data units."""
+        if self.activation == "tanh":
+            return (torch.tanh(raw) + 1) / 2
+        return ACTIVATIONS[self.activation]()(raw)
+
+    def error(self, raw: Tensor, clean: Tensor) -> Tensor:
+        """The reconstruction loss (scalar) of raw outputs against clean images, both [B, ...]."""
+        if self.loss == "bce":
+            total = F.binary_cross_entropy_with_logits(raw, clean, reduction="sum")
+        else:
+            out = torch.tanh(raw) if self.activation == "tanh" else self(raw)
+            total = F.mse_loss(out, self.scale(clean), reduction="sum")
+        return total / (len(clean) if self.reduction == "sum" else clean.numel())
+
+
+class Autoencoder(nn.Module):
+    """The base of all families: an encoder in blocks, a decoder to raw outputs, one reconstruction loss.
+
+    A variant overrides one method, usually `penalty` (as in Locatello et al.'s disentanglement_lib).
+    """
+
+    def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
+        super().__init__()
+        self.spec, self.encoder, self.decoder, self.output = spec, encoder, decoder, output
+
+    @property
+    def bounded(self) -> bool:
+        """Whether reconstructions lie in [0, 1]."""
+        return self.output.bounded
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> codes [B, K] as used downstream."""
+        return self.encoder(self.output.scale(x)).flatten(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes [B, K] -> images [B, C, H, W] in data units."""
+        return self.output(self.decoder(z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images -> their reconstructions, both [B, C, H, W]."""
+        return self.decode(self.encode(x))
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """The reconstruction error of the clean images from the noisy ones, plus the family's penalties."""
+        hidden = self.activations(batch.noisy)
+        terms = {"reconstruction": self.output.error(self.decoder(hidden[-1].flatten(1)), batch.clean)}
+        terms |= self.penalty(hidden)
+        return Losses(torch.stack(list(terms.values())).sum(), terms)
+
+    def penalty(self, hidden: list[Tensor]) -> dict[str, Tensor]:
+        """Further terms of the loss, by name, from the activations of each encoder block [B, ...]; none here."""
+        return {}
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """What every encoder block puts out for images [B, C, H, W]; the last one is the code."""
+        hidden = [self.output.scale(x)]
+        for block in self.encoder:
+            hidden.append(block(hidden[-1]))
+        return hidden[1:]
+
+    def phases(self) -> list[Phase]:
+        """What to optimise, in order. Default: one phase, all parameters."""
+        return [Phase("all", list(self.parameters()), self.loss)]
+
+    def observe(self, clean: Tensor) -> None:
+        """See the whole training set [N, C, H, W] once before learning; closed-form models solve here."""
+
+
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
+    """Raise ValueError "key: value is wrong; allowed: ..." unless `condition` holds (see params.check)."""
+    if not condition:
+        raise ValueError(f"{key}: {value} is wrong; allowed: {allowed}")
+
+
+def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
+    """One dense layer and its activation: [B, inputs] -> [B, outputs]."""
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
+
+
+class Transposed(nn.Module):
+    """A dense layer whose weight is another's transpose, with a bias of its own: [B, out] -> [B, in]."""
+
+    def __init__(self, source: nn.Linear) -> None:
+        super().__init__()
+        self._source = (source,)  # in a tuple, so that the weight is registered, saved and updated once
+        self.bias = nn.Parameter(torch.zeros(source.in_features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.linear(z, self._source[0].weight.t(), self.bias)
+
+
+def initialise(model: nn.Module, generator: Generator) -> None:
+    """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """The knobs of every dense autoencoder."""
+
+    widths: tuple[int, ...]  # of the encoder's layers; the last is the code
+    activation: Activation = "relu"  # of hidden layers
+    code: Activation = "linear"  # of the code layer
+    output: OutputActivation = "sigmoid"
+    loss: ReconstructionLoss = "bce"
+    reduction: Reduction = "sum"
+    decoder: tuple[int, ...] = field(default=())  # widths of the decoder's hidden layers; empty: the encoder's mirror
+    tied: bool = False  # decoder weights are the encoder's transposes
+
+    def __post_init__(self) -> None:
+        require(len(self.widths) > 0 and min(self.widths) > 0, "widths", list(self.widths), "one or more positive numbers")
+        require(not (self.tied and self.decoder), "decoder", list(self.decoder), "none where tied")
+
+
+def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequential, Output]:
+    """Encoder blocks [B, C, H, W] -> [B, K], decoder [B, K] -> raw [B, C, H, W], output; weights not yet drawn."""
+    sizes = [spec.pixels, *config.widths]
+    acts = [config.activation] * (len(config.widths) - 1)
+    blocks = [dense(a, b, act) for a, b, act in zip(sizes[:-1], sizes[1:], [*acts, config.code], strict=True)]
+    if config.tied:
+        layers: list[nn.Module] = [Transposed(block[0]) for block in reversed(blocks)]  # type: ignore[arg-type]
+    else:
+        back = [sizes[-1], *(config.decoder or sizes[-2:0:-1]), spec.pixels]
+        layers = [nn.Linear(a, b) for a, b in zip(back[:-1], back[1:], strict=True)]
+    decoder: list[nn.Module] = []
+    for layer in layers[:-1]:
+        decoder += [layer, ACTIVATIONS[config.activation]()]
+    decoder += [layers[-1], nn.Unflatten(1, spec.shape)]
+    blocks[0].insert(0, nn.Flatten())
+    return nn.Sequential(*blocks), nn.Sequential(*decoder), Output(config.output, config.loss, config.reduction)

@@ -1,0 +1,44 @@
+"""How far a long stage is: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+EVERY = 15.0  # seconds between two lines in a log
+
+
+class Progress:
+    """Counts steps of one piece of work after another, e.g. "vae #0 all"."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._bar = None
+        self._last = time.monotonic()
+
+    def start(self, label: str, total: int) -> None:
+        """Begin a piece of work of `total` steps."""
+        self.close()
+        self._label, self._total, self._done = label, total, 0
+        if self._terminal:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=label, unit="step", leave=False, mininterval=0.2)
+
+    def step(self) -> None:
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+
+    def note(self, text: str) -> None:
+        """What an epoch came to: beside the bar, or as a line where the last one is a while ago."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+        elif time.monotonic() - self._last > EVERY:
+            self._last = time.monotonic()
+            print(f"{self._label}: step {self._done} of {self._total}, {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,64 @@
+"""What makes a run exact: the CPU code path, threads, determinism, device and seeds.
+
+Import this before torch: the variables below are read once, when the numerical libraries load. Each of them was
+seen to change bits between machines (ATEN, MKL, oneDNN) or to stall training beside a busy neighbour (OMP).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+PINNED = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_CBWR": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OMP_WAIT_POLICY": "passive",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+if "torch" not in sys.modules:
+    os.environ.update(PINNED)
+
+
+def pin(device: str = "auto", threads: int = 1) -> torch.device:
+    """Fix threads and determinism for this process and return the device to compute on.
+
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation.
+    Raises ValueError where the device asked for is not there.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"runtime.device: {device}: no GPU is visible here; allowed: auto, cpu")
+    return torch.device(device)
+
+
+def derive(seed: int, *words: str | int) -> int:
+    """A 63-bit seed of its own for each use, e.g. derive(1, "train", "vae", 0, "init")."""
+    digest = hashlib.sha256("/".join(map(str, (seed, *words))).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(seed: int, *words: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The random generator of one use (see `derive`), on `device`."""
+    import torch
+
+    return torch.Generator(device).manual_seed(derive(seed, *words))
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, as a result carries it: "cpu" or the name of the GPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,348 @@
+"""The half of tracking that runs in a process of its own: reads a Recorder's messages on stdin, writes them to MLflow.
+
+Its stdout answers with one short line per sign of progress and "failed <why>" for what could not be written. It ends with
+the message "end", or a few seconds after its stage died.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import math
+import os
+import platform
+import queue
+import re
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aelab.tracking import git, root, store
+
+STARTING = 110.0  # seconds in which importing and migrating count as progress on a slow machine
+WRITING = 30.0  # the same for one write to a store on this machine, or one file; a server has to answer by itself
+ORPHAN = 8.0  # seconds between the death of the stage and ours
+LONGEST = 6000  # characters of a parameter that MLflow keeps
+
+Values = dict[tuple[str, int], dict[int | None, float]]  # (metric, step) -> replicate -> value
+
+
+class Line:
+    """The two pipes to the stage, and a pulse that tells it whether we work or wait."""
+
+    def __init__(self) -> None:
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._replies = os.dup(1)
+        with open(os.devnull, "w") as void:
+            os.dup2(void.fileno(), 1)  # MLflow prints links on stdout
+        self._busy: dict[int, float] = {}  # thread -> until when its silence counts as work
+        self._stage = os.getppid()
+        for loop in (self._listen, self._beat):
+            threading.Thread(target=loop, daemon=True).start()
+
+    @contextlib.contextmanager
+    def busy(self, seconds: float) -> Iterator[None]:
+        """Count what follows as progress, for so long at most."""
+        thread = threading.get_ident()
+        before = self._busy.get(thread, 0.0)
+        self._busy[thread] = max(before, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._busy[thread] = before
+
+    def say(self, word: str) -> None:
+        """Send one line to the stage, if it still lives."""
+        with contextlib.suppress(OSError):
+            os.write(self._replies, word.encode() + b"\n")
+
+    def attempt(self, action: Callable[..., None], *args: Any, **fields: Any) -> None:
+        """The one place where trouble with the store ends: it is reported, and the next message has its chance."""
+        try:
+            with self.busy(0 if store().startswith("http") else WRITING):  # a dead server must not look busy
+                action(*args, **fields)
+        except Exception as error:
+            self.failed(error)
+        else:
+            self.say("ok")
+
+    def failed(self, error: Exception) -> None:
+        """Tell the stage in one line, without a password from the store's URI."""
+        text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        self.say("failed " + re.sub(r"//[^/@\s]*@", "//", text))
+
+    def _listen(self) -> None:
+        ended = False
+        for line in sys.stdin.buffer:
+            if line.endswith(b"\n"):  # a stage may die in the middle of one
+                message = json.loads(line)
+                ended = message["kind"] == "end"
+                self.inbox.put(message)
+        if not ended:
+            self._orphaned()
+
+    def _beat(self) -> None:
+        """Processes forked by the stage may keep our stdin open after its death, so watch the parent too."""
+        while True:
+            time.sleep(0.5)
+            if time.monotonic() < max(self._busy.values(), default=0.0):
+                self.say(".")
+            if os.getppid() != self._stage:
+                self._orphaned()
+
+    def _orphaned(self) -> None:
+        self.inbox.put({"kind": "end", "args": ["KILLED"], "at": int(time.time() * 1000), "error": None})
+        time.sleep(ORPHAN)
+        os._exit(1)
+
+
+class Writer:
+    """Everything known of one stage's runs. Each public method is a message of the Recorder."""
+
+    def __init__(self, line: Line, begin: dict[str, Any], folder: Path) -> None:
+        self.experiment, self.name, self.params = begin["experiment"], begin["name"], begin["params"]
+        self.started, self.line = begin["at"], line
+        self.every = {key: cut(value) for key, value in (facts(folder) | begin["tags"]).items()}  # tags of every run
+        self.client: Any = None
+        self.experiment_id = ""
+        self.runs: dict[int | None, str] = {}  # replicate (None: the item) -> run id
+        self.values: Values = defaultdict(dict)
+        self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
+
+    def run(self, replicate: int | None = None) -> str:
+        """The id of a run, created when first asked for."""
+        if replicate not in self.runs:
+            if self.client is None:
+                self.client, self.experiment_id = connect(self.experiment, self.line)
+            name, tags = self.name, self.every
+            if replicate is not None:
+                name = f"{name} #{replicate}"
+                tags = tags | {"replicate": str(replicate), "mlflow.parentRunId": self.run()}
+            run = self.client.create_run(self.experiment_id, self.started, tags, name)
+            self.runs[replicate] = run.info.run_id
+            if replicate is None:
+                self._log_params()
+        return self.runs[replicate]
+
+    def metrics(self, values: dict[str, float], at: int, step: int, replicate: int | None) -> None:
+        """Keep numbers for the next flush: one write for many costs what one for one does."""
+        from mlflow.entities import Metric
+
+        for name, value in values.items():
+            self.values[name, step][replicate] = value
+            self.unsent[replicate].append(Metric(name, value, at, step))
+
+    def flush(self) -> None:
+        """Write the numbers kept so far."""
+        for replicate in list(self.unsent):
+            run = self.run(replicate)
+            self.client.log_batch(run, metrics=self.unsent[replicate])
+            del self.unsent[replicate]
+
+    def image(self, name: str, at: int, shape: list[int], data: str, step: int, replicate: int | None) -> None:
+        import numpy as np
+
+        pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(shape)
+        run = self.run(replicate)
+        with self.line.busy(WRITING):
+            self.client.log_image(run, pixels, key=name, step=step, timestamp=at, synchronous=True)
+
+    def dataset(self, name: str, at: int, digest: str, source: str, context: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind = "http" if source.startswith("http") else "local"
+        data = Dataset(name, digest, kind, json.dumps({"url" if kind == "http" else "uri": source}))
+        run = self.run()
+        self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def artifact(self, path: str, at: int, folder: str | None) -> None:
+        run = self.run()
+        with self.line.busy(WRITING):
+            log = self.client.log_artifacts if os.path.isdir(path) else self.client.log_artifact
+            log(run, path, folder)
+
+    def tags(self, values: dict[str, str], at: int) -> None:
+        from mlflow.entities import RunTag
+
+        values = {key: cut(value) for key, value in values.items()}
+        self.every |= values
+        for run in self.runs.values():
+            self.client.log_batch(run, tags=[RunTag(*pair) for pair in values.items()])
+
+    def means(self, at: int) -> None:
+        """Mean and sample standard deviation over replicates, on the item's run, unless it logged that metric itself."""
+        from mlflow.entities import Metric
+
+        for (name, step), by_replicate in self.values.items():
+            if None in by_replicate:
+                continue
+            numbers, count = by_replicate.values(), len(by_replicate)
+            mean = sum(numbers) / count  # not the module statistics: it raises on NaN
+            self.unsent[None].append(Metric(name, mean, at, step))
+            if count > 1:
+                spread = math.sqrt(sum((number - mean) ** 2 for number in numbers) / (count - 1))
+                self.unsent[None].append(Metric(f"spread/{name}", spread, at, step))
+
+    def end(self, status: str, at: int) -> None:
+        """Close all runs."""
+        for run in self.runs.values():
+            self.client.set_terminated(run, status, at)
+
+    def _log_params(self) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(re.sub(r"[^\w\-. :/]", "_", key), cut(value)) for key, value in self.params.items()]
+        self.client.log_batch(self.runs[None], params=params)
+
+
+def connect(experiment: str, line: Line) -> tuple[Any, str]:
+    """A client of the store and the experiment's id; creates what is missing, safe when several do it at once."""
+    from filelock import FileLock
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri, artifacts = store(), None
+    with contextlib.ExitStack() as stack:
+        if uri.startswith("sqlite:"):
+            stack.enter_context(line.busy(STARTING))
+            database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
+            stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
+            prepare(database)
+        if uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
+            artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            try:
+                return client, client.create_experiment(experiment, artifacts)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(experiment)
+        assert found is not None
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return client, found.experiment_id
+
+
+def prepare(database: Path) -> None:
+    """Make a fresh sqlite store under another name first: one whose migration was cut short is broken for good.
+
+    Raises sqlite3.DatabaseError for a file that is no database: MLflow would try it for half an hour.
+    """
+    import sqlite3
+
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if database.exists():
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        return
+    draft = database.with_name(database.name + ".new")
+    draft.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{draft}", str(root() / "mlartifacts")).engine.dispose()
+    draft.rename(database)
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """Tags that tracking finds by itself; `folder` is the stage's working folder."""
+    found = {
+        "git_commit": git("-C", str(folder), "rev-parse", "HEAD"),
+        "git_dirty": None,
+        "dvc_stage": os.environ.get("DVC_STAGE"),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "mlflow": version("mlflow"),
+        "host": platform.node(),
+    }
+    if found["git_commit"]:
+        # dvc.lock is written while stages run: its change says nothing about what the stage was made from
+        changed = git("-C", str(folder), "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
+        found["git_dirty"] = "true" if changed else "false"
+        found["mlflow.source.git.commit"] = found["git_commit"]
+    return {key: value for key, value in found.items() if value}
+
+
+def content_key(folder: Path) -> str | None:
+    """DVC's run-cache key of the running stage: sha256 of command, dependencies, parameters and the paths of its outs.
+
+    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC does
+    not cache. Takes no lock of DVC's, whose `repro` may hold it.
+    """
+    file, _, name = os.environ.get("DVC_STAGE", "").rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
+    if not name:
+        return None
+    from dvc.repo import Repo
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    with Repo(str(folder)) as repo:
+        places = [folder / (file or "dvc.yaml"), Path(repo.root_dir) / file, folder / "dvc.yaml"]
+        stage = repo.stage.load_one(str(next(place for place in places if place.is_file())), name)
+        stage.save_deps()
+        return _get_stage_hash(stage) if _can_hash(stage) else None
+
+
+def cut(text: str) -> str:
+    """At most as long as MLflow keeps, and visibly cut where it is longer."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 50]} ... [cut: {len(text)} characters]"
+
+
+def work(line: Line, folder: Path) -> None:
+    """Write what the Recorder sends until it says "end"; `folder` is the stage's working folder."""
+    begin = line.inbox.get()
+    if begin["kind"] == "end":  # the stage died at once
+        return
+    last: dict[str, str] = {}  # tags set at the end
+    seeker = threading.Thread(target=line.attempt, args=(find_key, folder, last), daemon=True)
+    seeker.start()
+    with line.busy(STARTING):
+        import mlflow  # noqa: F401  (the slow part, done while the stage trains)
+
+        writer = Writer(line, begin, folder)
+    line.attempt(writer.run)
+    while (message := line.inbox.get())["kind"] != "end":
+        line.attempt(getattr(writer, message.pop("kind")), *message.pop("args"), **message)
+        if line.inbox.empty():
+            line.attempt(writer.flush)
+    [status], at = message["args"], message["at"]
+    if status != "KILLED":
+        with line.busy(WRITING):
+            seeker.join(WRITING)
+    if message["error"]:
+        last["error"] = message["error"]
+    line.attempt(writer.means, at)
+    line.attempt(writer.flush)
+    line.attempt(writer.tags, last, at)
+    line.attempt(writer.end, status, at)
+
+
+def find_key(folder: Path, tags: dict[str, str]) -> None:
+    """Add the content key, where there is one, to `tags`."""
+    if key := content_key(folder):
+        tags["content_key"] = key
+
+
+def main() -> None:
+    """Serve one Recorder; leaves at once, since MLflow's threads would wait at exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path.cwd()
+    os.chdir(root())  # DVC deletes the folder of a temporary experiment; relative stores mean the main checkout
+    line = Line()
+    try:
+        work(line, folder)
+    except Exception as error:
+        line.failed(error)
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

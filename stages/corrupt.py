@@ -1,0 +1,25 @@
+"""Make the fixed noisy twins of the validation and test sets."""
+
+from aelab import stage  # first: it pins the numerical libraries
+from aelab import params, runtime
+
+
+def corrupt(job: stage.Job) -> None:
+    seed, settings = params.load("seed", "corrupt")
+    import numpy as np
+
+    from aelab.corruption import Noise
+    from aelab.data import noisy, splits
+
+    with job.track(splits.meta().name) as recorder:
+        recorder.params({"seed": seed, "corrupt": settings})
+        for split in ("validation", "test"):
+            images = splits.load(split).x
+            noises = [Noise.parse(words) for words in settings.noises]
+            seeds = [runtime.derive(seed, "corrupt", split, noise.label) for noise in noises]
+            arrays = {n.label: noisy.corrupted(images, n, s) for n, s in zip(noises, seeds, strict=True)}
+            np.savez(job.out / f"{split}.npz", **arrays)
+
+
+if __name__ == "__main__":
+    stage.main(corrupt)

@@ -1,0 +1,23 @@
+"""Fetch the data set, check its bytes, keep it as arrays."""
+
+from aelab import stage  # first: it pins the numerical libraries
+from aelab import checkpoints, params
+
+
+def download(job: stage.Job) -> None:
+    from aelab.data import sources, splits
+
+    choice, settings = params.load("data", "download")
+    with job.track(choice.name) as recorder:
+        recorder.params({"data": choice})
+        parts = sources.fetch(choice.name, settings.mirrors.get(choice.name, ()))
+        for name, part in parts.items():
+            splits.save(job.out, name, part)
+        source = sources.SOURCES[choice.name]
+        checkpoints.save_json(
+            job.out / "meta.json", {"name": choice.name, "title": source.title, "licence": source.licence}
+        )
+
+
+if __name__ == "__main__":
+    stage.main(download)

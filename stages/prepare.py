@@ -1,0 +1,34 @@
+"""Split the data set into train, validation and test files."""
+
+from aelab import stage  # first: it pins the numerical libraries
+from aelab import checkpoints, params, runtime
+
+
+def prepare(job: stage.Job) -> None:
+    from aelab.data import sources, splits
+
+    seed, settings = params.load("seed", "prepare")
+    folder = stage.folder("download")
+    name = checkpoints.load_json(folder / "meta.json")["name"]
+    source = sources.SOURCES[name]
+    with job.track(name) as recorder:
+        recorder.params({"seed": seed, "prepare": settings})
+        raw = {path.stem: splits.load_arrays(path) for path in sorted(folder.glob("*.npz"))}
+        parts = {part: (arrays["images"][:, 0], arrays["labels"]) for part, arrays in raw.items()}
+        parts = splits.split(parts, source.sizes, runtime.derive(seed, "prepare", "split"))
+        if settings.limit is not None and settings.limit < len(parts["train"][1]):
+            images, labels = parts["train"]
+            rows = splits.stratified(labels, [settings.limit], runtime.derive(seed, "prepare", "limit"))[0]
+            parts["train"] = images[rows], labels[rows]
+        for part, arrays in parts.items():
+            splits.save(job.out, part, arrays)
+        digest = splits.digest(parts["train"])
+        shape = [1, *parts["train"][0].shape[1:]]
+        meta = {"name": name, "title": source.title, "shape": shape, "classes": source.classes, "digest": digest}
+        checkpoints.save_json(job.out / "meta.json", meta)
+        recorder.dataset(name=name, digest=digest, source=source.title, context="train")
+        recorder.metrics({f"images/{part}": float(len(labels)) for part, (_, labels) in parts.items()})
+
+
+if __name__ == "__main__":
+    stage.main(prepare)

@@ -1,0 +1,13 @@
+"""Pretrain one stack of `stacks:` greedily, layer by layer, several seeds of it."""
+
+from aelab import stage  # first: it pins the numerical libraries
+
+
+def pretrain(job: stage.Job) -> None:
+    from aelab import replicates
+
+    replicates.learn(job, "pretrain", "stacks")
+
+
+if __name__ == "__main__":
+    stage.main(pretrain)

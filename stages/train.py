@@ -1,0 +1,13 @@
+"""Train one model of `models:`, several seeds of it."""
+
+from aelab import stage  # first: it pins the numerical libraries
+
+
+def train(job: stage.Job) -> None:
+    from aelab import replicates
+
+    replicates.learn(job, "train", "models")
+
+
+if __name__ == "__main__":
+    stage.main(train)
