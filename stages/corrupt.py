@@ -1,13 +1,10 @@
 """Make the fixed noisy twins of the validation and test sets."""
 
-from aelab import stage  # first: it pins the numerical libraries
-from aelab import params, runtime
+from aelab import params, runtime, stage
 
 
 def corrupt(job: stage.Job) -> None:
     seed, settings = params.load("seed", "corrupt")
-    import numpy as np
-
     from aelab.corruption import Noise
     from aelab.data import noisy, splits
 
@@ -18,7 +15,7 @@ def corrupt(job: stage.Job) -> None:
             noises = [Noise.parse(words) for words in settings.noises]
             seeds = [runtime.derive(seed, "corrupt", split, noise.label) for noise in noises]
             arrays = {n.label: noisy.corrupted(images, n, s) for n, s in zip(noises, seeds, strict=True)}
-            np.savez(job.out / f"{split}.npz", **arrays)
+            splits.save_arrays(job.out / f"{split}.npz", arrays)
 
 
 if __name__ == "__main__":

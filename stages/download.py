@@ -1,7 +1,6 @@
 """Fetch the data set, check its bytes, keep it as arrays."""
 
-from aelab import stage  # first: it pins the numerical libraries
-from aelab import checkpoints, params
+from aelab import checkpoints, params, stage
 
 
 def download(job: stage.Job) -> None:

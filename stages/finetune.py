@@ -1,7 +1,8 @@
 """Fine-tune one pretrained stack as a classifier: all weights, early stopping on validation."""
 
-from aelab import stage  # first: it pins the numerical libraries
-from aelab import checkpoints, params
+from typing import cast
+
+from aelab import checkpoints, params, stage
 
 
 def finetune(job: stage.Job) -> None:
@@ -13,14 +14,14 @@ def finetune(job: stage.Job) -> None:
         settings = params.merge("finetune", settings, params.Entry(job.name, "stack", {}, {}), meta.name)
         from aelab import replicates
         from aelab.learning.classifier import Classifier
-        from aelab.models.base import Spec
+        from aelab.models.base import Autoencoder, Spec
 
         recorder.params({"seed": seed, "runtime": machine, "finetune": settings})
         device, source = job.device(machine), stage.folder("pretrain", job.name)
         about = checkpoints.load_json(source / "model.json")
         spec = Spec(meta.shape, len(meta.classes))
         replicates.train(
-            lambda replicate, _: Classifier(replicates.load(source, replicate, device), spec),
+            lambda replicate, _: Classifier(cast(Autoencoder, replicates.load(source, replicate, device)), spec),
             {key: about[key] for key in ("family", "config", "shape", "classes")} | {"kind": "classifier"},
             settings,
             (seed, "finetune", job.name),

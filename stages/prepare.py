@@ -1,7 +1,6 @@
 """Split the data set into train, validation and test files."""
 
-from aelab import stage  # first: it pins the numerical libraries
-from aelab import checkpoints, params, runtime
+from aelab import checkpoints, params, runtime, stage
 
 
 def prepare(job: stage.Job) -> None:
@@ -24,7 +23,13 @@ def prepare(job: stage.Job) -> None:
             splits.save(job.out, part, arrays)
         digest = splits.digest(parts["train"])
         shape = [1, *parts["train"][0].shape[1:]]
-        meta = {"name": name, "title": source.title, "shape": shape, "classes": source.classes, "digest": digest}
+        meta = {
+            "name": name,
+            "title": source.title,
+            "shape": shape,
+            "classes": source.classes,
+            "digest": digest,
+        }
         checkpoints.save_json(job.out / "meta.json", meta)
         recorder.dataset(name=name, digest=digest, source=source.title, context="train")
         recorder.metrics({f"images/{part}": float(len(labels)) for part, (_, labels) in parts.items()})

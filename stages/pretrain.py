@@ -1,6 +1,6 @@
 """Pretrain one stack of `stacks:` greedily, layer by layer, several seeds of it."""
 
-from aelab import stage  # first: it pins the numerical libraries
+from aelab import stage
 
 
 def pretrain(job: stage.Job) -> None:

@@ -1,6 +1,6 @@
 """Train one model of `models:`, several seeds of it."""
 
-from aelab import stage  # first: it pins the numerical libraries
+from aelab import stage
 
 
 def train(job: stage.Job) -> None:

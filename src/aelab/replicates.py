@@ -1,9 +1,9 @@
 """What the learning stages share: several seeds of one model, trained, watched, and kept in one folder.
 
-    weights-<replicate>.safetensors   the best validation epoch's weights
-    model.json                        what to build for them, and on which device they learned
-    history.json                      per replicate: one row per epoch
-    panel.npz                         validation digits as replicate 0 rebuilt them: input, epoch-<n>
+weights-<replicate>.safetensors   the best validation epoch's weights
+model.json                        what to build for them, and on which device they learned
+history.json                      per replicate: one row per epoch
+panel.npz                         validation digits as replicate 0 rebuilt them: input, epoch-<n>
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from torch import Generator, nn
 
 from aelab import checkpoints, models, params, runtime
 from aelab.corruption import Noise, corrupt_mixed
-from aelab.data import splits
+from aelab.data import splits, tensors
+from aelab.data.tensors import Tensors
 from aelab.learning.classifier import Classifier
-from aelab.learning.loop import Diverged, Epoch, Tensors, fit
+from aelab.learning.loop import DivergedError, Epoch, fit
 from aelab.learning.settings import Training
 from aelab.models.base import Spec
 from aelab.progress import Progress
@@ -66,13 +67,6 @@ def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
-def load_split(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare on the device, pixels in [0, 1]."""
-    images = splits.load(name)
-    x = torch.from_numpy(images.x).to(device).float().div_(255)
-    return Tensors(x, torch.from_numpy(images.y).to(device))
-
-
 def train(
     build: Maker,
     about: dict[str, Any],
@@ -84,9 +78,9 @@ def train(
 ) -> None:
     """Train `settings.replicates` models and leave them in `out`; `about` goes into model.json.
 
-    words: (seed, stage, item), from which every generator is derived. Raises Diverged, naming the replicate.
+    words: (seed, stage, item), from which every generator is derived. Raises DivergedError, naming the replicate.
     """
-    data = load_split("train", device), load_split("validation", device)
+    data = tensors.split("train", device), tensors.split("validation", device)
     histories = []
     with_panel = Panel(data[1], settings, words, recorder)
     for replicate in range(settings.replicates):
@@ -97,21 +91,25 @@ def train(
             return runtime.generator(seed, *rest, replicate, use, device=where)
 
         model = build(replicate, draw("init")).to(device)
-        watch = Watch(f"{words[-1]} #{replicate}", replicate, settings, recorder, with_panel if replicate == 0 else None)
+        watch = Watch(
+            f"{words[-1]} #{replicate}", replicate, settings, recorder, with_panel if replicate == 0 else None
+        )
         try:
             fit(model, *data, settings, draw, watch)
-        except Diverged as error:
-            raise Diverged(f"replicate {replicate}, {error}") from None
+        except DivergedError as error:
+            raise DivergedError(f"replicate {replicate}, {error}") from None
         finally:
             watch.progress.close()
         if replicate == 0:
             with_panel.draw(model, watch.passed)
         histories.append(watch.history)
         checkpoints.save_weights(out / f"weights-{replicate}.safetensors", model.state_dict())
-    checkpoints.save_json(out / "model.json", about | {"replicates": settings.replicates, "device": runtime.describe(device)})
+    checkpoints.save_json(
+        out / "model.json", about | {"replicates": settings.replicates, "device": runtime.describe(device)}
+    )
     checkpoints.save_json(out / "history.json", histories)
     if with_panel.pictures:
-        np.savez(out / "panel.npz", **with_panel.pictures)
+        splits.save_arrays(out / "panel.npz", with_panel.pictures)
 
 
 class Watch:
@@ -153,7 +151,7 @@ class Panel:
         self.pictures: dict[str, np.ndarray] = {}
 
     def draw(self, model: nn.Module, step: int) -> None:
-        """Keep and track what `model` makes of the panel after `step` epochs; models that rebuild nothing draw nothing."""
+        """Keep and track what `model` makes of the panel after `step` epochs; a classifier draws nothing."""
         if not hasattr(model, "reconstruct"):
             return
         model.eval()

@@ -1,4 +1,4 @@
-"""The frame around every stage: lock the out, run in a scratch folder, publish whole or not at all, one clear line on errors.
+"""The frame around every stage: lock the out, work in a scratch folder, publish whole or not at all, fail in one line.
 
 A stage script is `stage.main(train)`: the function fills the scratch folder `job.out`, which becomes
 data/<stage>[/<item>] in one rename when it returns. Scratch folders live in data/.scratch, outside every folder

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     import numpy as np
 
-PATIENCE = 6.0  # seconds without a sign of progress, at close, after which the store counts as dead
+PATIENCE = 5.0  # seconds without a sign of progress, at close, after which the store counts as dead
 LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
@@ -69,7 +69,7 @@ class Recorder:
         self._process: subprocess.Popen[bytes] | None = None
         self._heard, self._warned = 0.0, False
         if switch == "off":
-            return
+            return None
         environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
         try:
             self._process = subprocess.Popen(
@@ -136,7 +136,10 @@ class Recorder:
         self._send("end", "FAILED" if error else "FINISHED", error=first_line)
         self._outbox.put(None)
         self._process, self._heard = None, began
-        while self._reader.is_alive() and (left := min(self._heard + PATIENCE, began + LONGEST_CLOSE) - time.monotonic()) > 0:
+        while (
+            self._reader.is_alive()
+            and (left := min(self._heard + PATIENCE, began + LONGEST_CLOSE) - time.monotonic()) > 0
+        ):
             self._reader.join(left)
         if self._reader.is_alive():
             self._warn("the store does not answer")
@@ -176,7 +179,11 @@ class Recorder:
     def _warn(self, problem: str) -> None:
         if not self._warned:
             self._warned = True
-            print(f"tracking: {problem}; training goes on, MLflow may lack parts of this run", file=sys.stderr, flush=True)
+            print(
+                f"tracking: {problem}; training goes on, MLflow may lack parts of this run",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -19,7 +19,9 @@ def parse(content: bytes, where: str) -> np.ndarray:
         raise ValueError(f"{where}: not an IDX file (its first two bytes are not zero)")
     kind, rank = content[2], content[3]
     if kind != UBYTE or not 1 <= rank <= 4:
-        raise ValueError(f"{where}: IDX type 0x{kind:02x} with {rank} axes; allowed: 0x08 (unsigned bytes), 1 to 4 axes")
+        raise ValueError(
+            f"{where}: IDX type 0x{kind:02x} with {rank} axes; allowed: 0x08 (unsigned bytes), 1 to 4 axes"
+        )
     start = 4 + 4 * rank
     if len(content) < start:
         raise ValueError(f"{where}: cut within the IDX header ({len(content)} bytes)")

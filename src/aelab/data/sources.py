@@ -84,14 +84,18 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
         try:
             content = _decompress(read())
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            failures.append(f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}")
+            failures.append(
+                f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}"
+            )
             continue
         found = hashlib.sha256(content).hexdigest()
         if found == sha256:
             return content
         failures.append(f"{place}: expected SHA-256 {sha256}, found {found}")
     tried = "; ".join(failures) or "no mirror is given"
-    raise ValueError(f"{name}: no place has it ({tried}); set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz")
+    raise ValueError(
+        f"{name}: no place has it ({tried}); set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz"
+    )
 
 
 def _places(source: Source, name: str, mirrors: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -136,7 +140,18 @@ def _decompress(content: bytes) -> bytes:
 
 
 _DIGITS = tuple("0123456789")
-_CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_CLOTHES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 
 SOURCES = {
     "mnist5k": Source(

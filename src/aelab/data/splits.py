@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +57,11 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
     images, labels = parts["train"]
     if "test" in parts:
         n = sizes["train"]
-        return {"train": (images[:n], labels[:n]), "validation": (images[n:], labels[n:]), "test": parts["test"]}
+        return {
+            "train": (images[:n], labels[:n]),
+            "validation": (images[n:], labels[n:]),
+            "test": parts["test"],
+        }
     taken = stratified(labels, list(sizes.values()), seed)
     return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
 
@@ -76,13 +82,13 @@ def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarr
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
     order = shuffled[np.argsort(place[shuffled], kind="stable")]
     cuts = np.cumsum([0, *sizes])
-    return [rng.permutation(order[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [rng.permutation(order[a:b]) for a, b in itertools.pairwise(cuts)]
 
 
 def save(folder: Path, name: str, part: Part) -> None:
     """Write one split as data/prepare/<name>.npz (the bytes depend on the arrays alone)."""
     images, labels = part
-    np.savez(folder / f"{name}.npz", images=images[:, None], labels=labels)
+    save_arrays(folder / f"{name}.npz", {"images": images[:, None], "labels": labels})
 
 
 def digest(part: Part) -> str:
@@ -94,6 +100,11 @@ def load(name: str) -> Images:
     """One split of data/prepare. Raises FileNotFoundError, or ValueError that names a damaged file."""
     arrays = load_arrays(FOLDER / f"{name}.npz")
     return Images(arrays["images"], arrays["labels"])
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as one npz, uncompressed: the bytes depend on names and values alone."""
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The classifier that fine-tuning puts on a pretrained encoder: all weights learn, early stopping on validation error."""
+"""The classifier that fine-tuning puts on a pretrained encoder: all weights learn, validation error stops it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one training loop: tensors on the device, batches by shuffled index, noise drawn fresh, best validation epoch kept.
+"""The one training loop: tensors on the device, batches by shuffled index, fresh noise, best validation epoch kept.
 
 The model says what to optimise (`phases`), the loop does it. Nothing here reads or writes a file, prints or tracks: a
 `Watch` is told what happens.
@@ -9,23 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
 from aelab.corruption import Noise, corrupt_mixed
+from aelab.data.tensors import Tensors
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase
 
 CHUNK = 1000  # images per step where nothing is learned
-
-
-class Tensors(NamedTuple):
-    """A split on the device: images x float32 [N, C, H, W] in [0, 1], labels y int64 [N]."""
-
-    x: Tensor
-    y: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,17 +42,22 @@ class Watch(Protocol):
     def epoch(self, epoch: Epoch, model: nn.Module) -> None: ...
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """A loss became NaN or infinite."""
 
 
 def fit(
-    model: Any, train: Tensors, validation: Tensors, settings: Training, draw: Callable[[str], Generator], watch: Watch
+    model: Any,
+    train: Tensors,
+    validation: Tensors,
+    settings: Training,
+    draw: Callable[[str], Generator],
+    watch: Watch,
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
     draw(use) gives a fresh generator per use ("order" on the CPU; "noise" and "validation" on the device), the same
-    one every time it is asked for the same use. Raises Diverged with phase, epoch and step.
+    one every time it is asked for the same use. Raises DivergedError with phase, epoch and step.
     """
     model.observe(train.x)
     noises = [Noise.parse(words) for words in settings.noise]
@@ -105,7 +104,7 @@ def _fit_phase(
         seen = {name: (value / len(train.x)).item() for name, value in sums.items()}
         held_out = mean_losses(phase.loss, validation, noises, validation_noise())
         if not math.isfinite(held_out[phase.monitor]):
-            raise Diverged(f"phase {phase.name}, epoch {number}: the validation loss is {held_out[phase.monitor]}")
+            raise DivergedError(f"phase {phase.name}, epoch {number}: the validation loss is {held_out[phase.monitor]}")
         better = held_out[phase.monitor] < best
         if better:
             best, waited = held_out[phase.monitor], 0
@@ -145,7 +144,7 @@ def _check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
     bad = (~totals.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])
-        raise Diverged(
+        raise DivergedError(
             f"phase {phase}, epoch {epoch}, step {step + 1}: the loss is {totals[step].item()}; "
             f"a smaller lr (now {lr:g}) often helps"
         )

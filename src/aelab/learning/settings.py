@@ -23,7 +23,13 @@ class Training:
     panel: tuple[int, ...]  # epochs after which the panel of validation digits is drawn; the last one always is
 
     def __post_init__(self) -> None:
-        for key, least in (("batch", 1), ("epochs", 1), ("replicates", 1), ("weight_decay", 0), ("patience", 1)):
+        for key, least in (
+            ("batch", 1),
+            ("epochs", 1),
+            ("replicates", 1),
+            ("weight_decay", 0),
+            ("patience", 1),
+        ):
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")

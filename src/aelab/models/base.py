@@ -5,6 +5,7 @@ Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. I
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +98,12 @@ class Output(nn.Module):
 
     def __init__(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> None:
         super().__init__()
-        require(loss != "bce" or activation == "sigmoid", "loss", f"bce with output {activation}", "bce with sigmoid, mse")
+        require(
+            loss != "bce" or activation == "sigmoid",
+            "loss",
+            f"bce with output {activation}",
+            "bce with sigmoid, mse",
+        )
         self.activation, self.loss, self.reduction = activation, loss, reduction
         self.bounded = activation in ("sigmoid", "tanh")
 
@@ -220,23 +226,32 @@ class DenseConfig:
     tied: bool = False  # decoder weights are the encoder's transposes
 
     def __post_init__(self) -> None:
-        require(len(self.widths) > 0 and min(self.widths) > 0, "widths", list(self.widths), "one or more positive numbers")
+        require(
+            len(self.widths) > 0 and min(self.widths) > 0,
+            "widths",
+            list(self.widths),
+            "one or more positive numbers",
+        )
         require(not (self.tied and self.decoder), "decoder", list(self.decoder), "none where tied")
 
 
 def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequential, Output]:
     """Encoder blocks [B, C, H, W] -> [B, K], decoder [B, K] -> raw [B, C, H, W], output; weights not yet drawn."""
     sizes = [spec.pixels, *config.widths]
-    acts = [config.activation] * (len(config.widths) - 1)
+    acts: list[Activation] = [config.activation] * (len(config.widths) - 1)
     blocks = [dense(a, b, act) for a, b, act in zip(sizes[:-1], sizes[1:], [*acts, config.code], strict=True)]
     if config.tied:
         layers: list[nn.Module] = [Transposed(block[0]) for block in reversed(blocks)]  # type: ignore[arg-type]
     else:
         back = [sizes[-1], *(config.decoder or sizes[-2:0:-1]), spec.pixels]
-        layers = [nn.Linear(a, b) for a, b in zip(back[:-1], back[1:], strict=True)]
+        layers = [nn.Linear(a, b) for a, b in itertools.pairwise(back)]
     decoder: list[nn.Module] = []
     for layer in layers[:-1]:
         decoder += [layer, ACTIVATIONS[config.activation]()]
     decoder += [layers[-1], nn.Unflatten(1, spec.shape)]
     blocks[0].insert(0, nn.Flatten())
-    return nn.Sequential(*blocks), nn.Sequential(*decoder), Output(config.output, config.loss, config.reduction)
+    return (
+        nn.Sequential(*blocks),
+        nn.Sequential(*decoder),
+        Output(config.output, config.loss, config.reduction),
+    )

@@ -44,7 +44,12 @@ class PCA(Autoencoder):
         self.mean.copy_(x.mean(0, dtype=torch.float64))
         if not self.components:
             return
-        require(self.components <= len(self.mean), "components", self.components, f"at most {len(self.mean)} pixels")
+        require(
+            self.components <= len(self.mean),
+            "components",
+            self.components,
+            f"at most {len(self.mean)} pixels",
+        )
         covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
         for rows in x.split(10_000):
             centred = rows.double() - self.mean.double()

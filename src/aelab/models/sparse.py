@@ -30,7 +30,12 @@ class Config(DenseConfig):
         require(self.weight >= 0, "weight", self.weight, "0 or more")
         require(0 < self.rho < 1, "rho", self.rho, "between 0 and 1")
         first = self.code if len(self.widths) == 1 else self.activation
-        require(self.penalty == "l1" or first == "sigmoid", "penalty", f"kl on {first} units", "kl on sigmoid units, l1")
+        require(
+            self.penalty == "l1" or first == "sigmoid",
+            "penalty",
+            f"kl on {first} units",
+            "kl on sigmoid units, l1",
+        )
 
 
 class SparseAutoencoder(Autoencoder):

@@ -37,7 +37,12 @@ class Config:
     layer: Literal["autoencoder", "random"]
 
     def __post_init__(self) -> None:
-        require(len(self.widths) > 0 and min(self.widths) > 0, "widths", list(self.widths), "one or more positive numbers")
+        require(
+            len(self.widths) > 0 and min(self.widths) > 0,
+            "widths",
+            list(self.widths),
+            "one or more positive numbers",
+        )
 
 
 class Stack(Autoencoder):
@@ -69,7 +74,11 @@ class Stack(Autoencoder):
         return self.encoder[:depth](x)
 
     def layer_loss(
-        self, forth: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor], batch: Batch, generator: Generator
+        self,
+        forth: Callable[[Tensor], Tensor],
+        back: Callable[[Tensor], Tensor],
+        batch: Batch,
+        generator: Generator,
     ) -> Losses:
         """Cross-entropy of one layer's reconstruction of its own input, in nats per image (Vincent 2008, eq. 2)."""
         error = self.layer_output.error(back(forth(batch.noisy)), batch.clean.flatten(1))

@@ -7,6 +7,7 @@ example, 60,000 images), 106.0 with 50,000.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ from aelab.models.base import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers (the decoder mirrors them); latent: K; beta: weight of the KL term."""
+    """hidden: widths of the encoder's hidden layers (the decoder mirrors them); latent: K; beta: the KL term's weight."""
 
     hidden: tuple[int, ...]
     latent: int
@@ -37,7 +38,12 @@ class Config:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
-        require(len(self.hidden) > 0 and min(self.hidden) > 0, "hidden", list(self.hidden), "one or more positive numbers")
+        require(
+            len(self.hidden) > 0 and min(self.hidden) > 0,
+            "hidden",
+            list(self.hidden),
+            "one or more positive numbers",
+        )
         require(self.latent > 0, "latent", self.latent, "1 or more")
         require(self.beta >= 0, "beta", self.beta, "0 or more")
 
@@ -47,12 +53,11 @@ class VariationalAutoencoder(Autoencoder):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         sizes = [spec.pixels, *config.hidden]
-        trunk = [dense(a, b, config.activation) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        trunk = [dense(a, b, config.activation) for a, b in itertools.pairwise(sizes)]
         encoder = nn.Sequential(nn.Flatten(), *trunk, nn.Linear(sizes[-1], 2 * config.latent))
         back = [config.latent, *sizes[:0:-1]]
         layers: list[nn.Module] = [
-            nn.Sequential(nn.Linear(a, b), ACTIVATIONS[config.activation]())
-            for a, b in zip(back[:-1], back[1:], strict=True)
+            nn.Sequential(nn.Linear(a, b), ACTIVATIONS[config.activation]()) for a, b in itertools.pairwise(back)
         ]
         decoder = nn.Sequential(*layers, nn.Linear(back[-1], spec.pixels), nn.Unflatten(1, spec.shape))
         super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))

@@ -1,0 +1,51 @@
+"""The prepared data on the device, as learning and evaluation want it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from aelab.data import noisy as fixed
+from aelab.data import splits
+
+
+class Tensors(NamedTuple):
+    """A split on the device: images x float32 [N, C, H, W] in [0, 1], labels y int64 [N]."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Data:
+    """The splits on the device, and the test split under each noise (uint8 [N, C, H, W] by label)."""
+
+    train: Tensors
+    validation: Tensors
+    test: Tensors
+    noisy: dict[str, Tensor]
+
+
+def split(name: str, device: torch.device) -> Tensors:
+    """A split of data/prepare. Raises FileNotFoundError, ValueError for a damaged file."""
+    images = splits.load(name)
+    return Tensors(pixels(torch.from_numpy(images.x).to(device)), torch.from_numpy(images.y).to(device))
+
+
+def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
+    """The fixed noisy twins of a split, uint8 by noise label."""
+    return {label: torch.from_numpy(array).to(device) for label, array in fixed.load(name).items()}
+
+
+def everything(device: torch.device) -> Data:
+    """All splits and the noisy test sets: what `floors` and `evaluate` read."""
+    train, validation, test = (split(name, device) for name in ("train", "validation", "test"))
+    return Data(train, validation, test, noisy("test", device))
+
+
+def pixels(x: Tensor) -> Tensor:
+    """uint8 -> float32 in [0, 1]."""
+    return x.float().div_(255)

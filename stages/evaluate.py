@@ -1,0 +1,44 @@
+"""Measure one trained model on the test split and keep what its pictures are drawn from."""
+
+from aelab import checkpoints, params, runtime, stage
+
+
+def evaluate(job: stage.Job) -> None:
+    from aelab.data import splits
+
+    meta = splits.meta()
+    with job.track(meta.name) as recorder:
+        seed, machine, settings = params.load("seed", "runtime", "evaluate")
+        recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
+        from aelab import replicates
+        from aelab.data import tensors
+        from aelab.metrics import evaluation
+
+        device, source = job.device(machine), stage.DATA / str(job.item)
+        about = checkpoints.load_json(source / "model.json")
+        data = tensors.everything(device)
+        measured: list[dict[str, float]] = []
+        arrays = {}
+        for replicate in range(about["replicates"]):
+            model = replicates.load(source, replicate, device)
+
+            def draw(use: str, replicate: int = replicate):
+                return runtime.generator(seed, "evaluate", job.name, replicate, use, device=device)
+
+            measured.append(evaluation.numbers(model, data, settings, draw))
+            recorder.metrics(measured[-1], replicate=replicate)
+            if replicate == 0:
+                arrays = evaluation.arrays(model, data, settings, draw)
+        panel = splits.load_arrays(source / "panel.npz") if (source / "panel.npz").exists() else {}
+        splits.save_arrays(
+            job.out / "arrays.npz",
+            **arrays,
+            **{f"panel/{step}": digits[:, 0] for step, digits in panel.items()},
+        )
+        columns = {name: [row[name] for row in measured] for name in measured[0]}
+        history = checkpoints.load_json(source / "history.json")
+        checkpoints.save_json(job.out / "metrics.json", about | {"metrics": columns, "history": history})
+
+
+if __name__ == "__main__":
+    stage.main(evaluate)
