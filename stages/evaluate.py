@@ -1,5 +1,7 @@
 """Measure one trained model on the test split and keep what its pictures are drawn from."""
 
+from functools import partial
+
 from aelab import checkpoints, params, runtime, stage
 
 
@@ -22,19 +24,14 @@ def evaluate(job: stage.Job) -> None:
         for replicate in range(about["replicates"]):
             model = replicates.load(source, replicate, device)
 
-            def draw(use: str, replicate: int = replicate):
-                return runtime.generator(seed, "evaluate", job.name, replicate, use, device=device)
-
+            draw = partial(runtime.generator, seed, "evaluate", job.name, replicate, device=device)
             measured.append(evaluation.numbers(model, data, settings, draw))
             recorder.metrics(measured[-1], replicate=replicate)
             if replicate == 0:
                 arrays = evaluation.arrays(model, data, settings, draw)
         panel = splits.load_arrays(source / "panel.npz") if (source / "panel.npz").exists() else {}
-        splits.save_arrays(
-            job.out / "arrays.npz",
-            **arrays,
-            **{f"panel/{step}": digits[:, 0] for step, digits in panel.items()},
-        )
+        arrays |= {f"panel/{step}": digits[:, 0] for step, digits in panel.items()}
+        splits.save_arrays(job.out / "arrays.npz", arrays)
         columns = {name: [row[name] for row in measured] for name in measured[0]}
         history = checkpoints.load_json(source / "history.json")
         checkpoints.save_json(job.out / "metrics.json", about | {"metrics": columns, "history": history})

@@ -19,7 +19,9 @@ def floors(job: stage.Job) -> None:
         denoised, pictures = measures.denoising(data, held_out, settings.digits)
         draws = runtime.generator(seed, "floors", "random codes", device=device)
         probes = measures.probes(data, settings.code, settings.neighbours, draws)
-        pca = measures.pca_errors(data.train.x.flatten(1), data.test.x.flatten(1))
+        flat = data.train.x.flatten(1), data.test.x.flatten(1)
+        pca = measures.pca_errors(*flat)
+        pictures |= {"pca_codes": measures.pca_codes(*flat), "pca_labels": splits.load("test").y}
         checkpoints.save_json(job.out / "floors.json", {"denoising": denoised, "probes": probes, "pca_sse": pca})
         splits.save_arrays(job.out / "arrays.npz", pictures)
         recorder.metrics(

@@ -41,7 +41,7 @@ def learn(job: Job, section: str, group: str) -> None:
         recorder.dataset(name=meta.name, digest=meta.digest, source="data/prepare", context="train")
         device = job.device(machine)
         spec = Spec(meta.shape, len(meta.classes))
-        about = {"kind": "autoencoder", "family": entry.family, "config": entry.config}
+        about = {"kind": "autoencoder", "family": entry.family, "config": entry.config, "noise": settings.noise}
         train(
             lambda replicate, generator: models.build(entry.family, entry.config, spec, generator),
             about | {"shape": spec.shape, "classes": spec.classes},

@@ -8,11 +8,11 @@ pass while the stage trains. It fails soft: whatever happens to the store costs 
 seconds at the end, never a training. Wrong arguments are the caller's mistake and raise.
 
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
-parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their sample
-standard deviation as "spread/<metric>".
+parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
+sample standard deviation as "spread/<metric>".
 
-Environment: MLFLOW_TRACKING_URI names another store than <main checkout>/mlflow.db (relative paths are taken from the main
-checkout); AELAB_TRACKING=off makes the Recorder do nothing.
+Environment: MLFLOW_TRACKING_URI names another store than <main checkout>/mlflow.db (relative paths are taken from the
+main checkout); AELAB_TRACKING=off makes the Recorder do nothing.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Recorder:
         self._process: subprocess.Popen[bytes] | None = None
         self._heard, self._warned = 0.0, False
         if switch == "off":
-            return None
+            return
         environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
         try:
             self._process = subprocess.Popen(
@@ -82,7 +82,8 @@ class Recorder:
                 start_new_session=True,  # Ctrl-C in the terminal must not reach it before the runs are closed
             )
         except OSError as error:
-            return self._warn(str(error))
+            self._warn(str(error))
+            return
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         threading.Thread(target=self._write, args=(self._process,), daemon=True).start()
@@ -96,27 +97,27 @@ class Recorder:
         )
 
     def metrics(self, values: Mapping[str, float], step: int = 0, replicate: int | None = None) -> None:
-        """Log numbers at a step, of one replicate (from 0) or, with None, of the item. Raises ValueError for a bad name."""
+        """Log numbers at a step, of one replicate (from 0) or, with None, of the item. A bad name raises ValueError."""
         for name in values:
             if not NAME.fullmatch(name):
                 raise ValueError(f"metric {name!r}: allowed are letters, digits, _ - . : / and space")
         self._send("metrics", {k: float(v) for k, v in values.items()}, step=int(step), replicate=replicate)
 
     def image(self, name: str, pixels: np.ndarray, step: int = 0, replicate: int | None = None) -> None:
-        """Log a picture, uint8 [H, W] or [H, W, 1, 3 or 4], 0 black and 255 white; steps become a slider. Else ValueError."""
+        """Log a picture, uint8 [H, W] or [H, W, 1 | 3 | 4], 0 black and 255 white. Others raise ValueError."""
         if str(pixels.dtype) != "uint8" or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
             raise ValueError(f"image {name!r}: {pixels.dtype} {pixels.shape}; allowed: uint8 [H, W] or [H, W, 1|3|4]")
         data = base64.b64encode(pixels.tobytes()).decode()
         self._send("image", name, shape=pixels.shape, data=data, step=int(step), replicate=replicate)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
-        """Name the data the item was made from: where it came from and its use ("train"). Raises ValueError for a long digest."""
+        """Name the data used: where it came from, what for ("train"). A digest over 36 characters raises ValueError."""
         if not 0 < len(digest) <= 36:
             raise ValueError(f"dataset {name!r}: digest {digest!r} has {len(digest)} characters; allowed: 1 to 36")
         self._send("dataset", name, digest=digest, source=source, context=context)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
-        """Copy a file, or what a folder holds, into `folder` of the item's artifacts; it must stay unchanged until close.
+        """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.
 
         Raises FileNotFoundError.
         """
@@ -128,7 +129,7 @@ class Recorder:
         self._send("tags", {key: str(value) for key, value in values.items()})
 
     def close(self, error: BaseException | None = None) -> None:
-        """Wait until everything is written, mark the runs FINISHED (FAILED with `error`). Never raises for the store."""
+        """Wait until all is written; mark the runs FINISHED, or FAILED with `error`. Never raises for the store."""
         if self._process is None:
             return
         process, began = self._process, time.monotonic()

@@ -1,7 +1,7 @@
 """The half of tracking that runs in a process of its own: reads a Recorder's messages on stdin, writes them to MLflow.
 
-Its stdout answers with one short line per sign of progress and "failed <why>" for what could not be written. It ends with
-the message "end", or a few seconds after its stage died.
+Its stdout answers with one short line per sign of progress and "failed <why>" for what could not be written. It ends
+with the message "end", or a few seconds after its stage died.
 """
 
 from __future__ import annotations
@@ -116,6 +116,10 @@ class Writer:
         self.values: Values = defaultdict(dict)
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
+    def begin(self) -> None:
+        """Make the item's run, so that it can be seen from the start."""
+        self.run()
+
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
         if replicate not in self.runs:
@@ -177,7 +181,7 @@ class Writer:
             self.client.log_batch(run, tags=[RunTag(*pair) for pair in values.items()])
 
     def means(self, at: int) -> None:
-        """Mean and sample standard deviation over replicates, on the item's run, unless it logged that metric itself."""
+        """Mean and sample standard deviation over replicates, for the item's run where it logged no value itself."""
         from mlflow.entities import Metric
 
         for (name, step), by_replicate in self.values.items():
@@ -211,6 +215,8 @@ def connect(experiment: str, line: Line) -> tuple[Any, str]:
     uri, artifacts = store(), None
     with contextlib.ExitStack() as stack:
         if uri.startswith("sqlite:"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
+
             stack.enter_context(line.busy(STARTING))
             database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
             stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
@@ -274,8 +280,9 @@ def facts(folder: Path) -> dict[str, str]:
 def content_key(folder: Path) -> str | None:
     """DVC's run-cache key of the running stage: sha256 of command, dependencies, parameters and the paths of its outs.
 
-    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC does
-    not cache. Takes no lock of DVC's, whose `repro` may hold it.
+    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC
+    does not cache. Takes no lock of DVC's, whose `repro` may hold it.
+    A stage with its own `wdir` is only found where `dvc` runs at the root.
     """
     file, _, name = os.environ.get("DVC_STAGE", "").rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
     if not name:
@@ -307,7 +314,7 @@ def work(line: Line, folder: Path) -> None:
         import mlflow  # noqa: F401  (the slow part, done while the stage trains)
 
         writer = Writer(line, begin, folder)
-    line.attempt(writer.run)
+    line.attempt(writer.begin)
     while (message := line.inbox.get())["kind"] != "end":
         line.attempt(getattr(writer, message.pop("kind")), *message.pop("args"), **message)
         if line.inbox.empty():

@@ -50,6 +50,12 @@ def denoising(
     return found, pictures
 
 
+def pca_codes(train: Tensor, test: Tensor) -> np.ndarray:
+    """The first two principal components [N, 2] of test images, fitted on `train`, both [N, pixels]."""
+    mean, directions = principal_directions(train)
+    return ((test - mean) @ directions[:, :2]).cpu().numpy()
+
+
 def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
     """PSNR (dB) and SSIM, means over images."""
     return {

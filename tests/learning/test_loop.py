@@ -1,0 +1,179 @@
+"""The loop itself: what it keeps, when it stops, what it says when a loss blows up."""
+
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from aelab import models, runtime
+from aelab.data.tensors import Tensors
+from aelab.learning.classifier import Classifier, predictions
+from aelab.learning.loop import DivergedError, Epoch, fit, mean_losses
+from aelab.learning.settings import Training
+from aelab.models.base import Batch, Losses, Phase, Spec
+
+SPEC = Spec((1, 28, 28), 10)
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, None, 1, (), ())
+
+
+class Heard:
+    """A watch that remembers."""
+
+    def __init__(self):
+        self.epochs: list[Epoch] = []
+        self.weights: list[dict] = []
+        self.total = self.done = 0
+
+    def steps(self, phase, total):
+        self.total += total
+
+    def step(self):
+        self.done += 1
+
+    def epoch(self, epoch, model):
+        self.epochs.append(epoch)
+        self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+class Scripted(nn.Module):
+    """Its validation loss follows a script; its one weight counts the steps."""
+
+    def __init__(self, validation):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.script = list(validation)
+
+    def observe(self, clean): ...
+
+    def phases(self):
+        return [Phase("all", [self.weight], self.loss)]
+
+    def loss(self, batch, generator):
+        if self.training:
+            return Losses(-self.weight, {"clean": batch.clean.mean(), "noisy": batch.noisy.mean()})
+        return Losses(torch.tensor(float(self.script.pop(0))), {})
+
+
+def data(n=100):
+    return Tensors(torch.full((n, 1, 2, 2), 0.5), torch.zeros(n, dtype=torch.int64))
+
+
+def run(model, settings, train=None, validation=None):
+    heard = Heard()
+    fit(model, train or data(), validation or data(10), settings, partial(runtime.generator, 0), heard)
+    return heard
+
+
+def test_the_best_validation_epoch_is_kept():
+    model = Scripted([3, 1, 2, 4])
+    heard = run(model, SETTINGS)
+    assert [epoch.best for epoch in heard.epochs] == [True, True, False, False]
+    assert torch.equal(model.weight, heard.weights[1]["weight"])
+    assert not torch.equal(model.weight, heard.weights[3]["weight"])
+
+
+def test_patience_counts_epochs_without_a_better_value():
+    heard = run(Scripted([3, 2, 2, 2.5, 1]), dataclasses.replace(SETTINGS, epochs=9, patience=2))
+    assert [epoch.monitor for epoch in heard.epochs] == [3, 2, 2, 2.5]
+
+
+def test_every_image_is_seen_once_per_epoch_and_the_last_batch_may_be_smaller():
+    heard = run(Scripted([1, 1, 1, 1]), SETTINGS, train=data(120))
+    assert heard.done == heard.total == 4 * 3
+    assert heard.epochs[0].train["clean"] == pytest.approx(0.5)
+
+
+def test_a_batch_larger_than_the_data_is_one_step():
+    assert run(Scripted([1, 1, 1, 1]), dataclasses.replace(SETTINGS, batch=1000)).done == 4
+
+
+def test_noise_is_drawn_fresh_for_training_and_the_same_for_every_validation():
+    noisy = dataclasses.replace(SETTINGS, noise=("masking 0.5",))
+    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    seen = []
+    plain = model.loss
+
+    def spy(batch, generator):
+        seen.append((model.training, batch.noisy.clone()))
+        return plain(batch, generator)
+
+    model.loss = spy  # type: ignore[method-assign]
+    x = Tensors(torch.rand(50, *SPEC.shape), torch.zeros(50))
+    run(model, noisy, x, x)
+    drawn = [noisy for training, noisy in seen if training]
+    held_out = [noisy for training, noisy in seen if not training]
+    assert not torch.equal(drawn[0], drawn[1])
+    assert all(torch.equal(each, held_out[0]) for each in held_out)
+    assert (held_out[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_loss_that_blows_up_names_phase_epoch_and_step():
+    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.rand(100, *SPEC.shape)
+    x[70] = float("nan")
+    with pytest.raises(DivergedError, match=r"phase all, epoch 1, step [12]: the loss is nan"):
+        run(model, SETTINGS, Tensors(x, torch.zeros(100)), data(10)._replace(x=torch.rand(10, *SPEC.shape)))
+
+
+def test_a_validation_loss_that_blows_up_stops_too():
+    with pytest.raises(DivergedError, match=r"phase all, epoch 2: the validation loss is nan"):
+        run(Scripted([1, float("nan")]), SETTINGS)
+
+
+def test_one_cycle_ends_with_a_vanishing_rate():
+    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100))
+    heard = run(model, dataclasses.replace(SETTINGS, schedule="one_cycle", epochs=20), x, x)
+    moved = [
+        sum((b[name] - a[name]).abs().sum().item() for name in a)
+        for a, b in zip(heard.weights[:-1], heard.weights[1:], strict=True)
+    ]
+    assert moved[-1] < 0.05 * max(moved)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_optimizer_lowers_the_loss(optimizer):
+    model = models.build("dense", {"widths": (8,), "reduction": "mean"}, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape) ** 4, torch.zeros(100))
+    heard = run(model, dataclasses.replace(SETTINGS, optimizer=optimizer, lr=0.01, epochs=10), x, x)
+    assert heard.epochs[-1].train["total"] < heard.epochs[0].train["total"]
+
+
+def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
+    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.rand(1500, *SPEC.shape)
+    found = mean_losses(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
+    with torch.no_grad():
+        expected = model.loss(Batch(x, x, torch.zeros(1500)), torch.Generator()).total.item()
+    assert found["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_phase_moves_its_own_layer_and_no_other(digits):
+    x = Tensors(digits[0][:100], digits[1][:100])
+    stack = models.build("stack", {"widths": (20, 10), "layer": "autoencoder"}, SPEC, torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in stack.state_dict().items()}
+    heard = run(stack, dataclasses.replace(SETTINGS, epochs=2), x, x)
+    first, second = heard.weights[1], heard.weights[3]
+    assert [epoch.phase for epoch in heard.epochs] == ["layer0", "layer0", "layer1", "layer1"]
+    moved = {name for name in before if not torch.equal(before[name], first[name])}
+    then = {name for name in before if not torch.equal(first[name], second[name])}
+    assert moved
+    assert then
+    assert not moved & then
+
+
+def test_fine_tuning_moves_every_layer_and_learns_the_digits(digits):
+    stack = models.build("stack", {"widths": (64, 32), "layer": "random"}, SPEC, torch.Generator().manual_seed(0))
+    model = Classifier(stack, SPEC)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    x, y = digits
+    run(
+        model,
+        dataclasses.replace(SETTINGS, epochs=15, lr=3e-3),
+        Tensors(x[:2000], y[:2000]),
+        Tensors(x[2000:2500], y[2000:2500]),
+    )
+    assert all(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+    assert (predictions(model, x[3000:4000]) == y[3000:4000]).float().mean() > 0.85

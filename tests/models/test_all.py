@@ -1,0 +1,152 @@
+"""One table of checks over every entry of params.yaml: a new line there is tested with no new test."""
+
+import copy
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+
+from aelab import checkpoints, models, params, runtime
+from aelab.data.tensors import Tensors
+from aelab.learning.loop import fit, mean_losses
+from aelab.models.base import Autoencoder, Batch, Generative, Likelihood, Spec
+
+SPEC = Spec((1, 28, 28), 10)
+ENTRIES = [("models", "train", name) for name in params.load("models")]
+ENTRIES += [("stacks", "pretrain", name) for name in params.load("stacks")]
+
+pytestmark = pytest.mark.parametrize("entry", ENTRIES, ids=[name for _, _, name in ENTRIES], indirect=True)
+
+
+@pytest.fixture
+def entry(request):
+    """The entry and its learning settings, as its stage sees them."""
+    group, section, name = request.param
+    block, item = params.load(section, f"{group}.{name}")
+    return item, params.merge(section, block, item, "mnist")
+
+
+@pytest.fixture
+def x(digits):
+    return digits[0][:256].clone()
+
+
+@pytest.fixture
+def batch(digits):
+    x, y = digits[0][:64], digits[1][:64]
+    return Batch(x, x, y)
+
+
+def build(item, seed=0) -> Autoencoder:
+    return models.build(item.family, item.config, SPEC, torch.Generator().manual_seed(seed))
+
+
+def learned(item, settings, digits, steps=None) -> Autoencoder:
+    model = build(item)
+    train = Tensors(digits[0][:256], digits[1][:256])
+    if steps:
+        settings = dataclasses.replace(settings, batch=min(settings.batch, 256), epochs=steps)
+    fit(model, train, train, settings, partial(runtime.generator, 0), Silent())
+    return model
+
+
+class Silent:
+    def steps(self, phase, total): ...
+    def step(self): ...
+    def epoch(self, epoch, model): ...
+
+
+def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, digits):
+    model = build(entry[0])
+    model.observe(digits[0][:500])
+    before = x.clone()
+    with torch.no_grad():
+        z = model.encode(x)
+        x_hat = model.decode(z)
+        alone = model.encode(x[:1])
+    assert z.dim() == 2
+    assert len(z) == len(x)
+    assert x_hat.shape == x.shape
+    assert z.isfinite().all()
+    assert x_hat.isfinite().all()
+    if model.bounded:
+        assert x_hat.min() >= 0
+        assert x_hat.max() <= 1
+    torch.testing.assert_close(alone, z[:1], rtol=1e-4, atol=1e-5)
+    assert torch.equal(x, before), "the input was changed in place"
+
+
+def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch):
+    model = build(entry[0])
+    reached: set[str] = set()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for phase in model.phases():
+        model.zero_grad()
+        with torch.no_grad():
+            inner = phase.inputs(batch.clean) if phase.inputs else batch.clean
+        before = inner.clone()
+        losses = phase.loss(Batch(inner, inner, batch.label), torch.Generator().manual_seed(0))
+        losses.total.backward()
+        assert torch.equal(inner, before)
+        assert phase.monitor == "total" or phase.monitor in losses.terms
+        for parameter in phase.parameters:
+            assert parameter.grad is not None, names[id(parameter)]
+            assert parameter.grad.isfinite().all()
+            if parameter.grad.abs().sum() > 0:
+                reached.add(names[id(parameter)])
+    wanted = set(names.values()) if model.phases() else set()
+    assert wanted <= reached
+
+
+def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
+    item, settings = entry
+    settings = dataclasses.replace(settings, batch=256, epochs=30, noise=(), patience=None)
+    fresh, model = build(item), learned(item, settings, digits)
+    data = Tensors(digits[0][:256], digits[1][:256])
+    for before, after in zip(fresh.phases(), model.phases(), strict=True):
+        with torch.no_grad():
+            inner = data.x if after.inputs is None else after.inputs(data.x)
+        on = Tensors(inner, data.y)
+        # both on what the trained lower layers feed, so that only this phase's own learning counts
+        was = mean_losses(before.loss, on, [], torch.Generator().manual_seed(0))[before.monitor]
+        now = mean_losses(after.loss, on, [], torch.Generator().manual_seed(0))[after.monitor]
+        assert now < was
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(entry, digits):
+    item, settings = entry
+    one, two = (learned(item, settings, digits, steps=1).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    drawn = [name for name, tensor in build(item).state_dict().items() if tensor.dim() > 1 and tensor.any()]
+    if drawn:
+        assert not torch.equal(build(item, 0).state_dict()[drawn[0]], build(item, 1).state_dict()[drawn[0]])
+
+
+def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_path):
+    item, settings = entry
+    model = learned(item, settings, digits, steps=1).eval()
+    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
+    again = build(item, seed=9).eval()
+    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
+    with torch.no_grad():
+        assert torch.equal(model.reconstruct(x), again.reconstruct(x))
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        assert torch.equal(model.reconstruct(x), twin.reconstruct(x))
+
+
+def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digits, x):
+    item, _ = entry
+    model = build(item)
+    model.observe(digits[0][:500])
+    if isinstance(model, Generative):
+        images = model.sample(5, torch.Generator().manual_seed(0))
+        assert images.shape == (5, *SPEC.shape)
+        assert images.isfinite().all()
+        assert not torch.equal(images, model.sample(5, torch.Generator().manual_seed(1))) or item.name == "mean"
+    if isinstance(model, Likelihood):
+        rate, distortion = model.rate_distortion(x, torch.Generator().manual_seed(0))
+        assert rate.shape == distortion.shape == (len(x),)
+        assert rate.min() >= 0
+        assert distortion.min() >= 0

@@ -1,0 +1,176 @@
+"""The real thing, small: `dvc repro` in a temporary copy of the project, with real DVC, MLflow and digits."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+MODELS = ("mean", "pca", "ae_2d", "sparse_kl", "dae_masking", "conv", "vae")
+STACKS = ("stack_random", "stack_dae")
+
+# at exit, write down which files of ours a stage has loaded
+SPY = """
+import atexit, json, os, sys
+def note():
+    stage = os.environ.get("DVC_STAGE")
+    if stage and os.path.basename(os.path.dirname(os.path.abspath(sys.argv[0]))) == "stages":
+        files = [getattr(m, "__file__", None) for n, m in list(sys.modules.items()) if n.split(".")[0] == "aelab"]
+        with open(os.path.join(os.environ["SPY"], stage + ".json"), "w") as out:
+            json.dump([os.path.realpath(f) for f in files if f], out)
+atexit.register(note)
+"""
+
+
+class Project:
+    """A copy of the working tree, with parameters that make every stage quick."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.spied = folder / "project", folder / "spied"
+        self.spied.mkdir()
+        (folder / "site").mkdir()
+        (folder / "site/sitecustomize.py").write_text(SPY)
+        names = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
+        for name in names:
+            if (ROOT / name).is_file() and name != "dvc.lock":
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
+        self.edit(shrink)
+        # the copy's own sources, before those of the installed package
+        self.env = os.environ | {
+            "PYTHONPATH": f"{self.folder / 'src'}{os.pathsep}{folder / 'site'}",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SPY": str(self.spied),
+            "AELAB_TRACKING": "on",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+        self.env.pop("MLFLOW_TRACKING_URI", None)
+        self.run("git", "init", "-q")
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "start")
+
+    def edit(self, change) -> None:
+        path, yaml = self.folder / "params.yaml", YAML(typ="rt")
+        tree = yaml.load(path)
+        change(tree)
+        yaml.dump(tree, path)
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
+        return done.stdout + done.stderr
+
+    def repro(self, *options: str) -> list[str]:
+        """`dvc repro`; the stages that ran."""
+        return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro", *options))
+
+    @property
+    def lock(self) -> bytes:
+        return (self.folder / "dvc.lock").read_bytes()
+
+
+def shrink(tree) -> None:
+    tree["prepare"]["limit"] = 300
+    tree["corrupt"]["noises"] = ["masking 0.25"]
+    for section in ("train", "pretrain", "finetune"):
+        tree[section] |= {"epochs": 1, "epochs_factor": {}, "replicates": 2}
+    for group, kept in (("models", MODELS), ("stacks", STACKS)):
+        for name in set(tree[group]) - set(kept):
+            del tree[group][name]
+        for entry in tree[group].values():
+            entry.pop("epochs", None)
+            entry.pop("on", None)
+    for entry in tree["stacks"].values():
+        entry["widths"] = [30, 20]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = Project(tmp_path_factory.mktemp("pipeline"))
+    made.first = made.repro()
+    return made
+
+
+def test_the_first_run_runs_every_stage(project):
+    wanted = {"download", "prepare", "corrupt", "floors", "compare"}
+    wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in MODELS}
+    wanted |= {f"{stage}@{name}" for stage in ("pretrain", "finetune", "evaluate_stacks") for name in STACKS}
+    assert set(project.first) == wanted
+
+
+def test_the_table_and_the_figures_are_there(project):
+    rows = (project.folder / "metrics/comparison.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(MODELS) + len(STACKS)
+    assert "vae" in (project.folder / "metrics/comparison.md").read_text()
+    assert set(json.loads((project.folder / "metrics/summary.json").read_text())) >= {*MODELS, *STACKS}
+    figures = list((project.folder / "metrics/figures").glob("*.png"))
+    assert len(figures) >= 8
+    assert all(figure.read_bytes()[:4] == b"\x89PNG" for figure in figures)
+
+
+def test_every_stage_is_a_run_with_replicates_as_children(project):
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        runs = dict(store.execute("select name, status from runs"))
+        digests = store.execute("select count(*) from datasets").fetchone()[0]
+    assert {"download", "prepare", "corrupt", "floors", "compare", "train vae", "finetune stack_dae"} <= set(runs)
+    assert {"train vae #0", "train vae #1", "evaluate vae #1"} <= set(runs)
+    assert set(runs.values()) == {"FINISHED"}
+    assert digests >= 1
+
+
+def test_the_code_that_a_stage_loads_is_among_its_deps(project):
+    """tracking is left out: it only writes down what happened, so its change must not train models again."""
+    out = project.run(
+        sys.executable,
+        "-c",
+        "import json; from dvc.repo import Repo; "
+        "print(json.dumps({s.addressing: [d.fspath for d in s.deps] for s in Repo().index.stages}))",
+    )
+    deps = {name: [Path(dep).resolve() for dep in found] for name, found in json.loads(out.splitlines()[-1]).items()}
+    checked = 0
+    for note in project.spied.glob("*.json"):
+        stage = note.stem
+        for file in map(Path, json.loads(note.read_text())):
+            if file.stem in ("tracking", "tracking_worker") or file == project.folder.resolve() / "src/aelab/__init__.py":
+                continue
+            assert any(file == dep or dep in file.parents for dep in deps[stage]), f"{stage} loads {file}"
+            checked += 1
+    assert checked > 100
+
+
+def test_again_nothing_runs(project):
+    assert project.repro() == []
+
+
+def test_another_beta_reruns_that_model_its_evaluation_and_the_comparison(project):
+    before = project.lock
+    project.edit(lambda tree: tree["models"]["vae"].update(beta=2))
+    assert project.repro() == ["train@vae", "evaluate@vae", "compare"]
+    project.edit(lambda tree: tree["models"]["vae"].pop("beta"))
+    assert project.repro() in ([], ["compare"]), "the first result comes back from the cache"
+    assert project.lock == before
+
+
+def test_a_figure_option_reruns_the_comparison_alone(project):
+    project.edit(lambda tree: tree["compare"].update(samples=["vae"]))
+    assert project.repro() == ["compare"]
+
+
+def test_by_force_every_byte_is_the_same_again(project):
+    project.edit(lambda tree: None)
+    project.repro()
+    before = project.lock
+    assert set(project.repro("--force")) == set(project.first)
+    assert project.lock == before

@@ -1,0 +1,110 @@
+"""Who may import whom, who owns which library, and what dvc.yaml must never do."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src/aelab"
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")])
+
+# layer -> what of ours it may import (itself always)
+ALLOWED = {
+    "corruption": set(),
+    "runtime": set(),
+    "checkpoints": set(),
+    "progress": set(),
+    "tracking": {"tracking_worker"},
+    "tracking_worker": {"tracking"},
+    "params": {"learning"},  # the settings dataclass that entries override; other schemas are looked up by name
+    "data": {"corruption"},
+    "models": {"corruption"},
+    "learning": {"corruption", "data", "models"},
+    "metrics": {"learning", "models", "data"},
+    "report": set(),
+    "stage": {"runtime", "tracking"},
+    "replicates": {"checkpoints", "corruption", "data", "learning", "models", "params", "progress", "runtime", "stage"},
+}
+OWNERS = {
+    "mlflow": {"tracking", "tracking_worker"},
+    "ruamel": {"params"},
+    "pydantic": {"params"},
+    "matplotlib": {"report"},
+    "pandas": {"report"},
+    "safetensors": {"checkpoints"},
+    "pickle": set(),
+    "yaml": set(),
+}
+
+
+def layer(path: Path) -> str:
+    return "stages" if "stages" in path.parts else path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports anywhere, also inside functions and for type checking."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_imports_only_what_its_layer_may(path):
+    mine = layer(path)
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("aelab.")}
+    if mine not in ("stages", "__init__"):
+        assert ours - {mine} <= ALLOWED[mine]
+    assert "stages" not in {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_library_has_one_owner(path):
+    for name in {name.split(".")[0] for name in imports(path)} & set(OWNERS):
+        assert layer(path) in OWNERS[name], name
+
+
+def test_no_family_imports_another():
+    files = {path.stem: path for path in (PACKAGE / "models").glob("*.py") if path.stem not in ("base", "__init__")}
+    for stem, path in files.items():
+        used = {name.split(".")[2] for name in imports(path) if name.startswith("aelab.models.")}
+        assert used <= {"base"}, stem
+
+
+def stages() -> dict:
+    return YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+
+@pytest.mark.parametrize("name", ["train", "pretrain", "finetune"])
+def test_no_learning_stage_depends_on_test_data(name):
+    deps = {dep.rstrip("/") for dep in stages()[name]["do"]["deps"]}
+    data = {dep for dep in deps if dep.startswith("data")}
+    allowed = {f"data/prepare/{file}" for file in ("meta.json", "train.npz", "validation.npz")}
+    allowed |= {"data/pretrain/${key}"} if name == "finetune" else set()
+    assert data == allowed
+
+
+def test_words_agree():
+    """A stage is a script, and the folder of its outs bears its name."""
+    for name, stage in stages().items():
+        body = stage.get("do", stage)
+        script = body["cmd"].split()[1]
+        assert name.startswith(Path(script).stem)
+        assert script in body["deps"]
+        folder = "metrics" if name == "compare" else f"data/{Path(script).stem}"
+        assert all(str(next(iter(out)) if isinstance(out, dict) else out).startswith(folder) for out in body["outs"])
+
+
+def test_only_the_last_stage_has_outs_outside_the_cache():
+    uncached = {name for name, stage in stages().items() if "cache: false" in str(stage) or "'cache': False" in str(stage)}
+    assert uncached == {"compare"}
+
+
+def test_every_learning_stage_is_rerun_by_an_upgrade():
+    for name in ("train", "pretrain", "finetune", "evaluate", "evaluate_stacks"):
+        assert "requirements.lock" in stages()[name]["do"]["deps"]

@@ -1,0 +1,346 @@
+"""Tracking against real stores, real processes and a real DVC project. Each set-up is made once, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from aelab import tracking
+
+PROLOGUE = """
+import os, signal, sys, time
+import numpy as np
+from aelab.tracking import Recorder
+item = sys.argv[1]
+"""
+PLAIN = (
+    PROLOGUE
+    + """
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
+    recorder.metrics({"score": 1.0})
+"""
+)
+RICH = (
+    PROLOGUE
+    + """
+params = {"seed": 1, "train": {"lr": 1e-3, "sizes": [8, 2], "note": "x" * 7000}, "odd (key)": None}
+with Recorder(experiment="digits", stage="train", item=item, params=params, tags={"device": "cpu"}) as recorder:
+    for replicate in range(3):
+        for step in range(2):
+            recorder.metrics({"loss": 10.0 * step + replicate, "broken": float("nan")}, step=step, replicate=replicate)
+    recorder.metrics({"loss": 25.0}, step=2, replicate=0)
+    recorder.metrics({"seconds": 7.0})
+    recorder.metrics({f"many/{i}": i for i in range(1500)})
+    recorder.image("panel", np.full((4, 5), 100, np.uint8), step=3, replicate=0)
+    recorder.image("colour", np.zeros((300, 400, 3), np.uint8), step=3)
+    recorder.dataset(name="digits", digest="0123", source="embedded", context="train")
+    os.mkdir("pictures")
+    open("pictures/a.txt", "w").write("a")
+    recorder.artifact("pictures", folder="figures")
+    recorder.tags({"epochs": 3})
+"""
+)
+RAISES = (
+    PROLOGUE
+    + """
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
+    recorder.metrics({"loss": 1.0}, replicate=0)
+    raise ArithmeticError("loss is nan\\nat epoch 3")
+"""
+)
+INTERRUPTED = (
+    PROLOGUE
+    + """
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
+    os.kill(0, signal.SIGINT)  # what a terminal's Ctrl-C does: the whole process group
+    time.sleep(60)
+"""
+)
+KILLED = (
+    PROLOGUE
+    + """
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
+    recorder.metrics({"loss": 1.0}, replicate=0)
+    worker = recorder._process.pid
+    child = os.fork()  # it keeps the pipe to the worker open
+    if child:
+        print(worker, child, flush=True)
+    time.sleep(300)
+"""
+)
+TIMED = (
+    PROLOGUE
+    + """
+begin = time.monotonic()
+with Recorder(experiment="digits", stage="train", item=item, params={"seed": 1}) as recorder:
+    for step in range(50):
+        recorder.metrics({"loss": 1.0}, step=step, replicate=step % 2)
+print("work done", time.monotonic() - begin)
+"""
+)
+
+
+def start(script: str, item: str, root: Path, **environment: str) -> subprocess.Popen[str]:
+    """A stage as DVC starts it: in a folder of its own, with DVC_ROOT elsewhere."""
+    folder = root / "temporary" / item
+    folder.mkdir(parents=True)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, item],
+        cwd=folder,
+        env=clean | {"DVC_ROOT": str(root)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def runs(root: Path) -> dict[str, Any]:
+    """The runs of a store by name; {} where there is no store yet."""
+    if not (root / "mlflow.db").exists():
+        return {}
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return {run.info.run_name or "": run for run in client.search_runs(experiments, max_results=500)}
+
+
+def files(run: Any) -> list[str]:
+    folder = Path(run.info.artifact_uri)
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(condition: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]], tuple[int, int]]:
+    """Eight stages at once on a store that is not there yet: (root, item -> (code, stderr), pids of the killed)."""
+    root = tmp_path_factory.mktemp("tracking") / "main checkout"
+    scripts = {"rich": RICH, "raises": RAISES, "interrupted": INTERRUPTED, "killed": KILLED}
+    scripts |= {f"plain{i}": PLAIN for i in range(4)}
+    stages = {item: start(script, item, root, MLFLOW_RUN_ID="0" * 32) for item, script in scripts.items()}
+    killed = stages.pop("killed")
+    assert killed.stdout is not None
+    worker, child = map(int, killed.stdout.readline().split())
+    try:
+        wait_until(lambda: "train killed #0" in runs(root))
+        killed.kill()
+        ended = {item: (stage.communicate(timeout=120)[1], stage.returncode) for item, stage in stages.items()}
+        wait_until(lambda: not alive(worker), 30)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        killed.communicate()
+    return root, {item: (code, err) for item, (err, code) in ended.items()}, (killed.pid, worker)
+
+
+def test_eight_stages_at_once_all_arrive(project):
+    root, ended, _ = project
+    found = runs(root)
+    for item, (_, stderr) in ended.items():
+        assert "tracking:" not in stderr, stderr
+        assert f"train {item}" in found
+    for i in range(4):
+        assert ended[f"plain{i}"] == (0, "")
+        assert found[f"train plain{i}"].info.status == "FINISHED"
+        assert found[f"train plain{i}"].data.metrics == {"score": 1.0}
+    assert len({run.info.experiment_id for run in found.values()}) == 1
+
+
+def test_parameters_are_flat_and_cut_where_mlflow_would(project):
+    params = runs(project[0])["train rich"].data.params
+    assert {k: v for k, v in params.items() if k != "train.note"} == {
+        "seed": "1",
+        "train.lr": "0.001",
+        "train.sizes": "[8, 2]",
+        "odd _key_": "None",
+    }
+    assert len(params["train.note"]) <= 6000
+    assert params["train.note"].endswith("[cut: 7000 characters]")
+
+
+def test_replicates_are_children_and_the_item_carries_mean_and_spread(project):
+    from mlflow import MlflowClient
+
+    root = project[0]
+    found, client = runs(root), MlflowClient(f"sqlite:///{root}/mlflow.db")
+    item = found["train rich"]
+    for replicate in range(3):
+        child = found[f"train rich #{replicate}"]
+        assert child.data.tags["mlflow.parentRunId"] == item.info.run_id
+        assert child.data.tags["replicate"] == str(replicate)
+        assert child.info.status == "FINISHED"
+
+    def curve(name: str) -> list[tuple[int, float]]:
+        return sorted((m.step, m.value) for m in client.get_metric_history(item.info.run_id, name))
+
+    assert curve("loss") == [(0, 1.0), (1, 11.0), (2, 25.0)]
+    assert curve("spread/loss") == [(0, 1.0), (1, 1.0)]  # of 0, 1, 2 and of 10, 11, 12; one value has none
+    assert np.isnan(item.data.metrics["broken"])
+    assert item.data.metrics["seconds"] == 7.0
+    assert item.data.metrics["many/1499"] == 1499
+    assert found["train rich #2"].data.metrics["loss"] == 12.0
+
+
+def test_tags_on_every_run(project):
+    found = runs(project[0])
+    for name in ("train rich", "train rich #1"):
+        tags = found[name].data.tags
+        assert tags["device"] == "cpu"
+        assert tags["epochs"] == "3"
+        assert (tags["stage"], tags["item"]) == ("train", "rich")
+        assert {"python", "torch", "mlflow", "host", "command"} <= set(tags)
+        assert "content_key" not in tags
+
+
+def test_images_artifacts_and_data(project):
+    found = runs(project[0])
+    item = found["train rich"]
+    assert "figures/a.txt" in files(item)
+    assert any(name.startswith("images/colour+step+3+") for name in files(item))
+    assert any(name.startswith("images/panel+step+3+") for name in files(found["train rich #0"]))
+    assert Path(item.info.artifact_uri).is_relative_to(project[0] / "mlartifacts")
+    [data] = item.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("digits", "0123", "train")
+
+
+def test_an_exception_or_ctrl_c_marks_the_runs_failed(project):
+    root, ended, _ = project
+    found = runs(root)
+    assert ended["raises"][0] == 1
+    assert found["train raises"].info.status == found["train raises #0"].info.status == "FAILED"
+    assert found["train raises"].data.tags["error"] == "ArithmeticError: loss is nan"
+    assert found["train raises"].data.metrics == {"loss": 1.0}
+    assert found["train interrupted"].info.status == "FAILED"
+    assert found["train interrupted"].data.tags["error"].startswith("KeyboardInterrupt")
+
+
+def test_a_killed_stage_leaves_killed_runs_and_no_process(project):
+    root, _, pids = project
+    found = runs(root)
+    assert found["train killed"].info.status == found["train killed #0"].info.status == "KILLED"
+    assert not any(map(alive, pids))
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """Stages whose store is out of order, side by side; item -> (exit code, stdout, stderr)."""
+    root = tmp_path_factory.mktemp("troubled")
+    (root / "corrupt.db").write_bytes(b"this is no database" * 1000)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # the kernel accepts, nobody answers
+        stores = {
+            "unreachable": "http://user:secret@127.0.0.1:9",
+            "mute": f"http://127.0.0.1:{mute.getsockname()[1]}",
+            "corrupt": "sqlite:///corrupt.db",
+            "unwritable": "sqlite:////proc/nowhere/mlflow.db",
+        }
+        stages = {item: start(TIMED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
+        outputs = {item: stage.communicate(timeout=120) for item, stage in stages.items()}
+    return {item: (stages[item].returncode, *output) for item, output in outputs.items()}
+
+
+@pytest.mark.parametrize("item", ["unreachable", "mute", "corrupt", "unwritable"])
+def test_a_store_out_of_order_costs_one_line_and_seconds(troubled, item):
+    code, stdout, stderr = troubled[item]
+    assert code == 0
+    assert stdout.startswith("work done")
+    assert float(stdout.split()[-1]) < 20
+    [line] = stderr.splitlines()
+    assert line.startswith("tracking: ")
+    assert "training goes on" in line
+    assert "secret" not in line
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small DVC project after one experiment in a temporary folder."""
+    root = tmp_path_factory.mktemp("pipeline")
+    (root / "train.py").write_text(PLAIN + "open('out.txt', 'w').write('trained')\n")
+    (root / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {width: 1e-3, note: null}\n")
+    stage = {"cmd": f"{sys.executable} train.py ${{key}}", "deps": ["train.py", "data"], "outs": ["out.txt"]}
+    each = {"foreach": "${models}", "do": stage | {"params": ["seed", "models.${key}"]}}
+    (root / "dvc.yaml").write_text(json.dumps({"stages": {"train": each}}))
+    for folder in (".dvc", "data"):
+        (root / folder).mkdir()
+    (root / ".dvc" / "config").touch()
+    (root / ".dvc" / ".gitignore").write_text("/cache\n/tmp\n/config.local\n")
+    (root / "data" / "a.txt").write_text("a")
+    (root / ".gitignore").write_text("/out.txt\n/mlflow.db*\n/mlartifacts\n")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
+    dvc = [sys.executable, "-m", "dvc"]
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "config", "user.name", "a"],
+        ["git", "config", "user.email", "a@example.org"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "first"],
+        [*dvc, "exp", "run", "--temp", "-S", "seed=2", "-n", "second"],
+    ):
+        done = subprocess.run(command, cwd=root, env=clean, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pipeline):
+    [(name, run)] = runs(pipeline).items()
+    assert (name, run.info.status) == ("train vae", "FINISHED")
+    assert run.data.tags["dvc_stage"] == "train@vae"
+    assert run.data.tags["dvc_experiment"] == "second"
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
+    assert run.data.tags["git_commit"] == head.strip()
+    assert run.data.tags["git_dirty"] == "true"  # seed=2 is not committed
+
+
+def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):
+    [run] = runs(pipeline).values()
+    folders = [path.name for path in (pipeline / ".dvc" / "cache" / "runs").glob("*/*")]
+    assert [run.data.tags["content_key"]] == folders
+
+
+def test_switched_off_it_does_nothing_but_still_checks_arguments(monkeypatch, tmp_path):
+    monkeypatch.setenv("AELAB_TRACKING", "off")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with tracking.Recorder("digits", "train") as recorder:
+        recorder.metrics({"loss": 1.0})
+        with pytest.raises(ValueError, match=r"'loss \(sum\)'"):
+            recorder.metrics({"loss (sum)": 1.0})
+        with pytest.raises(ValueError, match="float64"):
+            recorder.image("panel", np.zeros((2, 2)))
+        with pytest.raises(ValueError, match="40 characters"):
+            recorder.dataset("digits", "0" * 40, "embedded", "train")
+        with pytest.raises(FileNotFoundError):
+            recorder.artifact(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("AELAB_TRACKING", "no")
+    with pytest.raises(ValueError, match="allowed: on, off"):
+        tracking.Recorder("digits", "train")
+
+
+def test_the_import_is_cheap():
+    heavy = "{'mlflow', 'torch', 'numpy', 'dvc', 'sqlite3'}"
+    code = f"import sys, aelab.tracking; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
