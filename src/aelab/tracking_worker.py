@@ -43,6 +43,7 @@ class Line:
         with open(os.devnull, "w") as void:
             os.dup2(void.fileno(), 1)  # MLflow prints links on stdout
         self._busy: dict[int, float] = {}  # thread -> until when its silence counts as work
+        self._allowance = 0.0 if store().startswith("http") else WRITING  # a dead server must not look busy
         self._stage = os.getppid()
         for loop in (self._listen, self._beat):
             threading.Thread(target=loop, daemon=True).start()
@@ -66,7 +67,7 @@ class Line:
     def attempt(self, action: Callable[..., None], *args: Any, **fields: Any) -> None:
         """The one place where trouble with the store ends: it is reported, and the next message has its chance."""
         try:
-            with self.busy(0 if store().startswith("http") else WRITING):  # a dead server must not look busy
+            with self.busy(self._allowance):
                 action(*args, **fields)
         except Exception as error:
             self.failed(error)
@@ -75,8 +76,8 @@ class Line:
 
     def failed(self, error: Exception) -> None:
         """Tell the stage in one line, without a password from the store's URI."""
-        text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        self.say("failed " + re.sub(r"//[^/@\s]*@", "//", text))
+        text = re.sub(r"//[^/@\s]*@", "//", (str(error).strip() or type(error).__name__).splitlines()[0])
+        self.say("failed " + (text if len(text) < 160 else text[:150] + "..."))
 
     def _listen(self) -> None:
         ended = False
@@ -92,7 +93,7 @@ class Line:
         """Processes forked by the stage may keep our stdin open after its death, so watch the parent too."""
         while True:
             time.sleep(0.5)
-            if time.monotonic() < max(self._busy.values(), default=0.0):
+            if time.monotonic() < max(list(self._busy.values()), default=0.0):
                 self.say(".")
             if os.getppid() != self._stage:
                 self._orphaned()
@@ -281,8 +282,7 @@ def content_key(folder: Path) -> str | None:
     """DVC's run-cache key of the running stage: sha256 of command, dependencies, parameters and the paths of its outs.
 
     It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC
-    does not cache. Takes no lock of DVC's, whose `repro` may hold it.
-    A stage with its own `wdir` is only found where `dvc` runs at the root.
+    does not cache. Takes no lock of DVC's, whose `repro` may hold it. Stages must run where their dvc.yaml lies.
     """
     file, _, name = os.environ.get("DVC_STAGE", "").rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
     if not name:

@@ -1,0 +1,75 @@
+"""How near a reconstruction is to its original.
+
+x and x_hat are float32 [N, C, H, W] in data units; every number is a mean over images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CHUNK = 2000
+CAP = 100.0  # dB of a perfect image, whose PSNR would be infinite
+
+
+def measure(x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
+    """mse (per pixel), sse (per image), bce (nats per image), psnr (dB), ssim.
+
+    `bounded` says that x_hat lies in [0, 1]; of a free output bce is NaN, and the others take it as it is.
+    Raises ValueError where the shapes differ.
+    """
+    if x.shape != x_hat.shape:
+        raise ValueError(f"images {tuple(x.shape)} and reconstructions {tuple(x_hat.shape)} differ in shape")
+    squared = squared_errors(x, x_hat)
+    return {
+        "mse": (squared.mean() / x[0].numel()).item(),
+        "sse": squared.mean().item(),
+        "bce": cross_entropy(x, x_hat).mean().item() if bounded else math.nan,
+        "psnr": psnr(x, x_hat).mean().item(),
+        "ssim": ssim(x, x_hat).mean().item(),
+    }
+
+
+def squared_errors(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Sum over pixels of (x - x_hat)^2 per image, float64 [N]."""
+    return (x - x_hat).flatten(1).double().square().sum(1)
+
+
+def cross_entropy(x: Tensor, x_hat: Tensor) -> Tensor:
+    """-sum over pixels of x ln x_hat + (1 - x) ln(1 - x_hat) per image, in nats, float64 [N]; x_hat kept off 0 and 1."""
+    p, q = x.flatten(1).double(), x_hat.flatten(1).double().clamp(1e-7, 1 - 1e-7)
+    return -(p * q.log() + (1 - p) * (1 - q).log()).sum(1)
+
+
+def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio 10 log10(1 / mse) per image, in dB, at most CAP, float64 [N]."""
+    mse = squared_errors(x, x_hat) / x[0].numel()
+    return (-10 * mse.log10()).clamp(max=CAP)
+
+
+def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) per image, float64 [N], as scikit-image computes it with
+    gaussian_weights, sigma 1.5, use_sample_covariance=False, data_range 1: an 11 x 11 window, borders left out.
+    """
+    return torch.cat([_ssim(a, b) for a, b in zip(x.split(CHUNK), x_hat.split(CHUNK), strict=True)])
+
+
+def _ssim(x: Tensor, y: Tensor) -> Tensor:
+    n = len(x)
+    x, y = x.double().flatten(0, 1)[:, None], y.double().flatten(0, 1)[:, None]  # [N * C, 1, H, W]
+    mean_x, mean_y, xx, yy, xy = _window(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
+    var_x, var_y, cov = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    s = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return s.unflatten(0, (n, -1)).mean((1, 2, 3, 4))
+
+
+def _window(x: Tensor) -> Tensor:
+    """The gaussian mean around every pixel that has its whole window: [M, 1, H, W] -> [M, 1, H - 10, W - 10]."""
+    offsets = torch.arange(-5, 6, dtype=x.dtype, device=x.device)
+    weights = torch.exp(-0.5 * (offsets / 1.5) ** 2)
+    weights = weights / weights.sum()
+    return F.conv2d(F.conv2d(x, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
