@@ -19,6 +19,7 @@ def evaluate(job: stage.Job) -> None:
         device, source = job.device(machine), stage.DATA / str(job.item)
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
+        recorder.tags({"device": runtime.describe(device), "seed": seed})
         measured: list[dict[str, float]] = []
         arrays = {}
         for replicate in range(about["replicates"]):

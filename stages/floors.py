@@ -15,6 +15,7 @@ def floors(job: stage.Job) -> None:
 
         device = job.device(machine)
         data = tensors.everything(device)
+        recorder.tags({"device": runtime.describe(device), "seed": seed})
         held_out = tensors.noisy("validation", device)
         denoised, pictures = measures.denoising(data, held_out, settings.digits)
         draws = runtime.generator(seed, "floors", "random codes", device=device)

@@ -143,7 +143,10 @@ def test_the_code_that_a_stage_loads_is_among_its_deps(project):
     for note in project.spied.glob("*.json"):
         stage = note.stem
         for file in map(Path, json.loads(note.read_text())):
-            if file.stem in ("tracking", "tracking_worker") or file == project.folder.resolve() / "src/aelab/__init__.py":
+            if (
+                file.stem in ("tracking", "tracking_worker")
+                or file == project.folder.resolve() / "src/aelab/__init__.py"
+            ):
                 continue
             assert any(file == dep or dep in file.parents for dep in deps[stage]), f"{stage} loads {file}"
             checked += 1

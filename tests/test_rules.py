@@ -101,7 +101,9 @@ def test_words_agree():
 
 
 def test_only_the_last_stage_has_outs_outside_the_cache():
-    uncached = {name for name, stage in stages().items() if "cache: false" in str(stage) or "'cache': False" in str(stage)}
+    uncached = {
+        name for name, stage in stages().items() if "cache: false" in str(stage) or "'cache': False" in str(stage)
+    }
     assert uncached == {"compare"}
 
 

@@ -36,7 +36,8 @@ RICH = (
     PROLOGUE
     + """
 params = {"seed": 1, "train": {"lr": 1e-3, "sizes": [8, 2], "note": "x" * 7000}, "odd (key)": None}
-with Recorder(experiment="digits", stage="train", item=item, params=params, tags={"device": "cpu"}) as recorder:
+with Recorder(experiment="digits", stage="train", item=item, tags={"device": "cpu"}) as recorder:
+    recorder.params(params)
     for replicate in range(3):
         for step in range(2):
             recorder.metrics({"loss": 10.0 * step + replicate, "broken": float("nan")}, step=step, replicate=replicate)
@@ -84,7 +85,8 @@ TIMED = (
     PROLOGUE
     + """
 begin = time.monotonic()
-with Recorder(experiment="digits", stage="train", item=item, params={"seed": 1}) as recorder:
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
+    recorder.params({"seed": 1})
     for step in range(50):
         recorder.metrics({"loss": 1.0}, step=step, replicate=step % 2)
 print("work done", time.monotonic() - begin)

@@ -81,6 +81,7 @@ def train(
     words: (seed, stage, item), from which every generator is derived. Raises DivergedError, naming the replicate.
     """
     data = tensors.split("train", device), tensors.split("validation", device)
+    recorder.tags({"device": runtime.describe(device), "seed": words[0]})
     histories = []
     with_panel = Panel(data[1], settings, words, recorder)
     for replicate in range(settings.replicates):

@@ -58,7 +58,6 @@ class Job:
     def track(self, experiment: str) -> tracking.Recorder:
         """The MLflow run of this stage in `experiment`, the data set's name. Open it first: its start costs seconds
         in a process of its own, beside the imports of the stage."""
-        tracking.Recorder.params = lambda self, values: None  # TEMP
         return tracking.Recorder(experiment=experiment, stage=self.stage, item=self.name or None)
 
     def device(self, settings: Runtime) -> torch.device:

@@ -1,6 +1,7 @@
 """What a stage tells MLflow, and the process that writes it down. The only file that talks to the MLflow store.
 
-    with tracking.Recorder(experiment="mnist5k", stage="train", item="vae", params=params) as recorder:
+    with tracking.Recorder(experiment="mnist5k", stage="train", item="vae") as recorder:
+        recorder.params({"train": settings})
         recorder.metrics({"validation/total": 104.2}, step=3, replicate=0)
 
 The Recorder starts `python -m aelab.tracking` and hands it JSON lines through a pipe, so that the seconds MLflow needs
@@ -29,6 +30,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,7 +51,7 @@ class Recorder:
     """One tracked run of a stage; a context manager, used by one thread.
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
-    params: nested parameters, logged flattened; tags: set on every run, and stronger than those tracking finds itself.
+    tags: set on every run, and stronger than those tracking finds itself.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
     dies without a word they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
     """
@@ -59,7 +61,6 @@ class Recorder:
         experiment: str,
         stage: str,
         item: str | None = None,
-        params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         switch = os.environ.get("AELAB_TRACKING", "on")
@@ -92,9 +93,13 @@ class Recorder:
             "begin",
             experiment=experiment,
             name=f"{stage} {item}" if item else stage,
-            params=flatten(params or {}),
             tags=facts | {"mlflow.source.name": sys.argv[0]} | {k: str(v) for k, v in (tags or {}).items()},
         )
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
+        plain = {key: asdict(each) if is_dataclass(each) else each for key, each in values.items()}  # type: ignore[arg-type]
+        self._send("params", flatten(plain))
 
     def metrics(self, values: Mapping[str, float], step: int = 0, replicate: int | None = None) -> None:
         """Log numbers at a step, of one replicate (from 0) or, with None, of the item. A bad name raises ValueError."""

@@ -108,7 +108,7 @@ class Writer:
     """Everything known of one stage's runs. Each public method is a message of the Recorder."""
 
     def __init__(self, line: Line, begin: dict[str, Any], folder: Path) -> None:
-        self.experiment, self.name, self.params = begin["experiment"], begin["name"], begin["params"]
+        self.experiment, self.name = begin["experiment"], begin["name"]
         self.started, self.line = begin["at"], line
         self.every = {key: cut(value) for key, value in (facts(folder) | begin["tags"]).items()}  # tags of every run
         self.client: Any = None
@@ -132,9 +132,13 @@ class Writer:
                 tags = tags | {"replicate": str(replicate), "mlflow.parentRunId": self.run()}
             run = self.client.create_run(self.experiment_id, self.started, tags, name)
             self.runs[replicate] = run.info.run_id
-            if replicate is None:
-                self._log_params()
         return self.runs[replicate]
+
+    def params(self, values: dict[str, str], at: int) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(re.sub(r"[^\w\-. :/]", "_", key), cut(value)) for key, value in values.items()]
+        self.client.log_batch(self.run(), params=params)
 
     def metrics(self, values: dict[str, float], at: int, step: int, replicate: int | None) -> None:
         """Keep numbers for the next flush: one write for many costs what one for one does."""
@@ -199,12 +203,6 @@ class Writer:
         """Close all runs."""
         for run in self.runs.values():
             self.client.set_terminated(run, status, at)
-
-    def _log_params(self) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(re.sub(r"[^\w\-. :/]", "_", key), cut(value)) for key, value in self.params.items()]
-        self.client.log_batch(self.runs[None], params=params)
 
 
 def connect(experiment: str, line: Line) -> tuple[Any, str]:
