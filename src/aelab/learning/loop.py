@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from aelab.corruption import Noise, corrupt_mixed
 from aelab.data.tensors import Tensors
+from aelab.learning import optimizers
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase
 
@@ -81,8 +82,8 @@ def _fit_phase(
     watch: Watch,
 ) -> None:
     steps = math.ceil(len(train.x) / settings.batch)
-    optimizer, scheduler = _optimizer(phase, settings, steps)
-    watch.steps(phase.name, settings.epochs * steps)
+    optimizer, all_steps = optimizers.build(phase.parameters, settings), settings.epochs * steps
+    watch.steps(phase.name, all_steps)
     best, best_weights, waited = math.inf, None, 0
     for number in range(1, settings.epochs + 1):
         model.train()
@@ -92,10 +93,8 @@ def _fit_phase(
         for step, batch_rows in enumerate(rows):
             clean = train.x[batch_rows]
             losses = phase.loss(Batch(clean, corrupt_mixed(clean, noises, noise), train.y[batch_rows]), noise)
-            optimizer.zero_grad(set_to_none=True)
             losses.total.backward()
-            optimizer.step()
-            scheduler.step()
+            optimizer.step(optimizers.rate(settings, (number - 1) * steps + step, all_steps))
             totals[step] = losses.total.detach()
             _add(sums, losses, len(clean))
             watch.step()
@@ -148,18 +147,3 @@ def _check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
             f"phase {phase}, epoch {epoch}, step {step + 1}: the loss is {totals[step].item()}; "
             f"a smaller lr (now {lr:g}) often helps"
         )
-
-
-def _optimizer(phase: Phase, settings: Training, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    parameters = list(phase.parameters)
-    keys = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
-    optimizer: torch.optim.Optimizer
-    if settings.optimizer == "sgd":
-        optimizer = torch.optim.SGD(parameters, momentum=0.9, **keys)
-    else:
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer](parameters, **keys)
-    if settings.schedule == "one_cycle":
-        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=settings.lr, total_steps=settings.epochs * steps
-        )
-    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)

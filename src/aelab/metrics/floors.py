@@ -16,7 +16,7 @@ from aelab.metrics.evaluation import shown, spread
 
 @dataclass(frozen=True)
 class Floors:
-    """code: numbers per code of the PCA and random-projection floors; neighbours: k of kNN; digits: kept for pictures."""
+    """code: numbers per code of the PCA and random floors; neighbours: k of kNN; digits: kept for pictures."""
 
     code: int
     neighbours: int

@@ -5,6 +5,7 @@ Codes are float32 [N, K], labels int64 [N]; a `Coded` is the pair of one split.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,20 +39,22 @@ def logistic_regression(x: Tensor, y: Tensor, strength: float, start: Tensor) ->
 
     by full-batch L-BFGS from `start`: scikit-learn's LogisticRegression(C=strength).
     """
-    weights = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([weights], max_iter=ITERATIONS, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
-    penalty = 1 / (2 * strength * len(x))
+    from scipy.optimize import minimize
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+    penalty, shape = 1 / (2 * strength * len(x)), start.shape
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = torch.from_numpy(flat).to(x).view(shape)
         logits = torch.addmm(weights[-1], x, weights[:-1])
         loss = F.cross_entropy(logits, y) + penalty * weights[:-1].square().sum()
-        loss.backward()
-        return loss
+        slope = (logits.softmax(1) - F.one_hot(y, shape[1])) / len(x)
+        gradient = torch.cat([x.T @ slope + 2 * penalty * weights[:-1], slope.sum(0, keepdim=True)])
+        return loss.item(), gradient.flatten().double().cpu().numpy()
 
-    with torch.enable_grad():
-        optimizer.step(closure)
-    return weights.detach()
+    found = minimize(
+        objective, start.flatten().double().cpu().numpy(), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}
+    )
+    return torch.from_numpy(found.x).to(x).view(shape)
 
 
 def accuracy(x: Tensor, y: Tensor, weights: Tensor) -> float:
@@ -81,8 +84,8 @@ def knn(train: Coded, test: Coded, k: int) -> dict[str, float]:
 
 
 def sparsity(codes: Tensor) -> dict[str, float]:
-    """active_share: share of |z| > 1e-3; hoyer: (sqrt K - |z|_1 / |z|_2) / (sqrt K - 1), mean over images, 0 for a dense
-    and 1 for a one-hot code (Hoyer 2004; a code of zeros counts as 0, K = 1 has none); dead_units: never active.
+    """active_share: share of |z| > 1e-3; dead_units: how many never are; hoyer: (sqrt K - |z|_1/|z|_2) / (sqrt K - 1),
+    mean over images, 0 for a dense and 1 for a one-hot code (Hoyer 2004; a code of zeros counts as 0, K = 1 has none).
     """
     active = codes.abs() > ACTIVE
     found = {"active_share": active.double().mean().item(), "dead_units": float((~active.any(0)).sum())}
@@ -99,6 +102,6 @@ def active_latents(means: Tensor) -> int:
 
 
 def error_interval(error: float, n: int) -> tuple[float, float]:
-    """The 95% interval of an error rate measured on n images: error +- 1.96 sqrt(error (1 - error) / n), within [0, 1]."""
+    """The 95% interval of an error rate on n images: error +- 1.96 sqrt(error (1 - error) / n), within [0, 1]."""
     half = 1.96 * (error * (1 - error) / n) ** 0.5
     return max(0.0, error - half), min(1.0, error + half)

@@ -238,8 +238,9 @@ class DenseConfig:
 def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequential, Output]:
     """Encoder blocks [B, C, H, W] -> [B, K], decoder [B, K] -> raw [B, C, H, W], output; weights not yet drawn."""
     sizes = [spec.pixels, *config.widths]
-    acts: list[Activation] = [config.activation] * (len(config.widths) - 1)
-    blocks = [dense(a, b, act) for a, b, act in zip(sizes[:-1], sizes[1:], [*acts, config.code], strict=True)]
+    acts: list[Activation] = [config.activation for _ in config.widths[:-1]]
+    acts.append(config.code)
+    blocks = [dense(a, b, act) for (a, b), act in zip(itertools.pairwise(sizes), acts, strict=True)]
     if config.tied:
         layers: list[nn.Module] = [Transposed(block[0]) for block in reversed(blocks)]  # type: ignore[arg-type]
     else:

@@ -30,7 +30,7 @@ from aelab.models.base import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers (the decoder mirrors them); latent: K; beta: the KL term's weight."""
+    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent: K; beta: the KL term's weight."""
 
     hidden: tuple[int, ...]
     latent: int

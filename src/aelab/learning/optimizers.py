@@ -1,0 +1,119 @@
+# pyright: reportPrivateImportUsage=false
+"""Optimizers and schedules: torch's own fused kernels without `torch.optim`, whose first step imports the compiler.
+
+That import costs as much as importing torch itself, in every stage. One update changes all parameters in one call.
+Tests hold each optimizer and schedule against torch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from aelab.learning.settings import Training
+
+BETAS = (0.9, 0.999)  # Kingma & Ba 2015
+EPSILON = 1e-8
+MOMENTUM = 0.9
+
+
+class Optimizer(Protocol):
+    """Moves parameters along their gradients."""
+
+    def step(self, lr: float) -> None:
+        """One update with this learning rate; the gradients are then gone."""
+        ...
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015), weight decay added to the gradient; `decoupled`: AdamW (Loshchilov & Hutter 2019)."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float, decoupled: bool) -> None:
+        self.parameters: list[Tensor] = [*parameters]
+        self.weight_decay = weight_decay
+        self.update = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        self.first = [torch.zeros_like(p) for p in self.parameters]  # running means of the gradient,
+        self.second = [torch.zeros_like(p) for p in self.parameters]  # and of its square
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+
+    def step(self, lr: float) -> None:
+        gradients = taken(self.parameters)
+        for step in self.steps:
+            step += 1
+        with torch.no_grad():
+            self.update(
+                self.parameters,
+                gradients,
+                self.first,
+                self.second,
+                [],
+                self.steps,
+                lr=lr,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=self.weight_decay,
+                eps=EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
+
+
+class SGD:
+    """Gradient descent with momentum 0.9, weight decay added to the gradient."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
+        self.parameters: list[Tensor] = [*parameters]
+        self.weight_decay = weight_decay
+        self.velocity = [torch.zeros_like(p) for p in self.parameters]
+
+    def step(self, lr: float) -> None:
+        gradients = taken(self.parameters)
+        with torch.no_grad():
+            if self.weight_decay:
+                torch._foreach_add_(gradients, self.parameters, alpha=self.weight_decay)
+            torch._foreach_mul_(self.velocity, MOMENTUM)
+            torch._foreach_add_(self.velocity, gradients)
+            torch._foreach_add_(self.parameters, self.velocity, alpha=-lr)
+
+
+def taken(parameters: list[Tensor]) -> list[Tensor]:
+    """The gradients, taken away from their parameters. Raises ValueError where one has none."""
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            raise ValueError(
+                f"a parameter of shape {tuple(parameter.shape)} has no gradient: its phase does not use it"
+            )
+        gradients.append(parameter.grad)
+        parameter.grad = None
+    return gradients
+
+
+def build(parameters: Sequence[nn.Parameter], settings: Training) -> Optimizer:
+    """The optimizer that the settings name."""
+    if settings.optimizer == "sgd":
+        return SGD(parameters, settings.weight_decay)
+    return Adam(parameters, settings.weight_decay, decoupled=settings.optimizer == "adamw")
+
+
+def rate(settings: Training, step: int, steps: int) -> float:
+    """The learning rate of step `step` (from 0) of `steps`.
+
+    one_cycle (Smith & Topin 2018): along cosines from lr / 25 up to lr over the first 30% of the steps, then down to
+    lr / 250,000.
+    """
+    if settings.schedule == "constant":
+        return settings.lr
+    peak = 0.3 * steps - 1
+    low, lowest = settings.lr / 25, settings.lr / 25 / 1e4
+    if step <= peak:
+        return _cosine(low, settings.lr, step / peak)
+    return _cosine(settings.lr, lowest, (step - peak) / (steps - 1 - peak))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
