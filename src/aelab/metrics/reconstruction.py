@@ -9,7 +9,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 CHUNK = 2000
 CAP = 100.0  # dB of a perfect image, whose PSNR would be infinite
@@ -58,18 +57,28 @@ def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def _ssim(x: Tensor, y: Tensor) -> Tensor:
-    n = len(x)
-    x, y = x.double().flatten(0, 1)[:, None], y.double().flatten(0, 1)[:, None]  # [N * C, 1, H, W]
-    mean_x, mean_y, xx, yy, xy = _window(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
+    x, y = x.double(), y.double()
+    means = _window(torch.stack([x, y, x * x, y * y, x * y]))
+    mean_x, mean_y, xx, yy, xy = means.unbind()
     var_x, var_y, cov = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     s = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return s.unflatten(0, (n, -1)).mean((1, 2, 3, 4))
+    return s.mean((1, 2, 3))
 
 
 def _window(x: Tensor) -> Tensor:
-    """The gaussian mean around every pixel that has its whole window: [M, 1, H, W] -> [M, 1, H - 10, W - 10]."""
+    """The gaussian mean around every pixel that has its whole window: [..., H, W] -> [..., H - 10, W - 10].
+
+    As two products with banded matrices, many times as fast as a convolution in float64.
+    """
     offsets = torch.arange(-5, 6, dtype=x.dtype, device=x.device)
     weights = torch.exp(-0.5 * (offsets / 1.5) ** 2)
     weights = weights / weights.sum()
-    return F.conv2d(F.conv2d(x, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+
+    def band(size: int) -> Tensor:  # [size - 10, size], the window one step further in every row
+        rows = torch.zeros(size - 10, size, dtype=x.dtype, device=x.device)
+        for i in range(size - 10):
+            rows[i, i : i + 11] = weights
+        return rows
+
+    return band(x.shape[-2]) @ x @ band(x.shape[-1]).T

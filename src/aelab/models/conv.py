@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from aelab.models.base import (
     ACTIVATIONS,
@@ -91,13 +91,3 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
     model = Autoencoder(spec, encoder, decoder, Output(config.output, config.loss, config.reduction))
     initialise(model, generator)
     return model.to(memory_format=torch.channels_last)  # 1.5 to 2.7 times as fast on a CPU
-
-
-def sizes(model: Autoencoder, x: Tensor) -> list[int]:
-    """The height of every feature map from image to image: input, encoder's layers, decoder's layers."""
-    maps = [x]
-    for part in (model.encoder, model.decoder):
-        maps.append(maps[-1].flatten(1)) if part is model.decoder else None
-        for module in part:  # type: ignore[union-attr]
-            maps.append(module(maps[-1]))
-    return [m.shape[-2] for m in maps if m.dim() == 4]

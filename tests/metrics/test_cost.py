@@ -1,0 +1,23 @@
+"""Costs against torch's own counter."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from aelab import models, params
+from aelab.metrics import cost
+from aelab.models.base import Spec
+
+
+@pytest.mark.parametrize("name", params.load("models"))
+def test_flops_are_those_that_torch_counts(name):
+    item = params.load(f"models.{name}")
+    model = models.build(item.family, item.config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0)).eval()
+    x = torch.rand(1, 1, 28, 28)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.reconstruct(x)
+    assert cost.flops(model, x) == counter.get_total_flops() > 0
+
+
+def test_a_code_of_32_numbers_takes_128_bytes():
+    assert cost.code_bytes(32) == 128

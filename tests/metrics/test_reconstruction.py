@@ -1,0 +1,78 @@
+"""Reconstruction measures against scikit-image, torch and numbers by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch.nn import functional as F
+
+from aelab.metrics import reconstruction
+
+
+@pytest.fixture(scope="module")
+def pair(digits):
+    x = digits[0][:50]
+    return x, (x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+
+
+def test_ssim_is_scikit_image_s(pair):
+    expected = [
+        structural_similarity(
+            a[0].double().numpy(),
+            b[0].double().numpy(),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1,
+        )
+        for a, b in zip(*pair, strict=True)
+    ]
+    np.testing.assert_allclose(reconstruction.ssim(*pair).numpy(), expected, atol=1e-9)
+
+
+def test_psnr_is_the_mean_of_scikit_image_s_over_images(pair):
+    expected = [
+        peak_signal_noise_ratio(a.double().numpy(), b.double().numpy(), data_range=1)
+        for a, b in zip(*pair, strict=True)
+    ]
+    assert reconstruction.measure(*pair, bounded=True)["psnr"] == pytest.approx(np.mean(expected))
+
+
+def test_errors_by_hand():
+    x = torch.zeros(2, 1, 12, 12)
+    x_hat = torch.zeros(2, 1, 12, 12)
+    x_hat[0] = 0.5  # 144 pixels of 0.25; the second image is perfect
+    found = reconstruction.measure(x, x_hat, bounded=True)
+    assert found["sse"] == pytest.approx(144 * 0.25 / 2)
+    assert found["mse"] == pytest.approx(0.125)
+    assert found["psnr"] == pytest.approx((10 * math.log10(4) + reconstruction.CAP) / 2)
+    assert found["bce"] == pytest.approx(144 * math.log(2) / 2, rel=1e-4)
+
+
+def test_cross_entropy_is_torch_s(pair):
+    x, x_hat = pair[0], pair[1].clamp(0.01, 0.99)
+    expected = F.binary_cross_entropy(x_hat.double(), x.double(), reduction="sum").item() / len(x)
+    assert reconstruction.measure(x, x_hat, bounded=True)["bce"] == pytest.approx(expected)
+
+
+def test_a_free_output_has_no_cross_entropy(pair):
+    assert math.isnan(reconstruction.measure(*pair, bounded=False)["bce"])
+
+
+def test_perfect_images_are_capped_and_wholly_similar(pair):
+    found = reconstruction.measure(pair[0], pair[0], bounded=True)
+    assert (found["sse"], found["psnr"]) == (0, reconstruction.CAP)
+    assert found["ssim"] == pytest.approx(1)
+
+
+def test_chunks_change_nothing(pair, monkeypatch):
+    whole = reconstruction.ssim(*pair)
+    monkeypatch.setattr(reconstruction, "CHUNK", 7)
+    assert torch.equal(reconstruction.ssim(*pair), whole)
+
+
+def test_other_shapes_are_an_error(pair):
+    with pytest.raises(ValueError, match="differ in shape"):
+        reconstruction.measure(pair[0], pair[1][:, :, :-1], bounded=True)

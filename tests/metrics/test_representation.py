@@ -1,0 +1,86 @@
+"""Probes against scikit-learn, sparsity by hand."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from aelab.metrics import representation
+
+
+@pytest.fixture(scope="module")
+def splits(digits):
+    x, y = digits[0].flatten(1)[:, 200:600:4], digits[1]
+    return (x[:1500], y[:1500]), (x[1500:2000], y[1500:2000]), (x[2000:3000], y[2000:3000])
+
+
+def test_logistic_regression_reaches_scikit_learn_s_optimum(splits):
+    x, y = splits[0]
+    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-3)
+    ours = representation.logistic_regression(x, y, 0.01, torch.zeros(x.shape[1] + 1, 10))
+    theirs = LogisticRegression(C=0.01, max_iter=2000, tol=1e-8).fit(x.double().numpy(), y.numpy())
+    agree = (torch.addmm(ours[-1], x, ours[:-1]).argmax(1).numpy() == theirs.predict(x.double().numpy())).mean()
+    assert agree > 0.995
+    np.testing.assert_allclose(ours[:-1].numpy(), theirs.coef_.T, atol=0.01)
+
+
+def test_the_probe_s_strength_is_chosen_on_validation_alone(splits):
+    train, validation, test = splits
+    wrong = (test[0], (test[1] + 1) % 10)
+    assert representation.linear_probe(train, validation, test)["probe_accuracy"] > 0.8
+    assert representation.linear_probe(train, validation, wrong)["probe_accuracy"] < 0.1
+
+
+def test_a_constant_code_is_worth_the_largest_class():
+    codes, labels = torch.zeros(100, 1), torch.arange(100) % 10
+    labels[:30] = 3
+    part = (codes, labels)
+    expected = (labels == 3).double().mean().item()
+    assert representation.linear_probe(part, part, part)["probe_accuracy"] == pytest.approx(expected)
+
+
+def test_neighbours_vote_as_scikit_learn_s_do(splits):
+    train, _, test = splits
+    ours = representation.knn(train, test, 5)["knn_accuracy"]
+    theirs = KNeighborsClassifier(5).fit(*map(torch.Tensor.numpy, train)).score(*map(torch.Tensor.numpy, test))
+    assert ours == pytest.approx(theirs, abs=0.006)  # they break ties by class, we by distance
+    one = representation.knn(train, test, 1)["knn_accuracy"]
+    assert one == KNeighborsClassifier(1).fit(*map(torch.Tensor.numpy, train)).score(*map(torch.Tensor.numpy, test))
+
+
+def test_a_tie_goes_to_the_nearest():
+    train = torch.tensor([[0.0], [1.1], [1.2], [-0.1]]), torch.tensor([1, 0, 0, 1])
+    query = torch.tensor([[0.4]]), torch.tensor([1])
+    assert representation.knn(train, query, 4)["knn_accuracy"] == 1
+    assert representation.knn(train, (query[0] + 0.5, query[1]), 4)["knn_accuracy"] == 0
+
+
+def test_fewer_codes_than_neighbours_is_an_error():
+    part = torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match="5 neighbours"):
+        representation.knn(part, part, 5)
+
+
+def test_sparsity_by_hand():
+    one_hot = representation.sparsity(torch.eye(4)[:3])
+    assert one_hot["hoyer"] == pytest.approx(1)
+    assert one_hot["active_share"] == pytest.approx(0.25)
+    assert one_hot["dead_units"] == 1
+    dense = representation.sparsity(torch.ones(5, 4))
+    assert dense["hoyer"] == pytest.approx(0)
+    assert dense["dead_units"] == 0
+    # |z|_1 = 7, |z|_2 = 5, K = 2
+    assert representation.sparsity(torch.tensor([[3.0, 4.0]]))["hoyer"] == pytest.approx((2**0.5 - 1.4) / (2**0.5 - 1))
+    assert representation.sparsity(torch.zeros(2, 3))["hoyer"] == 0
+
+
+def test_a_latent_is_active_where_its_mean_moves():
+    means = torch.stack([torch.linspace(-1, 1, 50), torch.full((50,), 3.0), 0.05 * torch.linspace(-1, 1, 50)], 1)
+    assert representation.active_latents(means) == 1
+
+
+def test_the_interval_of_an_error_rate():
+    low, high = representation.error_interval(0.02, 10_000)
+    assert (high - low) / 2 == pytest.approx(1.96 * (0.02 * 0.98 / 10_000) ** 0.5)
+    assert representation.error_interval(0.0, 10) == (0, 0)
