@@ -23,7 +23,10 @@ def floors(job: stage.Job) -> None:
         flat = data.train.x.flatten(1), data.test.x.flatten(1)
         pca = measures.pca_errors(*flat)
         pictures |= {"pca_codes": measures.pca_codes(*flat), "pca_labels": splits.load("test").y}
-        checkpoints.save_json(job.out / "floors.json", {"denoising": denoised, "probes": probes, "pca_sse": pca})
+        checkpoints.save_json(
+            job.out / "floors.json",
+            {"test_images": len(data.test.y), "denoising": denoised, "probes": probes, "pca_sse": pca},
+        )
         splits.save_arrays(job.out / "arrays.npz", pictures)
         recorder.metrics(
             {f"{m}/{n}/{f}": q[m] for n, fs in denoised.items() for f, q in fs.items() for m in ("psnr", "ssim")}
