@@ -22,7 +22,7 @@ lint: setup
 	ruff check . && ruff format --check . && pyright
 
 bench: setup
-	python benchmarks/training.py
+	python benchmarks/training.py $(BENCH)
 
 setup: .venv/ready
 

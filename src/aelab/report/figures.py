@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from aelab.report import charts, pictures
@@ -29,7 +30,8 @@ FIGURES = {
 def draw(results: Results, settings: Compare, folder: Path) -> None:
     """Draw every figure that the results allow into `folder`, as PNG."""
     folder.mkdir()
-    drawn = {name: make(results, settings) for name, make in FIGURES.items()}
-    for name, figure in (drawn | pictures.denoising(results, settings)).items():
+    makers = FIGURES | {f"denoising-{noise}": partial(pictures.denoising, noise) for noise in results.noises}
+    for name, make in makers.items():
+        figure = make(results, settings)
         if figure is not None:
             save(figure, folder / f"{name}.png")

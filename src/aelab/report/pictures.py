@@ -19,26 +19,18 @@ def reconstructions(results: Results, settings: Compare) -> Figure:
     return strips(rows, "The same test images through every model, best first")
 
 
-def denoising(results: Results, settings: Compare) -> dict[str, Figure]:
-    """One figure per noise: clean, noisy, the best classical filter, then the models."""
-    figures = {}
-    floors, items = results.floors["denoising"], results.pick(settings.denoising)
-    for noise in results.noises:
-        name, psnr = results.best_filter(noise)
-        rows = [
-            ("original", results.pictures["clean"], "psnr, dB"),
-            ("noisy", results.pictures[f"noisy/{noise}"], f"{floors[noise]['noisy']['psnr']:.1f}"),
-            (f"{name.replace('_', ' ')} filter", results.pictures[f"{name}/{noise}"], f"{psnr:.1f}"),
-        ]
-        rows += [
-            (item.name, item.arrays[f"denoised/{noise}"], f"{item.mean(f'psnr/{noise}'):.1f}")
-            for item in sorted(items, key=lambda item: -item.mean(f"psnr/{noise}"))
-        ]
-        title = f"Noisy test images rebuilt: {noise.replace('_', ' ').replace('-', ' ')}"
-        figures[f"denoising-{noise}"] = strips(
-            rows, title, f"filter: the best of {', '.join(FILTERS).replace('_', ' ')}"
-        )
-    return figures
+def denoising(noise: str, results: Results, settings: Compare) -> Figure:
+    """Clean, noisy, the best classical filter, then the models, best first."""
+    floors, (name, psnr) = results.floors["denoising"][noise], results.best_filter(noise)
+    rows = [
+        ("original", results.pictures["clean"], "psnr, dB"),
+        ("noisy", results.pictures[f"noisy/{noise}"], f"{floors['noisy']['psnr']:.1f}"),
+        (f"{name.replace('_', ' ')} filter", results.pictures[f"{name}/{noise}"], f"{psnr:.1f}"),
+    ]
+    items = sorted(results.pick(settings.denoising), key=lambda item: -item.mean(f"psnr/{noise}"))
+    rows += [(item.name, item.arrays[f"denoised/{noise}"], f"{item.mean(f'psnr/{noise}'):.1f}") for item in items]
+    title = f"Noisy test images rebuilt: {noise.replace('_', ' ').replace('-', ' ')}"
+    return strips(rows, title, f"filter: the best of {', '.join(FILTERS).replace('_', ' ')}")
 
 
 def epochs(results: Results, settings: Compare) -> Figure | None:

@@ -69,26 +69,28 @@ class Results:
         name = max(FILTERS, key=lambda each: found[each]["psnr"])
         return name, found[name]["psnr"]
 
-    def flags(self, item: Item) -> list[str]:
-        """Where a model is beaten by its floor, in words."""
-        found = []
+    def flags(self, item: Item) -> dict[str, str]:
+        """Where a model is beaten by its floor: group of measures -> in words."""
+        found: dict[str, list[str]] = {"reconstruction": [], "denoising": [], "representation": [], "likelihood": []}
         if item.is_stack:
-            return found
-        numbers = int(item.mean("code_numbers"))
+            return {}
+        numbers, sse = int(item.mean("code_numbers")), item.mean("sse")
         pca = self.floors["pca_sse"]
         # a thousandth of slack: PCA itself, rounded to float32, is no failure
-        if 0 < numbers < len(pca) - 1 and item.about["family"] != "linear" and item.mean("sse") > 1.001 * pca[numbers]:
-            found.append(f"beaten by PCA of {numbers}")
+        if numbers < len(pca) - 1 and item.about["family"] != "linear" and sse > 1.001 * pca[numbers]:
+            found["reconstruction"].append(
+                f"PCA with {numbers} numbers rebuilds better: {pca[numbers]:.2f} against {sse:.2f}"
+            )
         for words in item.about["noise"]:
             noise = words.replace(" ", "-")
             if noise in self.floors["denoising"]:
                 psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
                 if psnr < self.floors["denoising"][noise]["noisy"]["psnr"]:
-                    found.append(f"worse than the noisy input at {noise}")
+                    found["denoising"].append(f"worse than the noisy input at {words}")
                 elif psnr < floor:
-                    found.append(f"worse than the {name.replace('_', ' ')} filter at {noise}")
+                    found["denoising"].append(f"worse than the {name.replace('_', ' ')} filter at {words}")
         if item.mean("probe_accuracy") < self.floors["probes"]["raw pixels"]["probe_accuracy"]:
-            found.append("probe below raw pixels")
+            found["representation"].append("a linear probe does better on raw pixels")
         if item.mean("active_latents") < numbers / 2:
-            found.append(f"{numbers - item.mean('active_latents'):.0f} of {numbers} latents inactive")
-        return found
+            found["likelihood"].append(f"only {item.mean('active_latents'):.1f} of {numbers} latents are active")
+        return {group: "; ".join(words) for group, words in found.items() if words}

@@ -29,7 +29,7 @@ def frame(results: Results) -> pd.DataFrame:
     rows = []
     for item in results.items.values():
         row: dict[str, Any] = {"name": item.name, "family": item.about["family"], "device": item.about["device"]}
-        row |= {"replicates": item.about["replicates"], "flags": "; ".join(results.flags(item))}
+        row |= {"replicates": item.about["replicates"], "flags": "; ".join(results.flags(item).values())}
         for metric in item.metrics:
             row |= {metric: item.mean(metric), f"{metric}_std": item.spread(metric)}
         rows.append(row)
@@ -50,15 +50,19 @@ def markdown(results: Results) -> str:
     parts = [
         f"# Comparison on {results.data['title']}",
         "Test images, mean ± standard deviation over seeds; the best of a column is bold. "
-        "¹ marks a flag, explained at the end.",
+        "¹ marks a model beaten by its floor; the last section says by which.",
         "## Reconstruction",
-        _table(results, models, ("sse", "mse", "bce", "psnr", "ssim", "code_numbers")),
+        _table(results, models, ("sse", "mse", "bce", "psnr", "ssim", "code_numbers"), "reconstruction"),
         "sse: squared error per image; mse: per pixel; bce: nats per image; psnr: dB; numbers: per code.",
         "## Denoising: psnr in dB of the noisy test image rebuilt",
         _denoising(results),
         "## Representation: what a code is worth",
         _table(
-            results, models, ("probe_accuracy", "knn_accuracy", "hoyer", "active_share", "dead_units"), _probes(results)
+            results,
+            models,
+            ("probe_accuracy", "knn_accuracy", "hoyer", "active_share", "dead_units"),
+            "representation",
+            _probes(results),
         ),
         "probe, knn: accuracy in % of a linear classifier and of nearest neighbours on the codes; hoyer: sparsity, "
         "0 dense to 1 one-hot; active: share of numbers that are not zero; dead: units that never are.",
@@ -66,13 +70,19 @@ def markdown(results: Results) -> str:
     likely = [item for item in models if "negative_elbo" in item.metrics]
     if likely:
         columns = ("negative_elbo", "distortion", "rate", "active_latents")
-        parts += ["## Likelihood: nats per image, grey targets", _table(results, likely, columns)]
+        parts += ["## Likelihood: nats per image, grey targets", _table(results, likely, columns, "likelihood")]
     if results.stacks:
         parts += ["## Stacks: test error in % after fine-tuning", _stacks(results)]
     everything = list(results.items.values())
-    parts += ["## Cost", _table(results, everything, ("parameters", "flops", "code_bytes"), bold=False)]
-    flagged = [f"- **{item.name}**: {', '.join(results.flags(item))}" for item in models if results.flags(item)]
-    parts += ["## Flags: where a model is beaten by its floor", "\n".join(flagged) or "None."]
+    parts += ["## Cost", _table(results, everything, ("parameters", "flops", "code_bytes"), "cost")]
+    parts.append("## Flags: where a model is beaten by its floor")
+    for group in ("reconstruction", "denoising", "representation", "likelihood"):
+        flagged = [f"{item.name}: {results.flags(item)[group]}" for item in models if group in results.flags(item)]
+        if group == "representation":
+            flagged = [line.partition(":")[0] for line in flagged]
+            parts.append(f"**{group}** (a linear probe does better on raw pixels): {', '.join(flagged) or 'none'}.")
+        else:
+            parts.append(f"**{group}**: " + ("\n\n- " + "\n- ".join(flagged) if flagged else "none."))
     return "\n\n".join(parts) + "\n"
 
 
@@ -91,14 +101,17 @@ TITLES = {
 
 
 def _table(
-    results: Results, items: Sequence[Item], columns: Sequence[str], floors: Sequence[list[str]] = (), bold: bool = True
+    results: Results, items: Sequence[Item], columns: Sequence[str], group: str, floors: Sequence[list[str]] = ()
 ) -> str:
-    best = {c: _best([item.mean(c) for item in items], c) if bold and c in _RANKED else math.nan for c in columns}
+    best = {c: _best([item.mean(c) for item in items], c) if c in _RANKED else math.nan for c in columns}
     rows = [*floors]
     for item in items:
-        mark = "¹" if results.flags(item) else ""
-        rows.append([item.name + mark, *(cell(item, column, best[column]) for column in columns)])
+        rows.append([_marked(results, item, group), *(cell(item, column, best[column]) for column in columns)])
     return grid(["model", *(TITLES.get(column, column) for column in columns)], rows)
+
+
+def _marked(results: Results, item: Item, group: str) -> str:
+    return item.name + ("¹" if group in results.flags(item) else "")
 
 
 _RANKED = {"sse", "mse", "bce", "negative_elbo", "distortion", *HIGHER}
@@ -148,7 +161,9 @@ def _denoising(results: Results) -> str:
     best = {c: _best([item.mean(c) for item in results.models], c) for c in columns}
     rows = [["*noisy input*", *(f"{floors[n]['noisy']['psnr']:.2f}" for n in noises)]]
     rows += [[f"*{f.replace('_', ' ')} filter*", *(f"{floors[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
-    rows += [[item.name, *(cell(item, c, best[c]) for c in columns)] for item in results.models]
+    rows += [
+        [_marked(results, item, "denoising"), *(cell(item, c, best[c]) for c in columns)] for item in results.models
+    ]
     return grid(["model", *(noise.replace("-", " ") for noise in noises)], rows)
 
 
