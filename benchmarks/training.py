@@ -2,8 +2,9 @@
 
     python benchmarks/training.py [--images 50000] [--rounds 3] [--device cpu] [--write]
 
-Contenders take turns in one process, one thread each, from the same weights with the same optimizer, batch and loss; each round
-gives one ratio. MNIST where AELAB_MIRROR holds it, else made images of the same size: the time depends on no pixel.
+Contenders take turns in one process, one thread each, from the same weights with the same optimizer, batch and loss;
+each round gives one ratio. MNIST where AELAB_MIRROR holds it, else made images of the same size: time depends on no
+pixel.
 """
 
 from __future__ import annotations

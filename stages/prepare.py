@@ -12,8 +12,8 @@ def prepare(job: stage.Job) -> None:
     source = sources.SOURCES[name]
     with job.track(name) as recorder:
         recorder.params({"seed": seed, "prepare": settings})
-        raw = {path.stem: splits.load_arrays(path) for path in sorted(folder.glob("*.npz"))}
-        parts = {part: (arrays["images"][:, 0], arrays["labels"]) for part, arrays in raw.items()}
+        raw = {part: splits.load(part, folder) for part in ("train", "test")[: 1 if "test" in source.sizes else 2]}
+        parts = {part: (images.x[:, 0], images.y) for part, images in raw.items()}
         parts = splits.split(parts, source.sizes, runtime.derive(seed, "prepare", "split"))
         if settings.limit is not None and settings.limit < len(parts["train"][1]):
             images, labels = parts["train"]

@@ -4,6 +4,9 @@ import os
 
 os.environ.setdefault("AELAB_TRACKING", "off")
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,84 @@ def digits():
     images, labels = sources.fetch("mnist5k", ())["train"]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     return torch.from_numpy(images).float().div_(255)[:, None][order], torch.from_numpy(labels)[order]
+
+
+class Lab:
+    """A folder like the project's root, in which stages run as real processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "stages", folder / "stages")
+        shutil.copy(ROOT / "params.yaml", folder)
+        drop = ("AELAB_MIRROR", "AELAB_TRACEBACK", "DVC_ROOT", "DVC_STAGE")
+        self.env = {key: value for key, value in os.environ.items() if key not in drop}
+        self.env |= {"AELAB_TRACKING": "off", "no_proxy": "*", "CUDA_VISIBLE_DEVICES": ""}
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace the one place in params.yaml that reads `old`."""
+        text = (self.folder / "params.yaml").read_text()
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in params.yaml"
+        (self.folder / "params.yaml").write_text(text.replace(old, new))
+
+    def start(self, stage: str, *items: str, **options) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, f"stages/{stage}.py", *items],
+            cwd=self.folder,
+            env=self.env | options.pop("env", {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, stage: str, *items: str, **options) -> None:
+        """Run a stage that is to succeed."""
+        process = self.start(stage, *items, **options)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+
+    def fail(self, stage: str, *items: str, **options) -> str:
+        """Run a stage that is to fail in one line and leave data/ as it was; the line."""
+        before = self.files()
+        process = self.start(stage, *items, **options)
+        line = failed(process)
+        assert line.startswith(" ".join((stage, *items)) + ": "), line
+        assert self.files() == before
+        return line
+
+    def files(self) -> dict[str, bytes]:
+        """What lies under data/, folders and half-written scratch included, but for the locks."""
+        paths = [path for path in (self.folder / "data").rglob("*") if path.name != ".scratch"]
+        kept = [path for path in paths if path.suffix != ".lock"]
+        return {str(path.relative_to(self.folder)): path.read_bytes() if path.is_file() else b"" for path in kept}
+
+
+def failed(process: subprocess.Popen) -> str:
+    """The one line on stderr of a stage that failed as it should."""
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 1, (process.returncode, errors)
+    assert output == ""
+    assert len(errors.splitlines()) == 1, errors
+    assert "Traceback" not in errors
+    return errors.strip()
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    """An empty lab: nothing is downloaded."""
+    return Lab(tmp_path / "lab")
+
+
+@pytest.fixture(scope="session")
+def _prepared(tmp_path_factory) -> Path:
+    lab = Lab(tmp_path_factory.mktemp("prepared") / "lab")
+    lab.run("download")
+    lab.run("prepare")
+    return lab.folder / "data"
+
+
+@pytest.fixture
+def prepared(lab, _prepared) -> Lab:
+    """A lab in which mnist5k is downloaded and split."""
+    shutil.copytree(_prepared, lab.folder / "data")
+    return lab

@@ -11,19 +11,22 @@ if TYPE_CHECKING:
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write named tensors; the bytes depend on names and values alone (no metadata, fixed memory layout)."""
-    from safetensors.torch import save_file
+    """Write named tensors; the bytes depend on names and values alone (no metadata, fixed memory layout).
 
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+    Raises OSError, e.g. where the disk is full.
+    """
+    from safetensors.torch import save
+
+    path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of one file, on the CPU. Raises FileNotFoundError, or ValueError for a damaged file."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path)
+        return load(path.read_bytes())
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
 
@@ -37,5 +40,5 @@ def load_json(path: Path) -> Any:
     """Read JSON. Raises FileNotFoundError, or ValueError that names the damaged file."""
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from error

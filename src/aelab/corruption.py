@@ -4,7 +4,7 @@ Values are data units in [0, 1]; `level` is what each kind's row says. Every dra
 
 | kind | what happens | level |
 |---|---|---|
-| gaussian | x + level * N(0, 1), clipped to [0, 1] | standard deviation, above 0 |
+| gaussian | x + level * N(0, 1), clipped to [0, 1] | standard deviation in [0, 10] |
 | masking | a share `level` of the values becomes 0 (Vincent 2008) | share in [0, 1] |
 | salt_pepper | a share `level` becomes 0 or 1, each with probability one half (Vincent 2010) | share in [0, 1] |
 | salt | a share `level` becomes 1 | share in [0, 1] |

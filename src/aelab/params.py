@@ -36,6 +36,9 @@ LISTS = ("models", "stacks")
 class ParamsError(ValueError):
     """A wrong parameter: one line with file, key, value and what is allowed."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))  # keys and entries may hold line breaks
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -65,14 +68,22 @@ def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     """The learning settings of one entry: `block` (the section's object) with the entry's overrides on top.
 
     `data` is the data set's name: `epochs_factor` and an entry's `on:` block apply to it alone.
-    Raises ParamsError.
+    Raises ParamsError, also for a wrong value in the `on:` block of another data set.
     """
-    values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)}
-    overrides = dict(entry.overrides)
-    here = overrides.pop("on", {}).get(data, {})
-    values |= overrides
-    values["epochs"] = max(1, round(values["epochs"] * values["epochs_factor"].get(data, 1)))
-    return check(type(block), values | here, f"{section} of {entry.name}")
+    where = f"{section} of {entry.name}"
+    values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
+    on = values.pop("on", {})
+    merged = check(type(block), values, where)
+    _check_names(on, f"{where}.on")
+    _check_names(merged.epochs_factor, f"{where}.epochs_factor")
+    values["epochs"] = max(1, round(merged.epochs * merged.epochs_factor.get(data, 1)))
+    settings = check(type(block), values, where)
+    for name, here in on.items():
+        if not isinstance(here, Mapping):
+            raise ParamsError(f"{FILE}: {where}.on.{name}: {here!r} is wrong; allowed: a block of keys")
+        special = check(type(block), {**values, **here}, f"{where}.on.{name}")
+        settings = special if name == data else settings
+    return settings
 
 
 def check(schema: type, values: Any, where: str) -> Any:
@@ -93,7 +104,7 @@ def check(schema: type, values: Any, where: str) -> Any:
             except ValidationError as error:
                 first = error.errors()[0]
                 key = ".".join(map(str, (where, field.name, *first["loc"])))
-                allowed = first["msg"].removeprefix("Input should be ")
+                allowed = first["msg"].removeprefix("Input should be ").replace("tuple", "list")
                 raise ParamsError(f"{FILE}: {key}: {first['input']!r} is wrong; allowed: {allowed}") from None
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ParamsError(f"{FILE}: {where}.{field.name}: missing; allowed: {_words(hints[field.name])}")
@@ -111,8 +122,9 @@ def _read() -> dict[str, Any]:
         tree = YAML(typ="safe").load(FILE)
     except FileNotFoundError:
         raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{FILE}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
+        what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
+        raise ParamsError(f"{FILE}: not readable as YAML: {what}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{FILE}: holds {type(tree).__name__}; allowed: a mapping of sections")
     return {str(key): value for key, value in tree.items()}
@@ -150,7 +162,7 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     schema = family_config(values["family"])
     rest = {key: value for key, value in values.items() if key != "family"}
     training = [*_names(Training), "on"]
-    unknown = sorted(set(rest) - set(_names(schema)) - set(training))
+    unknown = sorted(set(map(str, rest)) - set(_names(schema)) - set(training))
     if unknown:
         raise _error(f"{where}.{unknown[0]}", "unknown key", [*_names(schema), *training])
     own = {key: value for key, value in rest.items() if key in _names(schema)}
@@ -166,6 +178,16 @@ def families() -> list[str]:
 def family_config(family: str) -> type:
     """The frozen dataclass of a family's own knobs."""
     return _import(f"aelab.models.{family}:Config")
+
+
+def _check_names(block: Any, where: str) -> None:
+    """Raise ParamsError unless `block` is a mapping whose keys are data sets."""
+    names = list(_import("aelab.data.sources:SOURCES"))
+    if not isinstance(block, Mapping):
+        raise ParamsError(f"{FILE}: {where}: {block!r} is wrong; allowed: data set: value, of {', '.join(names)}")
+    for name in block:
+        if name not in names:
+            raise _error(f"{where}.{name}", "unknown data set", names)
 
 
 def _import(path: str) -> Any:
@@ -185,7 +207,8 @@ def _plain(value: Any) -> Any:
 
 
 def _words(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return words.replace("tuple", "list")
 
 
 def _error(where: str, what: str, allowed: list[str]) -> ParamsError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import sys
@@ -36,7 +37,7 @@ class Runtime:
     threads: int  # CPU threads per stage: part of the result's bits
 
     def __post_init__(self) -> None:
-        if self.device.split(":")[0] not in ("auto", "cpu", "cuda"):
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device: {self.device!r} is unknown; allowed: auto, cpu, cuda, cuda:N")
         if self.threads < 1:
             raise ValueError(f"threads: {self.threads} is out of range; allowed: 1 or more")
@@ -80,8 +81,12 @@ def main(body: Callable[[Job], None]) -> None:
     except (ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("AELAB_TRACEBACK"):
             traceback.print_exc()
-        what = f"{error.filename}: not found; `dvc repro` makes it" if isinstance(error, FileNotFoundError) else error
-        sys.exit(f"{body.__name__}{f' {item}' if item else ''}: {what}")
+        what = str(error)
+        if isinstance(error, FileNotFoundError):
+            what = f"{error.filename}: not found; `dvc repro` makes it"
+        elif isinstance(error, OSError) and error.strerror and not error.filename:  # a full disk does not say where
+            what = f"{folder(body.__name__, item)}: not made ({error.strerror})"
+        sys.exit(f"{body.__name__}{f' {item}' if item else ''}: {' '.join(what.split())}")
 
 
 def folder(stage: str, item: str | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from aelab import models, params
@@ -21,3 +22,12 @@ def test_flops_are_those_that_torch_counts(name):
 
 def test_a_code_of_32_numbers_takes_128_bytes():
     assert cost.code_bytes(32) == 128
+
+
+def test_parameters_count_a_shared_weight_once_and_buffers_where_nothing_is_learned():
+    tied = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+    tied[1].weight = tied[0].weight
+    assert cost.parameters(tied) == 9 + 3 + 3
+    solved = nn.Module()
+    solved.register_buffer("directions", torch.zeros(4, 2))
+    assert cost.parameters(solved) == 8

@@ -34,3 +34,15 @@ def test_the_choice_is_the_best_on_validation(name, digits):
     quality = {value: psnr(clean, filters.FILTERS[name](noisy, value)).mean().item() for value in filters.GRIDS[name]}
     assert chosen == max(quality, key=quality.__getitem__)
     assert quality[chosen] > psnr(clean, noisy).mean().item()
+
+
+@pytest.mark.parametrize(("kind", "level"), [("gaussian", 0.25), ("salt_pepper", 0.25), ("masking", 0.5)])
+def test_a_finer_search_of_non_local_means_gains_little(kind, level, digits):
+    clean = digits[0][:40]
+    noisy = corrupt(clean, kind, level, torch.Generator().manual_seed(0))
+
+    def quality(h: float) -> float:
+        return psnr(clean, filters.non_local_means(noisy, h)).mean().item()
+
+    chosen = filters.choose("non_local_means", noisy, clean)
+    assert quality(chosen) > max(map(quality, (0.05, 0.125, 0.175, 0.225, 0.275, 0.35, 0.5, 1))) - 0.3

@@ -76,3 +76,8 @@ def test_chunks_change_nothing(pair, monkeypatch):
 def test_other_shapes_are_an_error(pair):
     with pytest.raises(ValueError, match="differ in shape"):
         reconstruction.measure(pair[0], pair[1][:, :, :-1], bounded=True)
+
+
+def test_images_smaller_than_the_window_are_an_error():
+    with pytest.raises(ValueError, match="10 x 28 pixels"):
+        reconstruction.ssim(torch.zeros(1, 1, 10, 28), torch.zeros(1, 1, 10, 28))

@@ -88,3 +88,19 @@ def test_the_interval_of_an_error_rate():
     low, high = representation.error_interval(0.02, 10_000)
     assert (high - low) / 2 == pytest.approx(1.96 * (0.02 * 0.98 / 10_000) ** 0.5)
     assert representation.error_interval(0.0, 10) == (0, 0)
+
+
+def test_neighbours_do_not_depend_on_where_the_codes_lie(splits):
+    (x, y), _, (queries, truth) = splits
+    near = representation.knn((x, y), (queries, truth), 5)["knn_accuracy"]
+    far = representation.knn((x + 1000, y), (queries + 1000, truth), 5)["knn_accuracy"]
+    assert far == pytest.approx(near, abs=0.005)
+
+
+def test_measures_give_the_same_bits_twice(splits):
+    train, validation, test = splits
+    for measured in (
+        lambda: representation.linear_probe(train, validation, test),
+        lambda: representation.knn(train, test, 5),
+    ):
+        assert measured() == measured()

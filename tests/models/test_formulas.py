@@ -15,7 +15,7 @@ from aelab.learning.loop import fit
 from aelab.learning.settings import Training
 from aelab.metrics import cost
 from aelab.models import sparse, variational
-from aelab.models.base import Autoencoder, Batch, Output, Spec
+from aelab.models.base import Autoencoder, Batch, Output, Spec, cross_entropy
 
 SPEC = Spec((1, 28, 28), 10)
 
@@ -98,6 +98,20 @@ def test_output_losses_are_sums_or_means_over_pixels_and_means_over_images(reduc
     tanh = ((torch.tanh(raw) - (2 * x - 1)) ** 2).sum() / per
     torch.testing.assert_close(Output("tanh", "mse", reduction).error(raw, x), tanh)
     assert Output("tanh", "mse", reduction)(torch.full((1,), -50.0)).item() == 0  # back in data units
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 28, 28), (3, 7), (1, 1)])
+def test_the_cross_entropy_and_its_gradient_are_torch_s(shape):
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(shape, generator=generator)
+    raw = (20 * torch.randn(shape, generator=generator)).requires_grad_()
+    raw.data.flatten()[0] = -200.0  # sigmoid(raw) is 0 in float32, the loss is not infinite
+    ours = cross_entropy(raw, target)
+    (found,) = torch.autograd.grad(2 * ours, raw)
+    theirs = F.binary_cross_entropy_with_logits(raw.double(), target.double(), reduction="sum")
+    (expected,) = torch.autograd.grad(2 * theirs, raw)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+    torch.testing.assert_close(found, expected)
 
 
 def test_convolution_sizes_are_those_of_the_booklet():

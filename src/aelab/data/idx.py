@@ -26,6 +26,8 @@ def parse(content: bytes, where: str) -> np.ndarray:
     if len(content) < start:
         raise ValueError(f"{where}: cut within the IDX header ({len(content)} bytes)")
     shape = struct.unpack(f">{rank}I", content[4:start])
+    if 0 in shape:
+        raise ValueError(f"{where}: the IDX header states an empty axis: {shape}")
     if math.prod(shape) != len(content) - start:
         raise ValueError(f"{where}: the IDX header promises {math.prod(shape)} bytes, {len(content) - start} follow")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -13,6 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,11 @@ class Download:
     """Where files may come from: for each data set its mirrors, tried in order after the folder AELAB_MIRROR."""
 
     mirrors: dict[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        for name in self.mirrors:
+            if name not in SOURCES:
+                raise ValueError(f"mirrors: {name!r} is an unknown data set; allowed: {', '.join(SOURCES)}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
     for place, read in _places(source, name, mirrors):
         try:
             content = _decompress(read())
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, HTTPException, zlib.error) as error:
             failures.append(
                 f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}"
             )

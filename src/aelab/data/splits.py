@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +95,11 @@ def digest(part: Part) -> str:
     return hashlib.sha256(part[0].tobytes() + part[1].tobytes()).hexdigest()[:32]
 
 
-def load(name: str) -> Images:
-    """One split of data/prepare. Raises FileNotFoundError, or ValueError that names a damaged file."""
-    arrays = load_arrays(FOLDER / f"{name}.npz")
+def load(name: str, folder: Path = FOLDER) -> Images:
+    """One split that `save` wrote. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    arrays = load_arrays(folder / f"{name}.npz")
+    if arrays.keys() != {"images", "labels"}:
+        raise ValueError(f"{folder / name}.npz: holds {', '.join(arrays)}; allowed: images, labels")
     return Images(arrays["images"], arrays["labels"])
 
 
@@ -112,11 +113,17 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # damaged bytes make numpy and zipfile raise a dozen kinds
         raise ValueError(f"{path}: not a readable npz ({error}); `dvc checkout` or `dvc repro` restores it") from error
 
 
 def meta() -> Meta:
-    """The data set's description that `prepare` wrote. Raises FileNotFoundError."""
-    stored = json.loads((FOLDER / "meta.json").read_text())
-    return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"])
+    """The data set's description that `prepare` wrote. Raises FileNotFoundError, ValueError for a damaged file."""
+    path = FOLDER / "meta.json"
+    try:
+        stored = json.loads(path.read_text())
+        return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not readable ({error}); `dvc checkout` or `dvc repro` restores it") from error

@@ -64,9 +64,10 @@ def fit(
     noises = [Noise.parse(words) for words in settings.noise]
     order, noise = draw("order"), draw("noise")
     for phase in model.phases():
-        lower = phase.inputs or (lambda x: x)
-        inner = Tensors(mapped(lower, train.x), train.y), Tensors(mapped(lower, validation.x), validation.y)
-        _fit_phase(model, phase, *inner, settings, noises, order, noise, lambda: draw("validation"), watch)
+        seen, held_out = train, validation
+        if phase.inputs is not None:
+            seen, held_out = (Tensors(mapped(phase.inputs, split.x), split.y) for split in (train, validation))
+        _fit_phase(model, phase, seen, held_out, settings, noises, order, noise, lambda: draw("validation"), watch)
 
 
 def _fit_phase(

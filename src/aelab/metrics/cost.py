@@ -21,6 +21,7 @@ def parameters(model: nn.Module) -> int:
 def flops(model: nn.Module, x: Tensor) -> int:
     """Floating-point operations to rebuild x [1, C, H, W]: matrix products and convolutions, a multiply-add is two.
 
+    Additions of a bias, activations, pooling, upsampling and normalisation are not counted.
     torch's own FlopCounterMode counts the same (a test compares them) and takes seconds to import.
     """
     with torch.no_grad(), _Counter() as counter:

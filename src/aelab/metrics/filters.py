@@ -16,7 +16,7 @@ from aelab.metrics.reconstruction import psnr
 GRIDS: dict[str, tuple[float, ...]] = {
     "median": (3, 5),  # window, pixels
     "gaussian": (0.5, 0.75, 1.0, 1.5, 2.0),  # standard deviation, pixels
-    "non_local_means": (0.1, 0.2, 0.4, 0.8),  # h: how different patches may be
+    "non_local_means": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),  # h: how different patches may be
 }
 TRIED = 200  # validation images that choose a parameter
 

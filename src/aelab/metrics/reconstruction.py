@@ -52,7 +52,11 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
 def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) per image, float64 [N], as scikit-image computes it with
     gaussian_weights, sigma 1.5, use_sample_covariance=False, data_range 1: an 11 x 11 window, borders left out.
+
+    Raises ValueError where an image is smaller than the window.
     """
+    if min(x.shape[-2:]) < 11:
+        raise ValueError(f"images of {x.shape[-2]} x {x.shape[-1]} pixels are smaller than SSIM's window of 11 x 11")
     return torch.cat([_ssim(a, b) for a, b in zip(x.split(CHUNK), x_hat.split(CHUNK), strict=True)])
 
 

@@ -70,6 +70,8 @@ def knn(train: Coded, test: Coded, k: int) -> dict[str, float]:
     (x, y), (queries, truth) = train, test
     if len(x) < k:
         raise ValueError(f"{k} neighbours asked for, {len(x)} training codes are there")
+    centre = x.mean(0)  # far from 0, float32 would round the distances below away
+    x, queries = x - centre, queries - centre
     squares, right = x.square().sum(1), 0
     classes = int(max(y.max(), truth.max())) + 1
     # votes are whole; the share below one that breaks ties shrinks with the rank

@@ -1,0 +1,245 @@
+"""Downloads against a real local server: right bytes are taken from anywhere, wrong ones from nowhere."""
+
+import dataclasses
+import gzip
+import hashlib
+import socket
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from aelab.data import sources
+
+NAMES = [name for name, _ in sources.SOURCES["mnist"].sha256]
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+class Mirror(ThreadingHTTPServer):
+    """A web server on this machine. `pages`: path -> body, or a function of the request that answers by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.pages, self.asked = {}, []
+        self.url = f"http://127.0.0.1:{self.server_port}/mnist/"
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # noqa: N802
+        self.server.asked.append(self.path)
+        page = self.server.pages.get(self.path)
+        if callable(page):
+            page(self)
+        elif page is None:
+            self.send_error(404)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+    def log_message(self, *_) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def mirror():
+    with Mirror() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """Four small files that stand for MNIST's, with their true checksums; their bytes by name."""
+    for variable in ("AELAB_MIRROR", "DVC_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((6, 28, 28), (6,), (2, 28, 28), (2,))]
+    contents = {name: idx_bytes(array) for name, array in zip(NAMES, arrays, strict=True)}
+    sums = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
+    small = dataclasses.replace(sources.SOURCES["mnist"], sha256=sums)
+    monkeypatch.setitem(sources.SOURCES, "mnist", small)
+    return contents
+
+
+def pages(files, compress=gzip.compress) -> dict[str, bytes]:
+    return {f"/mnist/{name}.gz": compress(content) for name, content in files.items()}
+
+
+def check(parts, files) -> None:
+    assert parts["train"][0].tobytes() == files[NAMES[0]][16:]
+    assert parts["train"][1].tolist() == list(files[NAMES[1]][8:])
+    assert parts["test"][0].shape == (2, 28, 28)
+    assert parts["test"][1].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "compress",
+    [
+        lambda content: gzip.compress(content, 9, mtime=0),
+        lambda content: gzip.compress(content, 1, mtime=12345),
+        lambda content: gzip.compress(content[:100]) + gzip.compress(content[100:]),
+        lambda content: content,
+    ],
+    ids=["best", "fast", "two members", "not compressed"],
+)
+def test_right_contents_are_accepted_however_they_are_packed(files, mirror, compress):
+    mirror.pages = pages(files, compress)
+    check(sources.fetch("mnist", (mirror.url,)), files)
+
+
+def test_a_mirror_may_be_written_with_or_without_its_last_slash(files, mirror):
+    mirror.pages = pages(files)
+    check(sources.fetch("mnist", (mirror.url.rstrip("/"),)), files)
+
+
+def raw(answer: bytes):
+    def page(request) -> None:
+        request.wfile.write(answer)
+
+    return page
+
+
+def bomb(_: bytes) -> bytes:
+    return gzip.compress(bytes(3_000_000))
+
+
+DAMAGE = {
+    "altered": lambda good: gzip.compress(gzip.decompress(good)[:-1] + b"\0"),
+    "cut within": lambda good: good[: len(good) // 2],
+    "cut at the end": lambda good: good[:-1],
+    "cut, then compressed": lambda good: gzip.compress(gzip.decompress(good)[:-9]),
+    "bits flipped": lambda good: good[:40] + bytes(255 - byte for byte in good[40:80]) + good[80:],
+    "a login page": lambda good: b"<html>please log in</html>",
+    "another file": lambda good: gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07"),
+    "empty": lambda good: b"",
+    "too large": bomb,
+    "not found": lambda good: None,
+    "an error": lambda good: lambda request: request.send_error(503),
+    "no HTTP": lambda good: raw(b"hello\r\n\r\n"),
+    "hung up": lambda good: raw(b""),
+    "fewer bytes than promised": lambda good: raw(b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n" + good[:99]),
+    "cut between chunks": lambda good: raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + good[:3]),
+    "moved in a circle": lambda good: raw(b"HTTP/1.0 302 Found\r\nLocation: /mnist/" + NAMES[0].encode() + b".gz\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_bad_mirror_is_passed_over_and_alone_is_one_line(files, mirror, damage, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 2_000_000)
+    good = pages(files)
+    mirror.pages = {f"/good{path.removeprefix('/mnist')}": body for path, body in good.items()}
+    path = f"/mnist/{NAMES[0]}.gz"
+    mirror.pages |= good | {path: damage(good[path])}
+    with pytest.raises(ValueError, match=f"^{NAMES[0]}: no place has it ") as caught:
+        sources.fetch("mnist", (mirror.url,))
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    assert mirror.url in line
+    assert f"set AELAB_MIRROR to a folder that holds mnist/{NAMES[0]}.gz" in line
+    check(sources.fetch("mnist", (mirror.url, mirror.url.replace("mnist", "good"))), files)
+
+
+def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, mirror):
+    wrong = idx_bytes(np.arange(6, dtype=np.uint8))
+    mirror.pages = pages(files) | {f"/mnist/{NAMES[1]}.gz": gzip.compress(wrong)}
+    expected, found = (hashlib.sha256(content).hexdigest() for content in (files[NAMES[1]], wrong))
+    with pytest.raises(ValueError, match=f"^{NAMES[1]}: .*expected SHA-256 {expected}, found {found}"):
+        sources.fetch("mnist", (mirror.url,))
+
+
+def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
+    monkeypatch.setattr(sources, "TIMEOUT", 0.2)
+    over = threading.Event()
+    mirror.pages = pages(files)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        places = (f"http://127.0.0.1:{silent.getsockname()[1]}/", mirror.url)
+        check(sources.fetch("mnist", places), files)
+        with pytest.raises(ValueError, match="timed out"):
+            sources.fetch("mnist", places[:1])
+    over.set()
+
+
+@pytest.mark.parametrize("url", ["", "no address", "http://", "http://127.0.0.1:x/", "http://127.0.0.1/a b", "file:///nowhere"])
+def test_an_address_that_is_none_is_one_line(files, url):
+    with pytest.raises(ValueError, match=f"^{NAMES[0]}: no place has it ") as caught:
+        sources.fetch("mnist", (url,))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_local_folder_comes_first_and_counts_from_the_project(files, mirror, tmp_path, monkeypatch):
+    mirror.pages = pages(files)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "project/copies/mnist").mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / "project/copies/mnist" / f"{name}.gz").write_bytes(gzip.compress(content))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    for folder in ("copies", str(tmp_path / "project/copies")):
+        monkeypatch.setenv("AELAB_MIRROR", folder)
+        check(sources.fetch("mnist", (mirror.url,)), files)
+    assert mirror.asked == []
+
+
+def test_a_damaged_or_empty_local_folder_gives_way_to_the_mirrors(files, mirror, tmp_path, monkeypatch):
+    mirror.pages = pages(files)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AELAB_MIRROR", "copies")
+    check(sources.fetch("mnist", (mirror.url,)), files)
+    (tmp_path / "copies/mnist").mkdir(parents=True)
+    (tmp_path / "copies/mnist" / f"{NAMES[0]}.gz").write_bytes(b"\x1f\x8b no")
+    (tmp_path / "copies/mnist" / NAMES[1]).write_bytes(files[NAMES[1]])  # the plain file serves too
+    mirror.asked.clear()
+    check(sources.fetch("mnist", (mirror.url,)), files)
+    assert mirror.asked == [f"/mnist/{NAMES[i]}.gz" for i in (0, 2, 3)]
+    with pytest.raises(ValueError, match=f"^{NAMES[0]}: .*copies/mnist/{NAMES[0]}.gz: .*; http.*Not Found"):
+        sources.fetch("mnist", (mirror.url + "nothing",))
+
+
+def test_the_stage_takes_no_wrong_file_and_leaves_nothing(lab, mirror):
+    """The true checksums, the real process: whatever this mirror holds is not MNIST."""
+    lab.edit("name: mnist5k", "name: mnist")
+    text = (lab.folder / "params.yaml").read_text()
+    head, _, rest = text.partition("    mnist:\n")
+    tail = rest[rest.index("    fashion_mnist:") :]
+    (lab.folder / "params.yaml").write_text(f"{head}    mnist: ['{mirror.url}']\n{tail}")
+    wrong = gzip.compress(idx_bytes(np.zeros((60000, 28, 28), np.uint8)))
+    for page, problem in ((wrong, "expected SHA-256 ba89"), (wrong[:-9], "ended before"), (None, "Not Found")):
+        mirror.pages = {f"/mnist/{NAMES[0]}.gz": page}
+        line = lab.fail("download")
+        assert problem in line
+        assert NAMES[0] in line
+    mirror_url, closed = mirror.url, "http://127.0.0.1:9/"
+    for places, problem in ((f"['{closed}']", f"{closed}: "), ("[]", "no mirror is given")):
+        text = (lab.folder / "params.yaml").read_text()
+        (lab.folder / "params.yaml").write_text(text.replace(f"mnist: ['{mirror_url}']", f"mnist: {places}"))
+        assert problem in lab.fail("download")
+        (lab.folder / "params.yaml").write_text(text)
+
+
+def test_the_stage_reads_the_local_folder_from_the_project(lab, tmp_path):
+    """Where the folder is named in the message, it was looked for."""
+    lab.edit("name: mnist5k", "name: mnist")
+    text = (lab.folder / "params.yaml").read_text()
+    (lab.folder / "params.yaml").write_text(text.replace("https://", "http://127.0.0.1:9/"))
+    line = lab.fail("download", env={"AELAB_MIRROR": "copies", "DVC_ROOT": str(tmp_path)})
+    assert line.index(f"{tmp_path}/copies/mnist: holds no {NAMES[0]}.gz") < line.index("http://127.0.0.1:9/")
+
+
+def test_the_embedded_digits_are_five_thousand_in_ten_classes():
+    images, labels = sources.fetch("mnist5k", ())["train"]
+    assert (images.shape, images.dtype, labels.dtype) == ((5000, 28, 28), np.uint8, np.int64)
+    assert np.bincount(labels).tolist() == [500] * 10
+    assert (images.min(), images.max()) == (0, 255)

@@ -1,0 +1,229 @@
+"""Train, validation and test: their sizes, balance and bytes."""
+
+import io
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aelab.data import sources, splits
+
+SIZES = sources.SOURCES["mnist5k"].sizes
+
+
+def balance(labels: np.ndarray) -> int:
+    counts = np.bincount(labels, minlength=10)
+    return int(counts.max() - counts.min())
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """The embedded digits; each image is told apart by its bytes."""
+    return sources.fetch("mnist5k", ())
+
+
+def bytes_of(part) -> list[bytes]:
+    return [image.tobytes() + label.tobytes() for image, label in zip(*part, strict=True)]
+
+
+def test_the_embedded_digits_are_split_whole_disjoint_and_balanced(pool):
+    parts = splits.split(pool, SIZES, 7)
+    assert {name: len(labels) for name, (_, labels) in parts.items()} == {"train": 3500, "validation": 500, "test": 1000}
+    for images, labels in parts.values():
+        assert (images.shape[1:], images.dtype, labels.dtype) == ((28, 28), np.uint8, np.int64)
+        assert balance(labels) <= 1
+        assert np.any(np.diff(labels) < 0), "not sorted by class"
+    everything = sorted(row for part in parts.values() for row in bytes_of(part))
+    assert everything == sorted(bytes_of(pool["train"]))
+
+
+def test_a_split_is_made_by_its_seed(pool):
+    first, again, other = (splits.split(pool, SIZES, seed) for seed in (7, 7, 8))
+    for name in SIZES:
+        assert np.array_equal(first[name][0], again[name][0])
+        assert np.array_equal(first[name][1], again[name][1])
+        assert not np.array_equal(first[name][0], other[name][0])
+
+
+def test_the_end_of_an_official_training_set_is_validation():
+    images, labels = np.arange(60, dtype=np.uint8).reshape(60, 1, 1), np.arange(60)
+    test = np.arange(10, dtype=np.uint8).reshape(10, 1, 1), np.arange(10)
+    parts = splits.split({"train": (images, labels), "test": test}, {"train": 50, "validation": 10}, 7)
+    assert parts["train"][1].tolist() == list(range(50))
+    assert parts["validation"][1].tolist() == list(range(50, 60))
+    assert parts["validation"][0].ravel().tolist() == list(range(50, 60))
+    assert parts["test"] is test
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 4), max_size=60), st.data(), st.integers(0, 2**32))
+def test_stratified_rows_are_disjoint_and_of_the_sizes_asked_for(labels, data, seed):
+    sizes = data.draw(st.lists(st.integers(0, len(labels)), max_size=4).filter(lambda sizes: sum(sizes) <= len(labels)))
+    rows = splits.stratified(np.array(labels, dtype=np.int64), sizes, seed)
+    assert [len(each) for each in rows] == sizes
+    taken = np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(int).tolist()
+    assert len(set(taken)) == len(taken)
+    assert set(taken) <= set(range(len(labels)))
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 8), st.integers(2, 20), st.data(), st.integers(0, 2**32))
+def test_classes_of_equal_size_stay_equal_within_one(classes, each, data, seed):
+    labels = np.repeat(np.arange(classes), each)
+    size = data.draw(st.integers(1, len(labels)))
+    counts = np.bincount(labels[splits.stratified(labels, [size], seed)[0]], minlength=classes)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_more_rows_than_there_are_is_one_clear_error():
+    with pytest.raises(ValueError, match=r"^splits of \[4, 2\] images are more than the 5 there are$"):
+        splits.stratified(np.zeros(5), [4, 2], 0)
+
+
+def test_the_same_arrays_are_the_same_bytes(tmp_path, pool):
+    part = splits.split(pool, SIZES, 7)["validation"]
+    for name in ("one", "two"):
+        splits.save(tmp_path, name, (part[0].copy(), part[1].copy()))
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    again = splits.load("one", tmp_path)
+    assert again.x.shape == (500, 1, 28, 28)
+    assert np.array_equal(again.x[:, 0], part[0])
+    assert np.array_equal(again.y, part[1])
+    assert len(again) == 500
+
+
+def test_the_digest_sees_every_pixel_and_label():
+    images, labels = np.zeros((3, 2, 2), np.uint8), np.zeros(3, np.int64)
+    first = splits.digest((images, labels))
+    pixel, label = images.copy(), labels.copy()
+    pixel[2, 1, 1] = label[2] = 1
+    assert len({first, splits.digest((pixel, labels)), splits.digest((images, label))}) == 3
+    assert first == splits.digest((images.copy(), labels.copy()))
+    assert len(first) == 32
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_damaged_npz_is_an_error_that_names_the_file(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    arrays = {"images": np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), "labels": np.arange(3)}
+    splits.save_arrays(folder / "good.npz", arrays)
+    content = bytearray((folder / "good.npz").read_bytes())
+    if data.draw(st.booleans(), label="cut"):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "damaged.npz").write_bytes(content)
+    try:
+        loaded = splits.load("damaged", folder)
+    except ValueError as error:
+        assert str(error).startswith(f"{folder / 'damaged.npz'}: ")  # noqa: PT017
+    else:  # the harm was done to bytes that mean nothing
+        assert np.array_equal(loaded.x, arrays["images"])
+        assert np.array_equal(loaded.y, arrays["labels"])
+
+
+class Trap:
+    """Unpickling it leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_pickle_within_an_npz_is_refused_and_not_run(tmp_path):
+    trap = tmp_path / "sprung"
+    np.savez(tmp_path / "object.npz", images=np.array([Trap(trap)], dtype=object), labels=np.zeros(1))
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps(Trap(trap)))
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    (tmp_path / "array.npz").write_bytes(array.getvalue())
+    for name in ("object", "plain", "array"):
+        with pytest.raises(ValueError, match=rf"{name}\.npz: not a readable npz"):
+            splits.load(name, tmp_path)
+    assert not trap.exists()
+
+
+def test_a_missing_split_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        splits.load("train", tmp_path)
+    assert str(caught.value.filename).endswith("train.npz")
+
+
+def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
+    monkeypatch.chdir(prepared.folder)
+    assert {name: len(splits.load(name)) for name in SIZES} == SIZES
+    meta = splits.meta()
+    assert (meta.name, meta.shape, meta.classes) == ("mnist5k", (1, 28, 28), tuple("0123456789"))
+    train = splits.load("train")
+    assert meta.digest == splits.digest((train.x, train.y))
+
+
+def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
+    before = prepared.files()
+    prepared.run("prepare")
+    assert prepared.files() == before
+    prepared.edit("seed: 1\n", "seed: 2\n")
+    prepared.run("prepare")
+    after = prepared.files()
+    assert after.keys() == before.keys()
+    for name in SIZES:
+        assert after[f"data/prepare/{name}.npz"] != before[f"data/prepare/{name}.npz"]
+
+
+def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared, monkeypatch):
+    before = prepared.files()
+    whole = {image.tobytes() for image in np.load(prepared.folder / "data/prepare/train.npz")["images"]}
+    prepared.edit("limit: null", "limit: 105")
+    prepared.run("prepare")
+    after = prepared.files()
+    monkeypatch.chdir(prepared.folder)
+    train = splits.load("train")
+    assert len(train) == 105
+    assert balance(train.y) <= 1
+    assert {image.tobytes() for image in train.x} <= whole
+    for name in ("validation", "test"):
+        assert after[f"data/prepare/{name}.npz"] == before[f"data/prepare/{name}.npz"]
+    assert splits.meta().digest == splits.digest((train.x, train.y))
+
+
+def test_a_limit_above_what_there_is_changes_nothing(prepared):
+    before = prepared.files()
+    prepared.edit("limit: null", "limit: 3500")
+    prepared.run("prepare")
+    assert prepared.files() == before
+
+
+MIRROR = Path(os.environ.get("DVC_ROOT", "."), os.environ.get("AELAB_MIRROR", ""))
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_last_ten_thousand_official_training_images_are_validation(name, lab, monkeypatch):
+    if not os.environ.get("AELAB_MIRROR") or not (MIRROR / sources.SOURCES[name].folder).is_dir():
+        pytest.skip(f"AELAB_MIRROR names no folder with {sources.SOURCES[name].folder}/, and the files are large")
+    lab.env["AELAB_MIRROR"] = str(MIRROR.resolve())
+    lab.edit("name: mnist5k", f"name: {name}")
+    lab.run("download")
+    lab.run("prepare")
+    monkeypatch.chdir(lab.folder)
+    raw = splits.load("train", Path("data/download"))
+    train, validation, test = (splits.load(each) for each in ("train", "validation", "test"))
+    assert np.array_equal(train.x, raw.x[:50000])
+    assert np.array_equal(train.y, raw.y[:50000])
+    assert np.array_equal(validation.x, raw.x[50000:])
+    assert np.array_equal(validation.y, raw.y[50000:])
+    assert len(validation) == len(test) == 10000
+    official = splits.load("test", Path("data/download"))
+    assert np.array_equal(test.x, official.x)
+    assert np.array_equal(test.y, official.y)
+    assert splits.meta().name == name
+    if name == "mnist":  # as the files of LeCun, Cortes and Burges begin
+        assert train.y[:5].tolist() == [5, 0, 4, 1, 9]
+        assert test.y[:5].tolist() == [7, 2, 1, 0, 4]
