@@ -32,7 +32,11 @@ def bytes_of(part) -> list[bytes]:
 
 def test_the_embedded_digits_are_split_whole_disjoint_and_balanced(pool):
     parts = splits.split(pool, SIZES, 7)
-    assert {name: len(labels) for name, (_, labels) in parts.items()} == {"train": 3500, "validation": 500, "test": 1000}
+    assert {name: len(labels) for name, (_, labels) in parts.items()} == {
+        "train": 3500,
+        "validation": 500,
+        "test": 1000,
+    }
     for images, labels in parts.values():
         assert (images.shape[1:], images.dtype, labels.dtype) == ((28, 28), np.uint8, np.int64)
         assert balance(labels) <= 1

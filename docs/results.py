@@ -1,0 +1,77 @@
+"""Put the numbers of metrics/ into the documents, so that none is typed by hand.
+
+python docs/results.py                          the table in README.md
+python docs/results.py docs/results-mnist.md    a page of its own, of the run that metrics/ holds now
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
+COLUMNS = {
+    "code_numbers": ("numbers per code", "{:.0f}", 1),
+    "sse": ("squared error per image", "{:.2f}", 1),
+    "psnr": ("psnr, dB", "{:.1f}", 1),
+    "psnr/gaussian-0.5": ("psnr at gaussian noise 0.5", "{:.1f}", 1),
+    "probe_accuracy": ("linear probe, %", "{:.1f}", 100),
+    "knn_accuracy": ("knn, %", "{:.1f}", 100),
+    "test_error": ("test error, %", "{:.2f}", 100),
+}
+
+
+def table(csv: Path = Path("metrics/comparison.csv")) -> str:
+    """The headline columns of the comparison as Markdown, models first, then stacks."""
+    frame = pd.read_csv(csv)
+    columns = {name: spec for name, spec in COLUMNS.items() if name in frame}
+    lines = ["| model | " + " | ".join(title for title, _, _ in columns.values()) + " |"]
+    lines.append("|---|" + "---:|" * len(columns))
+    for row in frame.to_dict("records"):
+        cells = [_cell(row, name, *spec[1:]) for name, spec in columns.items()]
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[Any, Any], name: str, form: str, factor: float) -> str:
+    value, spread = row[name], row.get(f"{name}_std", math.nan)
+    if math.isnan(value):
+        return ""
+    text = form.format(factor * value)
+    return f"{text} ± {form.format(factor * spread)}" if not math.isnan(spread) and name != "code_numbers" else text
+
+
+def readme(text: str) -> str:
+    """README's text with the table of metrics/ between its two marks."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+
+
+def page() -> str:
+    """metrics/comparison.md as a page that says how, where and when it was made."""
+    title, body = Path("metrics/comparison.md").read_text().split("\n", 1)
+    name = pd.read_json("data/prepare/meta.json", typ="series")["name"]
+    import torch
+
+    made = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    how = f"Made with the parameters of params.yaml and `data.name={name}`, {made}, {date.today().isoformat()}."
+    return f"{title}\n\n{how}\n{body}"
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(page())
+    else:
+        path = Path("README.md")
+        path.write_text(readme(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The documents say what is true."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_readme_s_table_is_that_of_metrics():
+    results = runpy.run_path("docs/results.py")
+    text = Path("README.md").read_text()
+    assert results["readme"](text) == text, "run `python docs/results.py`"
+
+
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda page: page.name
+)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_s_commands_are_targets_of_make():
+    targets = set(re.findall(r"^(\w+):", Path("Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make (\w+)", Path("README.md").read_text())) <= targets
+
+
+def test_the_example_of_a_new_family_works(tmp_path):
+    import torch
+
+    from aelab.models.base import Batch, Spec
+
+    code = Path("docs/models.md").read_text()
+    block = code[code.index('    """Weights pulled to zero') : code.index("and one line of params.yaml")]
+    (tmp_path / "shrinking.py").write_text(re.sub(r"^    ", "", block, flags=re.MULTILINE))
+    made = runpy.run_path(str(tmp_path / "shrinking.py"))
+    config = made["Config"](widths=(16, 8), weight=0.01)
+    model = made["build"](config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
+    x = torch.rand(4, 1, 28, 28)
+    losses = model.loss(Batch(x, x, torch.zeros(4)), torch.Generator())
+    assert losses.terms["shrinking"].item() > 0
