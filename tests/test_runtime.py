@@ -71,9 +71,8 @@ def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
 
 
 def test_importing_the_module_does_not_load_torch():
-    assert (
-        in_a_process("import sys; from aelab import runtime, stage, params; print('torch' in sys.modules)") == "False\n"
-    )
+    code = "import sys; from aelab import runtime, stage, params; print('torch' in sys.modules)"
+    assert in_a_process(code) == "False\n"
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):

@@ -88,7 +88,7 @@ def train(
         seed, *rest = words
 
         def draw(use: str, replicate: int = replicate, rest: list[Any] = rest, seed: int = seed) -> Generator:
-            where = "cpu" if use in ("init", "order") else device
+            where = "cpu" if use in ("init", "order", "modules") else device
             return runtime.generator(seed, *rest, replicate, use, device=where)
 
         model = build(replicate, draw("init")).to(device)
@@ -146,7 +146,7 @@ class Panel:
     def __init__(self, validation: Tensors, settings: Training, words: tuple[Any, ...], recorder: Any) -> None:
         first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
         noises = [Noise.parse(each) for each in settings.noise]
-        clean = validation.x[first]
+        clean, self.labels = validation.x[first], validation.y[first]
         self.input = corrupt_mixed(clean, noises, runtime.generator(*words, "panel", device=clean.device))
         self.recorder = recorder
         self.pictures: dict[str, np.ndarray] = {}
@@ -157,7 +157,7 @@ class Panel:
             return
         model.eval()
         with torch.no_grad():
-            rebuilt = _bytes(model.reconstruct(self.input))  # type: ignore[operator]
+            rebuilt = _bytes(model.reconstruct(self.input, self.labels))  # type: ignore[operator]
         if not self.pictures:
             self.pictures["input"] = _bytes(self.input)
         self.pictures[f"epoch-{step:03d}"] = rebuilt

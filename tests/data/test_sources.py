@@ -30,7 +30,7 @@ class Mirror(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.server.asked.append(self.path)
         page = self.server.pages.get(self.path)
         if callable(page):
@@ -130,9 +130,7 @@ DAMAGE = {
     "hung up": lambda good: raw(b""),
     "fewer bytes than promised": lambda good: raw(b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n" + good[:99]),
     "cut between chunks": lambda good: raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + good[:3]),
-    "moved in a circle": lambda good: raw(
-        b"HTTP/1.0 302 Found\r\nLocation: /mnist/" + NAMES[0].encode() + b".gz\r\n\r\n"
-    ),
+    "moved in a circle": lambda good: raw(f"HTTP/1.0 302 Found\r\nLocation: /mnist/{NAMES[0]}.gz\r\n\r\n".encode()),
 }
 
 

@@ -161,6 +161,14 @@ def test_a_missing_split_is_named(tmp_path):
     assert str(caught.value.filename).endswith("train.npz")
 
 
+@pytest.mark.parametrize("content", ["", '{"name": "mnist', "[]", "{}", '{"name": 1, "shape": 2}'])
+def test_a_damaged_description_is_an_error_that_names_the_file(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(splits, "FOLDER", tmp_path)
+    (tmp_path / "meta.json").write_text(content)
+    with pytest.raises(ValueError, match=r"meta\.json: not readable \("):
+        splits.meta()
+
+
 def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     monkeypatch.chdir(prepared.folder)
     assert {name: len(splits.load(name)) for name in SIZES} == SIZES

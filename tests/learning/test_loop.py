@@ -45,7 +45,7 @@ class Scripted(nn.Module):
         self.weight = nn.Parameter(torch.zeros(()))
         self.script = list(validation)
 
-    def observe(self, clean): ...
+    def observe(self, clean, label): ...
 
     def phases(self):
         return [Phase("all", [self.weight], self.loss)]

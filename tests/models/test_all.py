@@ -59,7 +59,7 @@ class Silent:
 
 def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, digits):
     model = build(entry[0])
-    model.observe(digits[0][:500])
+    model.observe(digits[0][:500], digits[1][:500])
     before = x.clone()
     with torch.no_grad():
         z = model.encode(x)
@@ -139,7 +139,7 @@ def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_pat
 def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digits, x):
     item, _ = entry
     model = build(item)
-    model.observe(digits[0][:500])
+    model.observe(digits[0][:500], digits[1][:500])
     if isinstance(model, Generative):
         images = model.sample(5, torch.Generator().manual_seed(0))
         assert images.shape == (5, *SPEC.shape)

@@ -139,7 +139,7 @@ def test_pca_equals_the_library(digits):
 
     x = digits[0][:1000]
     model = entry("pca")
-    model.observe(x)
+    model.observe(x, torch.zeros(len(x)))
     theirs = PCA(32, svd_solver="full").fit(x.flatten(1).double().numpy())
     expected = theirs.inverse_transform(theirs.transform(x.flatten(1).double().numpy()))
     assert abs(model.reconstruct(x).flatten(1).double().numpy() - expected).max() < 1e-4
@@ -149,7 +149,7 @@ def test_pca_equals_the_library(digits):
 
 def test_the_mean_is_the_mean(digits):
     model = entry("mean")
-    model.observe(digits[0])
+    model.observe(*digits)
     torch.testing.assert_close(model.reconstruct(digits[0][:3])[2], digits[0].mean(0), rtol=1e-4, atol=1e-5)
 
 
@@ -190,6 +190,6 @@ def test_pca_30_on_full_mnist_has_the_published_error():
     parts = sources.fetch("mnist", ())
     train, test = (pixels(torch.from_numpy(parts[name][0]))[:, None] for name in ("train", "test"))
     model = models.build("linear", {"components": 30}, SPEC, torch.Generator())
-    model.observe(train)  # all 60,000, as published
+    model.observe(train, torch.zeros(len(train)))  # all 60,000, as published
     error = (model.reconstruct(test) - test).square().flatten(1).sum(1).mean().item()
     assert error == pytest.approx(13.87, abs=0.01)

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
         """Images [B, C, H, W] -> logits [B, classes]."""
         return self.top(self.encoder(self.scale(x)).flatten(1))
 
-    def observe(self, clean: Tensor) -> None:
+    def observe(self, clean: Tensor, label: Tensor) -> None:
         """Nothing to see before learning."""
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:

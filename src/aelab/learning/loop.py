@@ -57,10 +57,11 @@ def fit(
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
-    draw(use) gives a fresh generator per use ("order" on the CPU; "noise" and "validation" on the device), the same
+    draw(use) gives a fresh generator per use ("order", "modules": on the CPU; "noise", "validation": on the device), the same
     one every time it is asked for the same use. Raises DivergedError with phase, epoch and step.
     """
-    model.observe(train.x)
+    torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
+    model.observe(train.x, train.y)
     noises = [Noise.parse(words) for words in settings.noise]
     order, noise = draw("order"), draw("noise")
     for phase in model.phases():
@@ -128,10 +129,10 @@ def mean_losses(
     return {name: (value / len(data.x)).item() for name, value in sums.items()}
 
 
-def mapped(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """function(x) in chunks, without gradients."""
+def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """function(*inputs) in chunks of rows, without gradients."""
     with torch.no_grad():
-        return torch.cat([function(part) for part in x.split(CHUNK)])
+        return torch.cat([function(*part) for part in zip(*(each.split(CHUNK) for each in inputs), strict=True)])
 
 
 def _add(sums: dict[str, Tensor], losses: Losses, count: int) -> None:

@@ -27,17 +27,18 @@ def numbers(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dic
     if isinstance(model, Classifier):
         return found | classification(model, data.test)
     assert isinstance(model, Autoencoder)
-    codes = [mapped(model.encode, split.x) for split in (data.train, data.validation, data.test)]
-    train, validation, test = zip(codes, (data.train.y, data.validation.y, data.test.y), strict=True)
-    found |= reconstruction.measure(data.test.x, mapped(model.decode, codes[2]), bounded=model.bounded)
+    splits = data.train, data.validation, data.test
+    train, validation, test = ((mapped(model.encode, *split), split.y) for split in splits)
+    codes = test[0]
+    found |= reconstruction.measure(data.test.x, mapped(model.reconstruct, *data.test), bounded=model.bounded)
     found |= denoising(model, data)
     found |= representation.linear_probe(train, validation, test)
     found |= representation.knn(train, test, settings.neighbours)
-    found |= representation.sparsity(codes[2])
+    found |= representation.sparsity(codes)
     if isinstance(model, Likelihood):
         found |= likelihood(model, data.test.x, draw("likelihood"))
-        found["active_latents"] = representation.active_latents(codes[2])
-    width = codes[2].shape[1]
+        found["active_latents"] = representation.active_latents(codes)
+    width = codes.shape[1]
     found |= {"code_numbers": width, "code_bytes": cost.code_bytes(width)}
     found["flops"] = cost.flops(model, data.test.x[:1])
     return found
@@ -52,7 +53,7 @@ def denoising(model: Autoencoder, data: Data) -> dict[str, float]:
     """PSNR (dB) and SSIM of the rebuilt noisy test images against the clean ones, per noise."""
     found = {}
     for label, noisy in data.noisy.items():
-        rebuilt = mapped(lambda x: model.reconstruct(pixels(x)), noisy)
+        rebuilt = mapped(lambda x, y: model.reconstruct(pixels(x), y), noisy, data.test.y)
         found[f"psnr/{label}"] = reconstruction.psnr(data.test.x, rebuilt).mean().item()
         found[f"ssim/{label}"] = reconstruction.ssim(data.test.x, rebuilt).mean().item()
     return found
@@ -71,16 +72,20 @@ def arrays(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict
     if not isinstance(model, Autoencoder):
         return {}
     rows = spread(data.test.y, settings.digits)
-    kept = {"reconstructions": images(model, data.test.x[rows])}
+    digits, labels = data.test.x[rows], data.test.y[rows]
+    kept = {"reconstructions": images(model, digits, labels)}
     for label, noisy in data.noisy.items():
-        kept[f"denoised/{label}"] = images(model, pixels(noisy[rows]))
-    codes = mapped(model.encode, data.test.x)
+        kept[f"denoised/{label}"] = images(model, pixels(noisy[rows]), labels)
+    codes = mapped(model.encode, *data.test)
     if codes.shape[1] <= 3:
         kept |= {"codes": codes.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
-    first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
-    weights = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
-    kept["interpolation"] = shown(mapped(model.decode, torch.lerp(first, last, weights)))
-    kept["random_codes"] = shown(mapped(model.decode, gaussian_codes(codes, settings.samples, draw("random_codes"))))
+    if model.decodes:
+        first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
+        steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
+        between = torch.lerp(first, last, steps)
+        kept["interpolation"] = shown(mapped(model.decode, between, labels[:1].expand(len(between))))
+        fitted = gaussian_codes(codes, settings.samples, draw("random_codes"))
+        kept["random_codes"] = shown(mapped(model.decode, fitted, labels.repeat(len(fitted))[: len(fitted)]))
     if isinstance(model, Generative):
         with torch.no_grad():
             kept["samples"] = shown(model.sample(settings.samples, draw("samples")))
@@ -112,8 +117,9 @@ def spread(labels: Tensor, n: int) -> Tensor:
     return torch.stack(order[:n])
 
 
-def images(model: Autoencoder, x: Tensor) -> np.ndarray:
-    return shown(mapped(model.reconstruct, x))
+def images(model: Autoencoder, x: Tensor, labels: Tensor) -> np.ndarray:
+    """Reconstructions of x [n, C, H, W] as pictures, uint8 [n, H, W]."""
+    return shown(mapped(model.reconstruct, x, labels))
 
 
 def shown(x: Tensor) -> np.ndarray:

@@ -163,6 +163,9 @@ class Autoencoder(nn.Module):
     A variant overrides one method, usually `penalty` (as in Locatello et al.'s disentanglement_lib).
     """
 
+    saw_labels = False  # whether learning or encoding uses labels; the table says so
+    decodes = True  # whether any code decodes to an image by itself
+
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
         super().__init__()
         self.spec, self.encoder, self.decoder, self.output = spec, encoder, decoder, output
@@ -172,17 +175,17 @@ class Autoencoder(nn.Module):
         """Whether reconstructions lie in [0, 1]."""
         return self.output.bounded
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> codes [B, K] as used downstream."""
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images [B, C, H, W] -> codes [B, K] as used downstream; `condition` is for models that are told the label."""
         return self.encoder(self.output.scale(x)).flatten(1)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Codes [B, K] -> images [B, C, H, W] in data units."""
         return self.output(self.decoder(z))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images -> their reconstructions, both [B, C, H, W]."""
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x, condition), condition)
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         """The reconstruction error of the clean images from the noisy ones, plus the family's penalties."""
@@ -206,8 +209,8 @@ class Autoencoder(nn.Module):
         """What to optimise, in order. Default: one phase, all parameters."""
         return [Phase("all", list(self.parameters()), self.loss)]
 
-    def observe(self, clean: Tensor) -> None:
-        """See the whole training set [N, C, H, W] once before learning; closed-form models solve here."""
+    def observe(self, clean: Tensor, label: Tensor) -> None:
+        """See the training set [N, C, H, W], [N] once before learning; closed-form models solve here."""
 
 
 def require(condition: bool, key: str, value: object, allowed: str) -> None:
@@ -254,6 +257,7 @@ class DenseConfig:
     reduction: Reduction = "sum"
     decoder: tuple[int, ...] = field(default=())  # widths of the decoder's hidden layers; empty: the encoder's mirror
     tied: bool = False  # decoder weights are the encoder's transposes
+    dropout: float = 0.0  # share of the hidden layers' units silenced at every step of learning
 
     def __post_init__(self) -> None:
         require(
@@ -263,6 +267,7 @@ class DenseConfig:
             "one or more positive numbers",
         )
         require(not (self.tied and self.decoder), "decoder", list(self.decoder), "none where tied")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "0 up to, without, 1")
 
 
 def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequential, Output]:
@@ -279,6 +284,9 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
     decoder: list[nn.Module] = []
     for layer in layers[:-1]:
         decoder += [layer, ACTIVATIONS[config.activation]()]
+    if config.dropout:
+        for block in blocks[: max(1, len(blocks) - 1)]:  # hidden layers; the only layer is one too
+            block.append(nn.Dropout(config.dropout))
     decoder += [layers[-1], nn.Unflatten(1, spec.shape)]
     blocks[0].insert(0, nn.Flatten())
     return (

@@ -38,7 +38,7 @@ class PCA(Autoencoder):
         self.register_buffer("directions", torch.zeros(spec.pixels, max(1, config.components)))
         self.register_buffer("deviations", torch.zeros(max(1, config.components)))
 
-    def observe(self, clean: Tensor) -> None:
+    def observe(self, clean: Tensor, label: Tensor) -> None:
         """Solve: eigenvectors of the covariance [pixels, pixels] in float64, signs fixed by the largest entry."""
         x = clean.flatten(1)
         self.mean.copy_(x.mean(0, dtype=torch.float64))
@@ -60,10 +60,10 @@ class PCA(Autoencoder):
         self.directions.copy_(kept * signs)
         self.deviations.copy_(values.flip(0)[: self.components].clamp_min(0).sqrt())
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return (x.flatten(1) - self.mean) @ self.directions
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return (self.mean + z @ self.directions.T).unflatten(1, self.spec.shape)
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:

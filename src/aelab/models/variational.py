@@ -68,7 +68,7 @@ class VariationalAutoencoder(Autoencoder):
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.posterior(x)[0]
 
     def draw(self, mu: Tensor, logvar: Tensor, generator: Generator) -> Tensor:

@@ -1,0 +1,69 @@
+"""The benchmark runs and compares like with like; nothing here depends on how long it takes."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("benchmarks_training", ROOT / "benchmarks/training.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.delenv("AELAB_MIRROR", raising=False)
+    monkeypatch.setattr(module, "DOCUMENT", tmp_path / "performance.md")
+    monkeypatch.setattr(module, "HELD_OUT", 100)
+    return module
+
+
+def run(module, monkeypatch, *options: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["training.py", "--images", "256", "--rounds", "1", *options])
+    module.main()
+
+
+def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
+    run(training, monkeypatch, "--write")
+    text = capsys.readouterr().out
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    names = [row[0].removeprefix("| ") for row in rows]
+    contenders = ["ours", "usual", "usual, 2 workers", "usual, our loss function"]
+    assert names == ["loop", *contenders, "network", *training.FAMILIES]
+    cell = re.compile(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)")
+    assert all(cell.fullmatch(row[1]) for row in rows if row[0] not in ("| loop", "| network"))
+    losses = [float(row[4].split()[0]) for row in rows[1:5]]
+    assert max(losses) <= min(losses) * (1 + training.AGREE)
+    assert "made images" in text
+    assert f"# Performance\n\n{text}" == training.DOCUMENT.read_text() + "\n"
+
+
+@pytest.mark.parametrize("loss", [97.0, 103.0, float("nan")])
+def test_different_work_is_refused(training, loss):
+    same, other = training.Took(1.0, 1.0, 100.0), training.Took(1.0, 1.0, loss)
+    training.check({"ours": [same], "usual": [same]})
+    with pytest.raises(SystemExit, match="usual: held-out loss"):
+        training.check({"ours": [same, same], "usual": [same, other]})
+
+
+@pytest.mark.parametrize("options", [("--images", "0"), ("--images", "50001"), ("--rounds", "0")])
+def test_numbers_out_of_range_are_refused(training, monkeypatch, capsys, options):
+    with pytest.raises(SystemExit):
+        run(training, monkeypatch, *options)
+    assert f"{options[0]}: {options[1]} is out of range" in capsys.readouterr().err
+
+
+def test_networks_are_those_of_params_yaml(training):
+    entries = YAML(typ="safe").load(ROOT / "params.yaml")["models"]
+    for name in ("vae", "dae_masking", "conv", "conv_upsample"):
+        family, knobs, noise = training.FAMILIES[name]
+        entry = entries[name]
+        written = {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
+        assert written | {"family": family} == {key: entry[key] for key in entry if key not in ("noise", "on")}
+        assert list(noise) == entry.get("noise", [])
