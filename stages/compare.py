@@ -10,7 +10,7 @@ def compare(job: stage.Job) -> None:
     with job.track(data["name"]) as recorder:
         settings, models, stacks = params.load("compare", "models", "stacks")
         recorder.params({"compare": settings})
-        from aelab.report import figures, table
+        from aelab.report import figures, markdown, table
         from aelab.report.results import Item, Results
 
         def item(name: str) -> Item:
@@ -25,9 +25,10 @@ def compare(job: stage.Job) -> None:
             checkpoints.load_json(floors / "floors.json"),
             splits.load_arrays(floors / "arrays.npz"),
         )
-        table.frame(results).to_csv(job.out / "comparison.csv", index=False, float_format="%.6g")
-        (job.out / "comparison.md").write_text(table.markdown(results))
         summary = table.summary(results)
+        (job.out / "comparison.csv").write_text(table.csv(table.frame(results)), encoding="utf-8")
+        (job.out / "curves.csv").write_text(table.csv(table.curves(results)), encoding="utf-8")
+        (job.out / "comparison.md").write_text(markdown.markdown(results), encoding="utf-8")
         checkpoints.save_json(job.out / "summary.json", summary)
         figures.draw(results, settings, job.out / "figures")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})

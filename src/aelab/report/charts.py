@@ -1,195 +1,156 @@
-"""Figures with axes: curves, points and bars."""
+"""Figures with axes: learning curves, codes as points, test errors."""
 
 from __future__ import annotations
 
-import math
+import warnings
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aelab.report.results import FILTERS, Item, Results
+from aelab.report.results import Curves, Item, Results, interval
 from aelab.report.settings import Compare
-from aelab.report.style import COLOURS, GREY, MARKERS
-from aelab.report.table import interval
+from aelab.report.style import BLUE, GREY, ORANGE, TEN, chart, round_ticks
+
+POINTS = 1500  # codes drawn per panel
 
 
 def curves(results: Results, settings: Compare) -> Figure | None:
-    """Loss by epoch on training and validation images, one panel per model and phase, all seeds."""
-    panels = [(item, phase, rows) for item in results.models for phase, rows in _phases(item).items()]
-    return (
-        _curves(panels, "Learning curves: loss by epoch, in the model's own unit, all seeds", "total")
-        if panels
-        else None
-    )
+    """Loss by epoch, one panel per model and phase."""
+    title = "Learning curves: loss by epoch, each in its model's own unit (compare shapes, not heights)"
+    return _curves(results.models, title, "loss, logarithmic")
 
 
 def stack_curves(results: Results, settings: Compare) -> Figure | None:
     """Error by epoch while stacks are fine-tuned."""
-    panels = [(item, phase, rows) for item in results.stacks for phase, rows in _phases(item).items()]
-    return _curves(panels, "Fine-tuning: share of wrong labels by epoch, all seeds", "error") if panels else None
+    title = "Fine-tuning the stacks: wrong labels by epoch"
+    return _curves(results.stacks, title, "wrong labels, %, logarithmic", 100.0, shared=True)
 
 
-def _phases(item: Item) -> dict[str, list[list[dict[str, Any]]]]:
-    found: dict[str, list[list[dict[str, Any]]]] = {}
-    for history in item.about["history"]:
-        for phase in dict.fromkeys(row["phase"] for row in history):
-            found.setdefault(phase, []).append([row for row in history if row["phase"] == phase])
-    return found
-
-
-def _curves(panels: list[tuple[Item, str, list[list[dict[str, Any]]]]], title: str, term: str) -> Figure:
-    columns = min(5, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(max(5.0, 2.2 * columns), 1.7 * lines + 0.6), squeeze=False)
-    for each in axes.flat[len(panels) :]:
+def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
+    """`shared`: all panels have the same unit, which is multiplied by `factor`, and so one axis."""
+    found = [(item, phase) for item in items for phase in item.curves()]
+    if not found:
+        return None
+    columns = min(5, len(found))
+    lines = -(-len(found) // columns)
+    figure, axes = chart(lines, columns, size=(max(7.0, 2.1 * columns), 1.65 * lines + 0.9), title=title)
+    for each in axes.flat[len(found) :]:
         each.axis("off")
-    for each, (item, phase, histories) in zip(axes.flat, panels, strict=False):
-        for i, rows in enumerate(histories):
-            epochs = [row["epoch"] for row in rows]
-            each.plot(
-                epochs, [row["train"][term] for row in rows], ":", color=COLOURS[1], label="train" if i == 0 else None
-            )
-            held_out = [row["validation"][term] for row in rows]
-            each.plot(epochs, held_out, color=COLOURS[0], label="validation" if i == 0 else None)
-            kept = max(i for i, row in enumerate(rows) if row["best"])
-            each.plot(epochs[kept], held_out[kept], "o", ms=4, color=COLOURS[0], label="kept" if i == 0 else None)
-        each.set_title(item.name if phase in ("all", "finetune") else f"{item.name}, {phase}")
-    axes[0, 0].legend(fontsize=7)
-    figure.supxlabel("epoch", fontsize=9)
-    figure.suptitle(title, fontsize=10, weight="bold")
+    for i, (each, (item, phase)) in enumerate(zip(axes.flat, found, strict=False)):
+        values = [factor * side for _, p in (found if shared else [(item, phase)]) for side in (p.train, p.validation)]
+        _curve(each, phase, factor)
+        _scale(each, np.concatenate([value[np.isfinite(value)] for value in values]))
+        if i + columns >= len(found):
+            each.set_xlabel("epoch")
+        alone = len(item.curves()) == 1
+        each.set_title(item.name if alone else f"{item.name}, {phase.phase}")
+    figure.supylabel(unit, fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4 if columns > 3 else 2, fontsize=8)
     return figure
+
+
+def _curve(axes: Axes, phase: Curves, factor: float) -> None:
+    """Validation as a line (mean over seeds) in a band (lowest to highest), train thin and dashed."""
+    train, validation = factor * phase.train, factor * phase.validation
+    epochs = np.arange(1, validation.shape[1] + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # epochs that no seed reached
+        middle, low, high = (f(validation, 0) for f in (np.nanmean, np.nanmin, np.nanmax))
+        axes.fill_between(epochs, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed")
+        axes.plot(epochs, middle, color=BLUE, label="validation, mean of the seeds still learning")
+        axes.plot(epochs, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
+    kept = [(epoch, validation[i, epoch - 1]) for i, epoch in enumerate(phase.kept) if epoch]
+    axes.plot(*zip(*kept, strict=True), "o", ms=3, color="black", label="kept weights")
+    axes.locator_params(axis="x", nbins=4, integer=True)
+
+
+def _scale(axes: Axes, values: np.ndarray) -> None:
+    """A logarithmic y axis over `values` with a few plain numbers; a linear one where a loss is not positive."""
+    low, high = float(values.min()), float(values.max())
+    if low <= 0:
+        return
+    axes.set_yscale("log")
+    ticks = round_ticks(low, high)
+    if len(ticks) < 2:
+        ticks = [low, high]
+    axes.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    margin = max(1.01, (high / low) ** 0.05)
+    axes.set_ylim(low / margin, high * margin)
 
 
 def codes(results: Results, settings: Compare) -> Figure:
-    """2-D codes of test images, coloured by class: PCA beside autoencoders."""
-    found = [("PCA, 2 components", results.pictures["pca_codes"], results.pictures["pca_labels"])]
-    for item in results.pick(settings.codes):
-        if "codes" in item.arrays and item.arrays["codes"].shape[1] == 2:
-            found.append((item.name, item.arrays["codes"], item.arrays["labels"]))
-    figure, axes = plt.subplots(1, len(found), figsize=(3.6 * len(found) + 1.1, 3.7), squeeze=False)
-    names = results.data["classes"]
-    palette = plt.get_cmap("tab10")
-    for each, (title, points, labels) in zip(axes[0], found, strict=True):
-        for label, name in enumerate(names):
-            mine = points[labels == label]
-            each.scatter(*mine.T, s=14, color=palette(label), marker=f"${label}$", linewidths=0.2, label=name)
-        each.set_title(title)
-        each.set_xlabel("first number of the code")
-        each.set_ylabel("second number")
-    if names != [str(i) for i in range(len(names))]:
-        axes[0, -1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.suptitle("Test images by their two numbers, each drawn as its class", fontsize=10, weight="bold")
-    return figure
-
-
-def quality(results: Results, settings: Compare) -> Figure:
-    """Squared error against numbers per code; PCA of every size is the floor."""
-    figure, axes = plt.subplots(figsize=(8.0, 5.2))
-    pca = results.floors["pca_sse"]
-    numbers = np.arange(1, len(pca) - 1)
-    axes.plot(numbers, pca[1:-1], color=GREY, label="PCA of each size", zorder=1)
-    families = list(dict.fromkeys(item.about["family"] for item in results.models))
-    points = []
-    for i, family in enumerate(families):
-        items = [item for item in results.models if item.about["family"] == family and item.mean("code_numbers") > 0]
-        x, y = [item.mean("code_numbers") for item in items], [item.mean("sse") for item in items]
-        spread = [0.0 if math.isnan(item.spread("sse")) else item.spread("sse") for item in items]
-        axes.errorbar(x, y, yerr=spread, fmt=MARKERS[i], ms=6, color=COLOURS[i % len(COLOURS)], label=family)
-        points += [(item.name, a, b) for item, a, b in zip(items, x, y, strict=True)]
-    axes.set(
-        xscale="log", yscale="log", xlabel="numbers per code", ylabel="squared error per test image, mean over seeds"
-    )
-    low = min(b for _, _, b in points) * 0.7
-    axes.set_ylim(low, max(b for _, _, b in points) * 1.3)
-    _label(axes, points)
-    axes.legend(loc="lower left")
-    axes.set_title(
-        "Quality against code size: below the grey line an autoencoder beats PCA", weight="bold", fontsize=10
-    )
-    return figure
-
-
-def _label(axes: Any, points: list[tuple[str, float, float]]) -> None:
-    """Names beside their points, one column per code size, moved apart where they would overlap."""
-    low, high = (math.log(value) for value in axes.get_ylim())
-    for x in {x for _, x, _ in points}:
-        last = math.inf
-        for name, _, y in sorted((p for p in points if p[1] == x), key=lambda p: -p[2]):
-            place = min(math.log(y), last - 0.032 * (high - low))
-            last = place
-            axes.annotate(
-                name,
-                (x, y),
-                (x * 1.12, math.exp(place)),
-                fontsize=7,
-                va="center",
-                arrowprops={"arrowstyle": "-", "lw": 0.3, "color": GREY, "shrinkA": 0, "shrinkB": 2},
+    """2-D codes of test images, each drawn as its class: PCA beside autoencoders."""
+    pictures, names = results.pictures, results.data["classes"]
+    found = [
+        (
+            f"PCA: squared error {results.floors['pca_sse'][2]:.1f} per image",
+            pictures["pca_codes"][:, :2],
+            pictures["pca_labels"],
+        ),
+        *(
+            (
+                f"{item.name}: squared error {item.mean('sse'):.1f} per image",
+                item.arrays["codes"],
+                item.arrays["labels"],
             )
-
-
-def noise_map(results: Results, settings: Compare) -> Figure:
-    """PSNR of every model under every noise, against the best filter."""
-    rows = sorted(results.models, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in results.noises]))
-    values = np.array([[item.mean(f"psnr/{n}") for n in results.noises] for item in rows])
-    floor = np.array([results.best_filter(n)[1] for n in results.noises])
-    figure, axes = plt.subplots(figsize=(1.6 + 0.85 * len(results.noises), 1.6 + 0.27 * len(rows)))
-    bound = float(np.abs(values - floor).max())
-    image = axes.imshow(values - floor, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
-    axes.set_xticks(range(len(results.noises)), [n.replace("-", "\n").replace("_", " ") for n in results.noises])
-    axes.set_yticks(range(len(rows)), [item.name for item in rows])
-    for i, j in np.ndindex(*values.shape):
-        dark = abs(values[i, j] - floor[j]) > 0.6 * bound
-        axes.text(j, i, f"{values[i, j]:.1f}", ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    figure.colorbar(image, label="psnr above the best filter, dB", shrink=0.8)
-    axes.set_title("Noisy test images rebuilt, psnr in dB: blue beats every filter", weight="bold", fontsize=10)
+            for item in results.pick(settings.codes)
+            if "codes" in item.arrays and item.arrays["codes"].shape[1] == 2
+        ),
+    ]
+    numbered = names == [str(i) for i in range(len(names))]
+    title = "Test images by the two numbers of their code, each drawn as its class"
+    size = (3.5 * len(found) + (0 if numbered else 1.2), 3.9)
+    figure, axes = chart(1, len(found), size=size, title=title)
+    for each, (heading, points, labels) in zip(axes[0], found, strict=True):
+        _classes(each, points[:POINTS], labels[:POINTS], names)
+        each.set_title(heading)
+        each.set_xlabel("first number of the code")
+    axes[0, 0].set_ylabel("second number of the code")
+    if not numbered:
+        axes[0, -1].legend(*axes[0, -1].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def filters_bars(results: Results, settings: Compare) -> Figure:
-    """The floors alone: the noisy input and the filters, per noise."""
-    names = ("noisy", *FILTERS)
-    figure, axes = plt.subplots(figsize=(1.0 + 0.9 * len(results.noises), 3.2))
-    for i, name in enumerate(names):
-        psnr = [results.floors["denoising"][noise][name]["psnr"] for noise in results.noises]
-        axes.bar(np.arange(len(psnr)) + 0.2 * (i - 1.5), psnr, 0.18, color=COLOURS[i], label=name.replace("_", " "))
-    axes.set_xticks(range(len(results.noises)), [n.replace("-", "\n").replace("_", " ") for n in results.noises])
-    axes.set_ylabel("psnr, dB")
-    axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    axes.set_title("What a denoising autoencoder has to beat", weight="bold", fontsize=10)
-    return figure
+def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
+    """Points [n, 2] drawn as the number of their class, in turns, so that no class covers all others."""
+    turns = 5
+    for turn in range(turns):
+        for label, name in enumerate(names):
+            mine = points[turn::turns][labels[turn::turns] == label]
+            how: dict[str, Any] = {"color": TEN[label % len(TEN)], "marker": f"${label}$", "linewidths": 0.2}
+            axes.scatter(*mine.T, s=16, zorder=2 + turn, label=name if turn == 0 else None, **how)
 
 
 def stacks(results: Results, settings: Compare) -> Figure | None:
     """Test error of the fine-tuned stacks: seeds, their mean, and its 95% interval."""
-    if not results.stacks:
+    items, n = results.stacks, results.floors["test_images"]
+    if not items:
         return None
-    figure, axes = plt.subplots(figsize=(5.2, 0.9 + 0.5 * len(results.stacks)))
-    for i, item in enumerate(results.stacks):
-        mean = item.mean("test_error")
+    title = "Does pretraining help? Test error after fine-tuning"
+    figure, axes = chart(size=(6.4, 1.5 + 0.45 * len(items)), title=title)
+    axes = axes[0, 0]
+    for i, item in enumerate(items):
+        mean, errors = item.mean("test_error"), np.array(item.metrics["test_error"])
+        words = (f"mean, 95% interval for {n:,} test images", "seeds") if i == 0 else (None, None)
         axes.errorbar(
             100 * mean,
             i,
-            xerr=100 * interval(mean, results.floors["test_images"]),
+            xerr=100 * interval(mean, n),
             fmt="o",
-            color=COLOURS[0],
+            color=BLUE,
             capsize=3,
-            label="mean and 95% interval" if i == 0 else None,
+            label=words[0],
         )
-        axes.plot(
-            [100 * e for e in item.metrics["test_error"]],
-            [i - 0.2] * len(item.metrics["test_error"]),
-            "|",
-            ms=8,
-            color=COLOURS[1],
-            label="seeds" if i == 0 else None,
-        )
-    axes.set_yticks(range(len(results.stacks)), [item.name for item in results.stacks])
-    axes.set_ylim(len(results.stacks) - 0.5, -0.5)
+        axes.plot(100 * errors, np.full(len(errors), i + 0.25), "|", ms=8, color=ORANGE, label=words[1])
+        axes.text(100 * mean, i - 0.16, f"{100 * mean:.1f}", ha="center", va="bottom", fontsize=8)
+    axes.set_yticks(range(len(items)), [item.name for item in items])
+    axes.set_ylim(len(items) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.grid(axis="x", color=GREY, alpha=0.25, lw=0.6)
     axes.set_xlabel("test error, %")
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.set_title("Did pretraining help? Test error after fine-tuning", weight="bold", fontsize=10)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure

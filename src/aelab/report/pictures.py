@@ -3,108 +3,178 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from aelab.report.results import FILTERS, Item, Results
+from aelab.report.results import Item, Results, spoken
 from aelab.report.settings import Compare
-from aelab.report.style import show, strips, tile
+from aelab.report.style import GREY, Page, Row, panels, strips, tile
 
 
-def reconstructions(results: Results, settings: Compare) -> Figure:
-    rows = [("original", results.pictures["clean"], "numbers per code, squared error per image")]
-    for item in sorted(results.models, key=lambda item: item.mean("sse")):
-        remark = f"{item.mean('code_numbers'):.0f}, {item.mean('sse'):.1f}"
-        rows.append((item.name, item.arrays["reconstructions"], remark))
-    return strips(rows, "The same test images through every model, best first")
-
-
-def denoising(noise: str, results: Results, settings: Compare) -> Figure:
-    """Clean, noisy, the best classical filter, then the models, best first."""
-    floors, (name, psnr) = results.floors["denoising"][noise], results.best_filter(noise)
+def reconstructions(results: Results, settings: Compare) -> Figure | None:
+    """The same test images through every model."""
+    if not results.models:
+        return None
     rows = [
-        ("original", results.pictures["clean"], "psnr, dB"),
-        ("noisy", results.pictures[f"noisy/{noise}"], f"{floors['noisy']['psnr']:.1f}"),
-        (f"{name.replace('_', ' ')} filter", results.pictures[f"{name}/{noise}"], f"{psnr:.1f}"),
+        Row(item.name, item.arrays["reconstructions"], (f"{item.mean('code_numbers'):,.0f}", f"{item.mean('sse'):.1f}"))
+        for item in sorted(results.models, key=lambda item: item.mean("sse"))
     ]
-    items = sorted(results.pick(settings.denoising), key=lambda item: -item.mean(f"psnr/{noise}"))
-    rows += [(item.name, item.arrays[f"denoised/{noise}"], f"{item.mean(f'psnr/{noise}'):.1f}") for item in items]
-    title = f"Noisy test images rebuilt: {noise.replace('_', ' ').replace('-', ' ')}"
-    return strips(rows, title, f"filter: the best of {', '.join(FILTERS).replace('_', ' ')}")
+    return strips(
+        [[Row("original", results.pictures["clean"])], rows],
+        "The same test images rebuilt by every model, smallest error first",
+        ("numbers", "sse"),
+        "numbers: per code; sse: squared error per image, mean over all\n"
+        "test images and seeds; the images are the first seed's",
+    )
+
+
+DIGITS = 3  # per noise, in the denoising figure
+BAND = 4  # noises side by side
+
+
+def denoising(results: Results, settings: Compare) -> Figure:
+    """Per noise: clean, noisy, the best filter, then the models, each with its PSNR over all test images."""
+    items = results.pick(settings.denoising)
+    names = ["original", "noisy", "best filter", *(item.name for item in items)]
+    said = ["", "", "", *(_trained(item) for item in items)]
+    n = min([len(results.pictures["clean"]), *(len(item.arrays["reconstructions"]) for item in items)])
+    shown = np.unique(np.linspace(0, n - 1, min(n, DIGITS) + 2).round().astype(int)[1:-1])
+    bands = [results.noises[i : i + BAND] for i in range(0, len(results.noises), BAND)]
+    size, labels, number, top = 0.42, 1.55, 0.42, 0.5
+    block = size * len(shown) + number
+    tall = 0.3 + size * len(names) + 0.15
+    title = "Noisy test images, cleaned by the best classical filter and by autoencoders"
+    note = (
+        "psnr in dB, mean over all test images and seeds, the best in bold; filter: the best of median, gaussian and "
+        "non-local means,\nits strength chosen on validation; in grey: what a model met in training; first "
+        "seed's images"
+    )
+    page = Page(labels + block * len(bands[0]) + 0.1, top + tall * len(bands) + 0.45, title, note)
+    for b, band in enumerate(bands):
+        y = top + b * tall + 0.3
+        for r, (name, words) in enumerate(zip(names, said, strict=True)):
+            middle = y + (r + 0.5) * size
+            page.text(labels - 0.08, middle - (0.07 if words else 0), name, ha="right", va="center")
+            page.text(labels - 0.08, middle + 0.09, words, ha="right", va="center", fontsize=7, color=GREY)
+        for c, noise in enumerate(band):
+            x = labels + c * block
+            page.text(x, y - 0.06, spoken(noise), va="bottom")
+            column = _denoised(results, items, noise)
+            best = max(psnr for _, psnr in column[1:])
+            for r, (images, psnr) in enumerate(column):
+                page.picture(x, y + r * size, size * len(shown), size, tile(images[shown]))
+                weight = "bold" if psnr == best else "normal"
+                words = f"{psnr:.1f}" if r else "psnr"
+                page.text(
+                    x + block - number + 0.04, y + (r + 0.5) * size, words, va="center", fontsize=8, fontweight=weight
+                )
+    return page.figure
+
+
+def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.ndarray, float]]:
+    """The rows of one noise: images and their PSNR in dB (the clean ones: NaN)."""
+    name, psnr = results.best_filter(noise)
+    noisy = results.floors["denoising"][noise]["noisy"]["psnr"]
+    floors = [("clean", float("nan")), (f"noisy/{noise}", noisy), (f"{name}/{noise}", psnr)]
+    rows = [(results.pictures[key], value) for key, value in floors]
+    return rows + [(item.arrays[f"denoised/{noise}"], item.mean(f"psnr/{noise}")) for item in items]
+
+
+def _trained(item: Item) -> str:
+    """What a model met in training, short enough for a label."""
+    words = [spoken(each) for each in item.noise]
+    return "clean images" if not words else words[0] if len(words) == 1 else f"{len(words)} noises mixed"
 
 
 def epochs(results: Results, settings: Compare) -> Figure | None:
-    """Validation digits after the epochs that were drawn, one block per model."""
-    rows: list[tuple[str, np.ndarray, str]] = []
+    """Validation digits after the epochs that were drawn, one group of rows per model."""
+    groups: list[list[Row]] = []
     for item in results.pick(settings.epochs):
         drawn = sorted(key for key in item.arrays if key.startswith("panel/epoch-"))
         if not drawn:
             continue
-        if not rows:
-            rows.append(("original", item.arrays["panel/input"], ""))
-        rows += [(f"{item.name}, {int(key[-3:])}", item.arrays[key], "") for key in drawn]
-    title = "Validation digits in the course of learning: model, epochs so far"
-    return strips(rows, title, "the last row of a model is the epoch that was kept") if rows else None
+        seen = Row(f"input, {_trained(item)}" if item.noise else "original", item.arrays["panel/input"])
+        if item.noise:
+            groups.append([seen])
+        elif not any(group[0].label == "original" for group in groups):
+            groups.insert(0, [seen])
+        labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{_kept(item)} (kept)"]
+        labels[0] = f"{item.name}, epoch {labels[0]}"
+        groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
+    title = "Validation images rebuilt in the course of learning"
+    note = "rows: after so many epochs; kept: the epoch with\nthe smallest validation loss; first seed"
+    return strips(groups, title, note=note) if groups else None
+
+
+def _kept(item: Item) -> int:
+    """The epoch, counted over all phases, whose weights the first seed kept; its panel is the last one drawn."""
+    curves = item.curves()
+    return int(sum(np.isfinite(phase.validation[0]).sum() for phase in curves[:-1]) + curves[-1].kept[0])
 
 
 def interpolations(results: Results, settings: Compare) -> Figure | None:
-    rows = [(item.name, item.arrays["interpolation"], "") for item in results.pick(settings.interpolations)]
-    return strips(rows, "From one test image's code to another's, in equal steps") if rows else None
+    """Codes mixed in equal steps, beside what mixing the pixels gives."""
+    items = results.pick(settings.interpolations)
+    if not items or len(results.pictures["clean"]) < 2:
+        return None
+    ends = results.pictures["clean"][:2].astype(np.float64)
+    shares = np.linspace(0, 1, len(items[0].arrays["interpolation"]))[:, None, None]
+    blend = ((1 - shares) * ends[0] + shares * ends[1]).round().astype(np.uint8)
+    rows = [Row(item.name, item.arrays["interpolation"]) for item in items]
+    title = "From one test image to another: mixed as pixels, and as codes"
+    note = "equal steps; a useful code passes through digits, not through a double exposure"
+    return strips([[Row("pixels", blend)], rows], title, note=note)
 
 
 def samples(results: Results, settings: Compare) -> Figure | None:
     """Generative models draw from their prior; a plain autoencoder's codes have none, so a gaussian is fitted."""
     found = [
-        (f"{item.name}: prior", item.arrays["samples"])
+        (f"{item.name}: codes from its prior", tile(item.arrays["samples"], 5))
         for item in results.pick(settings.samples)
         if "samples" in item.arrays
     ]
-    found += [(f"{item.name}: random codes", item.arrays["random_codes"]) for item in results.pick((settings.plain,))]
-    if not found:
-        return None
-    figure, axes = plt.subplots(1, len(found), figsize=(2.4 * len(found), 2.6), squeeze=False)
-    for each, (title, images) in zip(axes[0], found, strict=True):
-        show(each, tile(images, 5), title)
-    figure.suptitle(
-        "New images: a trained prior, and random codes through a plain autoencoder", fontsize=10, weight="bold"
-    )
-    return figure
+    found += [
+        (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5)) for item in results.pick((settings.plain,))
+    ]
+    title = "New images: from a trained prior, and from random codes of a plain autoencoder"
+    note = "random codes: a gaussian with each number's mean and variance over the test images; none was picked by hand"
+    return panels(found, title, note, dots=62) if found else None
 
 
 def filters(results: Results, settings: Compare) -> Figure | None:
-    title = "First-layer weights, one square per unit: denoising learns strokes and blobs"
-    return _units(results.pick(settings.filters), title, unit_norm=False)
+    """First-layer weights, every unit on its own scale: what it looks for, not how strongly."""
+    items = [item for item in results.pick(settings.filters) if "filters" in item.arrays]
+    scaled = []
+    for item in items:
+        weights = item.arrays["filters"]
+        scaled.append(weights / np.maximum(np.abs(weights).max((1, 2), keepdims=True), 1e-12))
+    title = "First-layer weights, one square per unit: does training with noise change what units look for?"
+    note = "white: positive, mid-grey: zero, black: negative; every unit on its own scale; first seed"
+    return _units(items, scaled, title, note, 1.0)
 
 
 def units(results: Results, settings: Compare) -> Figure | None:
-    title = "The input that most excites each unit, w / |w|: without and with sparsity"
-    return _units(results.pick(settings.units), title, unit_norm=True)
-
-
-def _units(items: list[Item], title: str, unit_norm: bool) -> Figure | None:
-    items = [item for item in items if "filters" in item.arrays]
-    if not items:
-        return None
-    figure, axes = plt.subplots(1, len(items), figsize=(4.2 * len(items), 4.7), squeeze=False)
-    for each, item in zip(axes[0], items, strict=True):
+    """The input of length 1 that most excites each unit, w / |w|, all on one scale."""
+    items = [item for item in results.pick(settings.units) if "filters" in item.arrays]
+    scaled = []
+    for item in items:
         weights = item.arrays["filters"]
-        # every unit on its own scale: what it looks for, not how strongly
-        size = (
-            np.sqrt((weights**2).sum((1, 2), keepdims=True))
-            if unit_norm
-            else np.abs(weights).max((1, 2), keepdims=True)
-        )
-        scaled = weights / np.maximum(size, 1e-12)
-        bound = np.quantile(np.abs(scaled), 0.995) or 1.0
-        show(each, tile(np.clip(scaled / bound, -1, 1), 10, blank=0), f"{item.name}: {_about(item)}", signed=True)
-    figure.suptitle(title, fontsize=10, weight="bold")
-    return figure
+        scaled.append(weights / np.maximum(np.sqrt((weights**2).sum((1, 2), keepdims=True)), 1e-12))
+    bound = float(np.quantile(np.abs(np.concatenate(scaled)), 0.995)) if scaled else 1.0
+    title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
+    note = "white: positive, mid-grey: zero, black: negative; one scale for all; first seed"
+    return _units(items, scaled, title, note, bound)
+
+
+def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:
+    found = [
+        (f"{item.name}: {_about(item)}", tile(units, 10, blank=bound))
+        for item, units in zip(items, weights, strict=True)
+    ]
+    return panels(found, title, note, vmin=-bound, vmax=bound) if found else None
 
 
 def _about(item: Item) -> str:
-    config, noise = item.about["config"], item.about["noise"]
-    if noise:
-        return f"noise {', '.join(noise)}"
+    config = item.about["config"]
     if config.get("penalty"):
-        return f"{config['penalty']} penalty {config['weight']:g}"
-    return "no noise"
+        return f"{config['penalty'].upper()} penalty, weight {config['weight']:g}"
+    return f"trained {'with' if item.noise else 'on'} {_trained(item)}"

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 FILTERS = ("median", "gaussian", "non_local_means")
+SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One way in which a model is beaten by a floor. group: reconstruction, denoising, representation or health."""
+
+    group: str
+    words: str
+    noise: str = ""  # the test noise it is about, in the group denoising
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One phase of learning: a loss (or, of a classifier, its error) per epoch, [replicates, epochs], NaN where a
+    replicate had stopped; kept [replicates]: the epoch, counted from 1, whose weights were kept."""
+
+    phase: str
+    train: np.ndarray
+    validation: np.ndarray
+    kept: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,16 @@ class Item:
     def is_stack(self) -> bool:
         return self.about["kind"] == "classifier"
 
+    @property
+    def is_floor(self) -> bool:
+        """Closed-form: what the others are held against."""
+        return self.about["family"] == "linear"
+
+    @property
+    def noise(self) -> list[str]:
+        """What it met in training, such as "masking 0.3"; empty for clean images."""
+        return [] if self.is_stack else list(self.about["noise"])
+
     def mean(self, metric: str) -> float:
         """Mean over replicates; NaN where the metric does not apply."""
         return float(np.mean(self.metrics[metric])) if metric in self.metrics else math.nan
@@ -36,6 +68,25 @@ class Item:
         """Sample standard deviation over replicates; NaN for a single one."""
         values = self.metrics.get(metric, [])
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    def curves(self) -> list[Curves]:
+        """The phases of learning, in order; none where nothing was learnt by steps."""
+        histories = self.about["history"]
+        found = []
+        for phase in dict.fromkeys(row["phase"] for rows in histories for row in rows):
+            mine = [[row for row in rows if row["phase"] == phase] for rows in histories]
+            term = "error" if "error" in mine[0][0]["train"] else "total"
+            kept = [max((i for i, row in enumerate(rows, 1) if row["best"]), default=0) for rows in mine]
+            sides = [_padded([[row[side][term] for row in rows] for rows in mine]) for side in ("train", "validation")]
+            found.append(Curves(phase, *sides, kept=np.array(kept)))
+        return found
+
+
+def _padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    picture = np.full((len(rows), max(map(len, rows))), math.nan)
+    for i, row in enumerate(rows):
+        picture[i, : len(row)] = row
+    return picture
 
 
 @dataclass(frozen=True)
@@ -59,9 +110,18 @@ class Results:
     def noises(self) -> list[str]:
         return list(self.floors["denoising"])
 
-    def pick(self, names: tuple[str, ...]) -> list[Item]:
-        """The items of these names, those that there are."""
-        return [self.items[name] for name in names if name in self.items]
+    @property
+    def pixels(self) -> int:
+        return len(self.floors["pca_sse"]) - 1
+
+    def pick(self, names: Sequence[str]) -> list[Item]:
+        """The models of these names, those that there are."""
+        return [self.items[name] for name in names if name in self.items and not self.items[name].is_stack]
+
+    def pca(self, item: Item) -> float:
+        """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on."""
+        numbers = round(item.mean("code_numbers"))
+        return self.floors["pca_sse"][numbers] if numbers < self.pixels else 0.0
 
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) under a noise, and that PSNR."""
@@ -69,28 +129,52 @@ class Results:
         name = max(FILTERS, key=lambda each: found[each]["psnr"])
         return name, found[name]["psnr"]
 
-    def flags(self, item: Item) -> dict[str, str]:
-        """Where a model is beaten by its floor: group of measures -> in words."""
-        found: dict[str, list[str]] = {"reconstruction": [], "denoising": [], "representation": [], "likelihood": []}
-        if item.is_stack:
-            return {}
-        numbers, sse = int(item.mean("code_numbers")), item.mean("sse")
-        pca = self.floors["pca_sse"]
-        # a thousandth of slack: PCA itself, rounded to float32, is no failure
-        if numbers < len(pca) - 1 and item.about["family"] != "linear" and sse > 1.001 * pca[numbers]:
-            found["reconstruction"].append(
-                f"PCA with {numbers} numbers rebuilds better: {pca[numbers]:.2f} against {sse:.2f}"
-            )
-        for words in item.about["noise"]:
-            noise = words.replace(" ", "-")
-            if noise in self.floors["denoising"]:
-                psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
-                if psnr < self.floors["denoising"][noise]["noisy"]["psnr"]:
-                    found["denoising"].append(f"worse than the noisy input at {words}")
-                elif psnr < floor:
-                    found["denoising"].append(f"worse than the {name.replace('_', ' ')} filter at {words}")
-        if item.mean("probe_accuracy") < self.floors["probes"]["raw pixels"]["probe_accuracy"]:
-            found["representation"].append("a linear probe does better on raw pixels")
-        if item.mean("active_latents") < numbers / 2:
-            found["likelihood"].append(f"only {item.mean('active_latents'):.1f} of {numbers} latents are active")
-        return {group: "; ".join(words) for group, words in found.items() if words}
+    def trained_on(self, item: Item) -> list[str]:
+        """The test noises nearest to what a model met in training: of the same kind, and of the nearest level."""
+        found = []
+        for kind, level in (words.split() for words in item.noise):
+            same = [noise for noise in self.noises if noise.rpartition("-")[0] == kind]
+            found += sorted(same, key=lambda noise: abs(float(noise.rpartition("-")[2]) - float(level)))[:1]
+        return list(dict.fromkeys(found))
+
+    def flags(self, item: Item) -> list[Flag]:
+        """Where a model is beaten by a floor, and where parts of its code carry nothing."""
+        if item.is_stack or item.is_floor:
+            return []
+        found = []
+        numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), self.pca(item)
+        if numbers < self.pixels and sse > SLACK * pca:
+            found.append(Flag("reconstruction", f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
+        for noise in self.trained_on(item):
+            psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
+            floors = {"the noisy image": self.floors["denoising"][noise]["noisy"]["psnr"], f"the {spoken(name)}": floor}
+            beaten = [f"{who} has {value:.2f}" for who, value in floors.items() if psnr < value]
+            if beaten:
+                found.append(Flag("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
+        probe, raw = item.mean("probe_accuracy"), self.floors["probes"]["raw pixels"]["probe_accuracy"]
+        if probe < raw:
+            found.append(Flag("representation", f"probe {100 * probe:.1f}%, raw pixels {100 * raw:.1f}%"))
+        if item.mean("dead_units") > 0:
+            dead = item.metrics["dead_units"]
+            found.append(Flag("health", f"{span(dead)} of {numbers} numbers of the code never active"))
+        if item.mean("active_latents") < numbers:
+            found.append(Flag("health", f"{span(item.metrics['active_latents'])} of {numbers} latents active"))
+        return found
+
+
+def span(values: Sequence[float]) -> str:
+    """Whole numbers of several seeds in words: "3" or "0 to 3"."""
+    low, high = min(values), max(values)
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
+
+
+def spoken(name: str) -> str:
+    """A noise or filter as readers know it: "salt & pepper 0.1", "median filter"."""
+    if name in FILTERS:
+        return f"{name.replace('non_local_means', 'non-local-means')} filter"
+    return name.replace("_", " & ").replace("-", " ")
+
+
+def interval(error: float, n: int) -> float:
+    """Half of the 95% interval of an error rate over n images: 1.96 sqrt(error (1 - error) / n)."""
+    return 1.96 * math.sqrt(error * (1 - error) / n)

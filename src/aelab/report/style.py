@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, "#000000")
+# Okabe and Ito have eight; ten that can be told apart and read on white (near to Tol's "muted")
+TEN = ("#332288", "#2299CC", "#117733", "#CC6677", "#AA4499", "#999933", "#882255", "#44AA99", "#DD8800", "#555555")
 MARKERS = "osD^vPX*<>"
-GREY = "#777777"
-plt.rcParams |= {
-    "figure.dpi": 100,
-    "savefig.dpi": 150,
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+GREY = "#666666"
+TITLE = {"fontsize": 10, "fontweight": "bold"}
+
+matplotlib.rcdefaults()  # whatever a matplotlibrc says, the same bytes
+matplotlib.rcParams.update(
+    {
+        "savefig.dpi": 150,
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strip of images, uint8 [n, H, W], with its label on the left and remarks in columns on the right."""
+
+    label: str
+    images: np.ndarray
+    remarks: Sequence[str] = ()
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG whose bytes depend on the figure alone."""
     figure.savefig(path, metadata={"Software": None})
-    plt.close(figure)
 
 
-def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: int = 255) -> np.ndarray:
+def chart(rows: int = 1, columns: int = 1, *, size: tuple[float, float], title: str) -> tuple[Figure, np.ndarray]:
+    """A figure of `size` inches with a title and axes [rows, columns]."""
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, **TITLE)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: float = 255) -> np.ndarray:
     """Images [n, H, W] in rows of `columns` (0: all in one row) as one picture, `gap` pixels apart."""
     n, height, width = images.shape
     columns = min(n, columns or n)
@@ -46,39 +67,73 @@ def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: int = 255) -
     return picture
 
 
-def strips(rows: Sequence[tuple[str, np.ndarray, str]], title: str, note: str = "") -> Figure:
-    """Rows of images, each with a label on its left and a remark on its right: (label, uint8 [n, H, W], remark)."""
-    n, height, width = rows[0][1].shape
-    remark = max(len(row[2]) for row in rows)
-    size = 0.42
-    label_inches = 0.075 * max(len(row[0]) for row in rows) + 0.15
-    remark_inches = 0.07 * remark + 0.15
-    total = label_inches + n * size + remark_inches
-    top = 0.28 * (1 + title.count("\n")) + 0.1
-    bottom = 0.3 if note else 0.08
-    tall = top + bottom + len(rows) * size * height / width
-    figure = plt.figure(figsize=(total, tall), layout="none")
-    figure.text(0.12 / total, 1 - 0.12 / tall, title, va="top", ha="left", fontsize=10, weight="bold")
-    if note:
-        figure.text(0.12 / total, 0.1 / tall, note, va="bottom", ha="left", fontsize=8, color=GREY)
-    row_height = size * height / width / tall
-    for i, (label, images, remark_text) in enumerate(rows):
-        y = 1 - top / tall - (i + 1) * row_height
-        axes = figure.add_axes((label_inches / total, y, n * size / total, row_height))
-        axes.imshow(tile(images), cmap="gray", vmin=0, vmax=255, aspect="auto", interpolation="nearest")
+class Page:
+    """A figure laid out in inches from its upper left corner."""
+
+    def __init__(self, width: float, height: float, title: str, note: str = "") -> None:
+        """The title lies in the upper 0.4 inches (0.17 more for each further line), the note in the lower 0.3."""
+        longest = max([0.083 * len(line) for line in title.split("\n")] + [0.058 * len(n) for n in note.split("\n")])
+        self.width, self.height = max(width, longest + 0.25), height
+        self.figure = Figure(figsize=(self.width, height))
+        self.text(0.12, 0.12, title, va="top", **TITLE)
+        if note:
+            self.text(0.12, height - 0.09, note, va="bottom", fontsize=8, color=GREY)
+
+    def text(self, x: float, y: float, words: str, **how: Any) -> None:
+        self.figure.text(x / self.width, 1 - y / self.height, words, **how)
+
+    def picture(self, x: float, y: float, width: float, height: float, picture: np.ndarray, **how: Any) -> None:
+        """Grey pixels, one to one where the size allows; black is 0 and white 255 unless `how` says otherwise."""
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(box)
+        scale = {"cmap": "gray", "vmin": 0, "vmax": 255} | how
+        axes.imshow(picture, aspect="auto", interpolation="nearest", **scale)
         axes.axis("off")
-        middle = y + row_height / 2
-        figure.text((label_inches - 0.08) / total, middle, label, va="center", ha="right", fontsize=9)
-        figure.text((label_inches + n * size + 0.1) / total, middle, remark_text, va="center", ha="left", fontsize=8)
-    return figure
 
 
-def show(axes: Axes, picture: np.ndarray, title: str, signed: bool = False) -> None:
-    """One picture without axes; `signed` weights get a diverging map with 0 in the middle."""
-    if signed:
-        bound = float(np.abs(picture).max()) or 1.0
-        axes.imshow(picture, cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
-    else:
-        axes.imshow(picture, cmap="gray", interpolation="nearest")
-    axes.set_title(title)
-    axes.axis("off")
+def strips(groups: Sequence[Sequence[Row]], title: str, heads: Sequence[str] = (), note: str = "") -> Figure:
+    """Rows of images in groups with a gap between; `heads` name the columns of remarks."""
+    rows = [row for group in groups for row in group]
+    n = min(len(row.images) for row in rows)
+    height = 0.42 * rows[0].images.shape[1] / rows[0].images.shape[2]
+    labels = 0.078 * max(len(row.label) for row in rows) + 0.2
+    columns = [max([len(head), *(len(row.remarks[i]) for row in rows if row.remarks)]) for i, head in enumerate(heads)]
+    ends = labels + 0.42 * n + np.cumsum([0.066 * width + 0.14 for width in columns])
+    top = 0.4 + 0.17 * title.count("\n") + (0.2 if heads else 0)
+    gap = 0.12
+    tall = top + len(rows) * height + gap * (len(groups) - 1) + (0.32 + 0.14 * note.count("\n") if note else 0.1)
+    page = Page(float(ends[-1] if heads else labels + 0.42 * n) + 0.15, tall, title, note)
+    for head, x in zip(heads, ends, strict=True):
+        page.text(float(x), top - 0.06, head, ha="right", va="bottom", fontsize=8, color=GREY)
+    y = top
+    for group in groups:
+        for row in group:
+            page.text(labels - 0.08, y + height / 2, row.label, ha="right", va="center")
+            page.picture(labels, y, 0.42 * n, height, tile(row.images[:n]))
+            for words, x in zip(row.remarks, ends, strict=False):
+                page.text(float(x), y + height / 2, words, ha="right", va="center", fontsize=8)
+            y += height
+        y += gap
+    return page.figure
+
+
+def panels(found: Sequence[tuple[str, np.ndarray]], title: str, note: str, dots: int = 75, **how: Any) -> Figure:
+    """Pictures side by side, each under its own heading, `dots` of their pixels to an inch."""
+    top, gap = 0.68 + 0.17 * title.count("\n"), 0.25
+    sizes = [(picture.shape[1] / dots, picture.shape[0] / dots) for _, picture in found]
+    bottom = 0.4 + 0.14 * note.count("\n")
+    page = Page(
+        sum(w for w, _ in sizes) + gap * len(sizes) + 0.05, top + max(h for _, h in sizes) + bottom, title, note
+    )
+    x = 0.12
+    for (heading, picture), (width, height) in zip(found, sizes, strict=True):
+        page.text(x, top - 0.07, heading, va="bottom")
+        page.picture(x, top, width, height, picture, **how)
+        x += width + gap
+    return page.figure
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """The numbers 1, 2, 5 times a power of ten within [low, high], low > 0: ticks of a logarithmic axis."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [tick for power in powers for step in (1, 2, 5) if low <= (tick := step * 10.0**power) <= high]

@@ -1,0 +1,45 @@
+"""Every model under every noise, with the floors on top."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from aelab.report.results import FILTERS, Results, spoken
+from aelab.report.settings import Compare
+from aelab.report.style import chart
+
+CLIP = 8.0  # dB: differences beyond it look alike
+
+
+def noise_map(results: Results, settings: Compare) -> Figure:
+    """PSNR of the noisy image, the filters and every model under every noise, against the best filter."""
+    noises, floors = results.noises, results.floors["denoising"]
+    items = sorted(results.models, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
+    names = ["the noisy image", *map(spoken, FILTERS), *(item.name for item in items)]
+    values = np.array(
+        [[floors[n][each]["psnr"] for n in noises] for each in ("noisy", *FILTERS)]
+        + [[item.mean(f"psnr/{n}") for n in noises] for item in items]
+    )
+    gain = values - [results.best_filter(n)[1] for n in noises]
+    title = "Noisy test images rebuilt, psnr in dB: bold beats the best filter"
+    figure, axes = chart(size=(max(6.8, 2.6 + 0.86 * len(noises)), 1.7 + 0.25 * len(names)), title=title)
+    axes = axes[0, 0]
+    image = axes.imshow(gain, cmap="RdBu", vmin=-CLIP, vmax=CLIP, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        colour = "white" if abs(gain[i, j]) > 0.55 * CLIP else "black"
+        weight = "bold" if gain[i, j] > 0 else "normal"
+        axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour, fontweight=weight)
+    for i, item in enumerate(items, len(names) - len(items)):
+        for noise in results.trained_on(item):
+            axes.add_patch(Rectangle((noises.index(noise) - 0.46, i - 0.4), 0.92, 0.8, fill=False, lw=1.2, zorder=3))
+    axes.axhline(len(FILTERS) + 0.5, color="white", lw=3, zorder=1)
+    axes.set_xticks(range(len(noises)), [spoken(noise).replace(" 0", "\n0") for noise in noises], fontsize=8)
+    axes.set_yticks(range(len(names)), names)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("test noise; framed: the nearest to what the model met in training")
+    axes.set_ylabel("floors, then models from best to worst mean")
+    figure.colorbar(image, label="psnr above the best filter, dB", shrink=0.6, extend="both")
+    return figure

@@ -1,0 +1,133 @@
+"""Every figure is drawn, again with the same bytes, and does without entries that are gone."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_results import SETTINGS, made_up
+
+from aelab.report import figures
+from aelab.report.results import Results
+from aelab.report.settings import Compare
+from aelab.report.style import round_ticks, save, tile
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def results() -> Results:
+    return made_up()
+
+
+@pytest.fixture
+def settings() -> Compare:
+    return SETTINGS
+
+
+def made(results: Results, settings: Compare) -> set[str]:
+    """The names of the figures that can be drawn."""
+    return {name for name, make in figures.FIGURES.items() if make(results, settings) is not None}
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_figure_says_what_to_see(results, settings, name):
+    figure = figures.FIGURES[name](results, settings)
+    title = figure.get_suptitle() or figure.texts[0].get_text()
+    assert len(title.split()) >= 4
+    for axes in figure.axes:
+        if axes.axison and axes.get_subplotspec() is not None and axes.get_subplotspec().is_last_row():
+            assert axes.get_xlabel()
+
+
+@pytest.mark.parametrize("gone", ["two", "noisy", "vae", "pca", "stack_random"])
+def test_a_missing_entry_breaks_nothing(results, settings, gone):
+    items = {name: item for name, item in results.items.items() if name != gone}
+    assert {"reconstructions", "denoising", "quality"} <= made(replace(results, items=items), settings)
+
+
+def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
+    stacks, models = (
+        made(replace(results, items={item.name: item for item in items}), settings)
+        for items in (results.stacks, results.models)
+    )
+    assert {"stacks", "stack-curves"} <= stacks
+    assert "reconstructions" not in stacks
+    assert "stacks" not in models
+
+
+def test_classes_with_names_get_a_legend(results, settings):
+    assert figures.FIGURES["codes"](results, settings).axes[-1].get_legend() is None
+    named = replace(results, data=results.data | {"classes": [f"coat {i}" for i in range(10)]})
+    legend = figures.FIGURES["codes"](named, settings).axes[-1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == named.data["classes"]
+
+
+def test_different_numbers_of_digits_are_cut_to_the_fewest(results, settings):
+    pictures = {key: value[:4] if value.ndim == 3 else value for key, value in results.pictures.items()}
+    assert made(replace(results, pictures=pictures), settings) == set(figures.FIGURES)
+
+
+def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):
+    results.items["twin"] = replace(results.items["two"], name="twin")
+    figure = figures.FIGURES["quality"](results, settings)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in results.items]
+    assert len(boxes) == len(results.models)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_a_gap_lies_between_tiles():
+    picture = tile(np.zeros((3, 2, 2), np.uint8), columns=2, gap=1)
+    expected = np.full((5, 5), 255)
+    expected[:2, :2] = expected[:2, 3:] = expected[3:, :2] = 0
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_round_ticks():
+    assert round_ticks(3, 60) == [5, 10, 20, 50]
+    assert round_ticks(0.15, 0.5) == pytest.approx([0.2, 0.5])
+
+
+def test_the_size_in_dots_is_the_layouts(results, settings, tmp_path):
+    figure = figures.FIGURES["reconstructions"](results, settings)
+    save(figure, tmp_path / "figure.png")
+    width, height = (int.from_bytes((tmp_path / "figure.png").read_bytes()[i : i + 4], "big") for i in (16, 20))
+    assert (width, height) == pytest.approx(figure.get_size_inches() * 150, abs=1)
+
+
+def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path):
+    """From files to files, as DVC runs it, and without torch."""
+    params = {"compare": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(settings).items()}}
+    params |= {"models": {item.name: {} for item in results.models}, "stacks": {s.name: {} for s in results.stacks}}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    for item in results.items.values():
+        folder = tmp_path / "data/evaluate" / item.name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(item.about))
+        np.savez(folder / "arrays.npz", **item.arrays)
+    for folder, name, content in (("prepare", "meta", results.data), ("floors", "floors", results.floors)):
+        (tmp_path / "data" / folder).mkdir()
+        (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
+    np.savez(tmp_path / "data/floors/arrays.npz", **results.pictures)
+    stages = str(ROOT / "stages")
+    code = f"import sys; sys.path.insert(0, {stages!r}); sys.argv = ['compare']; import compare; "
+    code += "compare.stage.main(compare.compare); assert 'torch' not in sys.modules"
+    found = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | {"AELAB_TRACKING": "off"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append({p.name: p.read_bytes() for p in (tmp_path / "metrics").rglob("*") if p.is_file()})
+    tables = {"comparison.csv", "comparison.md", "curves.csv", "summary.json"}
+    assert set(found[0]) == tables | {f"{name}.png" for name in figures.FIGURES}
+    assert found[0] == found[1]
+    assert not any(b"Software" in content for content in found[0].values())

@@ -1,0 +1,200 @@
+"""Means, spreads, curves and flags of a small made-up comparison, against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from aelab.report.results import Item, Results, interval, spoken
+from aelab.report.settings import Compare
+
+SIDE, DIGITS, TEST = 8, 10, 100
+NOISES = ("masking-0.25", "salt_pepper-0.1")
+
+
+def images(n: int = DIGITS, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, SIDE, SIDE), dtype=np.uint8)
+
+
+def row(epoch: int, value: float, best: bool = True, term: str = "total", phase: str = "all") -> dict:
+    return {
+        "phase": phase,
+        "epoch": epoch,
+        "train": {term: value},
+        "validation": {term: value + 1},
+        "monitor": value + 1,
+        "best": best,
+    }
+
+
+def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> Item:
+    """A model with plain arrays; `changes` are metrics, `noise`, `config` and further `arrays`."""
+    arrays = {"reconstructions": images(seed=1), "interpolation": images(5, 2), "random_codes": images(20, 3)}
+    arrays |= {f"denoised/{noise}": images(seed=4) for noise in NOISES} | changes.pop("arrays", {})
+    n = len(sse)
+    about = {"kind": "autoencoder", "family": family, "config": changes.pop("config", {}), "shape": [1, SIDE, SIDE]}
+    about |= {"classes": 10, "device": "cpu", "replicates": n, "noise": changes.pop("noise", [])}
+    metrics = {"sse": sse, "mse": [value / 64 for value in sse], "psnr": [20.0] * n, "ssim": [0.5] * n}
+    metrics |= {f"{m}/{noise}": [v] * n for noise in NOISES for m, v in (("psnr", 15.0), ("ssim", 0.5))}
+    metrics |= {"probe_accuracy": [0.95] * n, "knn_accuracy": [0.9] * n, "dead_units": [0.0] * n}
+    metrics |= {"code_numbers": [numbers] * n, "code_bytes": [4 * numbers] * n, "parameters": [1234567] * n}
+    metrics |= {"flops": [2.0 * 10**6] * n, "active_share": [1.0] * n} | changes
+    history = (
+        [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "linear" else [[] for _ in sse]
+    )
+    return Item(name, about | {"metrics": metrics, "history": history}, arrays)
+
+
+def stack(name: str, layer: str, errors: list[float]) -> Item:
+    about = {"kind": "classifier", "family": "stack", "config": {"layer": layer}, "device": "cpu"}
+    history = [[row(e, 0.5 / e, term="error", phase="finetune") for e in range(1, 4 + i)] for i in range(len(errors))]
+    about |= {"replicates": len(errors), "history": history}
+    return Item(name, about | {"metrics": {"parameters": [99] * len(errors), "test_error": errors}}, {})
+
+
+SETTINGS = Compare(
+    codes=("two",),
+    filters=("two", "noisy"),
+    units=("two", "noisy"),
+    samples=("vae",),
+    plain="two",
+    interpolations=("two", "vae"),
+    epochs=("two", "noisy"),
+    denoising=("noisy", "two"),
+)
+
+
+def made_up() -> Results:
+    """64 pixels, two noises, four models and two stacks: numbers that can be checked by hand."""
+    random = np.random.default_rng(5)
+    panel = {"panel/input": images(seed=6), "panel/epoch-001": images(seed=7), "panel/epoch-003": images(seed=8)}
+    filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}
+    codes = {"codes": random.normal(size=(TEST, 2)).astype(np.float32), "labels": np.arange(TEST) % 10}
+    items = [
+        model("pca", "linear", 4, [10.0]),
+        model("two", "dense", 2, [8.0, 10.0], arrays=panel | filters | codes, bce=[float("nan")] * 2),
+        model("noisy", "dense", 64, [5.0], noise=["masking 0.3"], arrays=panel | filters),
+        model(
+            "vae",
+            "variational",
+            3,
+            [20.0],
+            arrays={"samples": images(20)},
+            rate=[5.0],
+            distortion=[90.0],
+            negative_elbo=[95.0],
+            active_latents=[3],
+        ),
+        stack("stack_random", "random", [0.3, 0.3]),
+        stack("stack_ae", "autoencoder", [0.1, 0.1]),
+    ]
+    filtered = {
+        name: {"psnr": 12.0 + i, "ssim": 0.4} for i, name in enumerate(("median", "gaussian", "non_local_means"))
+    }
+    floors = {
+        "test_images": TEST,
+        "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
+        "probes": {"raw pixels": {"probe_accuracy": 0.9, "knn_accuracy": 0.9}},
+        "pca_sse": [float(64 - k) / 4 for k in range(65)],  # 16 for the mean, 15.5 for K = 2, 15.25 for K = 3
+    }
+    pictures = {
+        "clean": images(),
+        "labels": np.arange(DIGITS),
+        "pca_codes": codes["codes"],
+        "pca_labels": codes["labels"],
+    }
+    pictures |= {f"{kind}/{noise}": images(seed=9) for kind in ("noisy", *filtered) for noise in NOISES}
+    data = {"name": "made_up", "title": "Made-up digits", "classes": [str(i) for i in range(10)]}
+    return Results(data, {item.name: item for item in items}, floors, pictures)
+
+
+@pytest.fixture
+def results() -> Results:
+    return made_up()
+
+
+def flags(results, item):
+    return {(flag.group, flag.noise) for flag in results.flags(item)}
+
+
+def test_mean_and_sample_spread(results):
+    item = results.items["two"]
+    assert item.mean("sse") == 9.0
+    assert item.spread("sse") == pytest.approx(math.sqrt(2))
+    assert math.isnan(item.mean("rate"))
+    assert math.isnan(results.items["vae"].spread("sse")), "one seed has no spread"
+
+
+def test_curves_are_padded_where_a_seed_stopped(results):
+    (curves,) = results.items["stack_ae"].curves()
+    assert curves.phase == "finetune"
+    np.testing.assert_allclose(curves.train, [[0.5, 0.25, 0.5 / 3, math.nan], [0.5, 0.25, 0.5 / 3, 0.125]])
+    assert curves.kept.tolist() == [3, 4]
+    assert results.items["two"].curves()[0].kept.tolist() == [2, 2], "the last epoch that was the best so far"
+    assert results.items["pca"].curves() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"sse": [16.0]}, {("reconstruction", "")}),
+        ({"sse": [15.25 * 1.0005]}, set()),  # PCA itself, rounded
+        ({"sse": [16.0], "numbers": 64}, set()),  # as many numbers as pixels
+        ({"probe_accuracy": [0.89]}, {("representation", "")}),
+        ({"dead_units": [1.0]}, {("health", "")}),
+        ({"active_latents": [2]}, {("health", "")}),
+        ({"noise": ["masking 0.3"]}, set()),
+        ({"noise": ["masking 0.3"], "psnr/masking-0.25": [13.5]}, {("denoising", "masking-0.25")}),
+        ({"noise": ["salt_pepper 0.1"], "psnr/masking-0.25": [13.5]}, set()),  # it never met masking
+        ({"psnr/masking-0.25": [1.0]}, set()),  # it met no noise at all
+    ],
+)
+def test_flags(results, changes, expected):
+    numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
+    assert flags(results, model("new", "dense", numbers, sse, **changes)) == expected
+
+
+def test_a_flag_says_both_numbers(results):
+    item = model("new", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
+    (flag,) = results.flags(item)
+    assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
+
+
+def test_floors_and_stacks_have_no_flags(results):
+    assert results.flags(model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
+    assert results.flags(results.items["stack_ae"]) == []
+
+
+def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):
+    results.floors["denoising"]["masking-0.5"] = results.floors["denoising"]["masking-0.25"]
+    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
+    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == ["masking-0.5"]
+
+
+def test_pca_with_as_many_numbers(results):
+    assert results.pca(results.items["two"]) == 15.5
+    assert results.pca(results.items["noisy"]) == 0.0, "as many numbers as pixels"
+
+
+def test_the_best_filter(results):
+    assert results.best_filter("masking-0.25") == ("non_local_means", 14.0)
+
+
+def test_names_that_are_not_there_are_left_out(results):
+    assert [item.name for item in results.pick(("two", "gone", "stack_ae"))] == ["two"]
+
+
+def test_interval_of_an_error_rate():
+    assert interval(0.5, 100) == pytest.approx(0.098)
+
+
+def test_words_for_readers():
+    assert spoken("salt_pepper-0.1") == "salt & pepper 0.1"
+    assert spoken("non_local_means") == "non-local-means filter"
+
+
+@pytest.mark.parametrize(("key", "value"), [("codes", ()), ("plain", ""), ("units", ("a", ""))])
+def test_an_empty_name_is_refused(key, value):
+    with pytest.raises(ValueError, match=rf"{key}: .* is wrong; allowed: one name"):
+        Compare(**{**vars(SETTINGS), key: value})

@@ -1,0 +1,100 @@
+"""The CSV files, the headlines and the Markdown tables."""
+
+import io
+import json
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from test_results import made_up, model
+
+from aelab.report import markdown, table
+from aelab.report.results import Results
+
+
+@pytest.fixture
+def results() -> Results:
+    return made_up()
+
+
+def lines(results, start: str) -> list[str]:
+    return [line for line in markdown.markdown(results).splitlines() if line.startswith(start)]
+
+
+def test_the_frame_has_a_row_per_item(results):
+    frame = pd.read_csv(io.StringIO(table.csv(table.frame(results))), index_col="name")
+    assert list(frame.index) == list(results.items)
+    assert frame.loc["two", "sse"] == 9
+    assert frame.loc["two", "sse_std"] == pytest.approx(math.sqrt(2), rel=1e-5)
+    assert math.isnan(frame.loc["vae", "sse_std"])
+    assert frame.loc["two", "parameters"] == 1234567, "counts are not rounded"
+    assert frame.loc["vae", "flags"] == "sse 20.00, PCA with 3 numbers has 15.25"
+    assert math.isnan(frame.loc["stack_ae", "sse"])
+
+
+def test_curves_are_means_over_the_seeds_still_learning(results):
+    frame = table.curves(results)
+    two = frame[frame.name == "two"]
+    assert two.validation.tolist() == [10.0, 6.0, 7.0]
+    assert two.seeds.tolist() == [2, 2, 2]
+    last = frame[frame.name == "stack_ae"].iloc[-1]
+    assert (last.epoch, last.seeds, last.train) == (4, 1, 0.125)
+    assert math.isnan(last.validation_std)
+    assert "pca" not in set(frame.name)
+
+
+def test_nothing_learnt_gives_an_empty_frame(results):
+    assert list(table.curves(replace(results, items={})).columns) == ["name", "phase", "epoch"]
+
+
+def test_headlines_are_small_and_hold_no_nan(results):
+    summary = table.summary(results)
+    assert summary["two"] == {"sse": 9.0, "psnr": 20.0, "probe_accuracy": 0.95}
+    assert summary["vae"]["negative_elbo"] == 95.0
+    assert summary["stack_ae"] == {"test_error": 0.1}
+    json.dumps(summary, allow_nan=False)
+
+
+def test_errors_are_ranked_among_codes_of_like_size(results):
+    assert lines(results, "| two ") == [
+        "| two | 2 | 15.50 | **9.00 ± 1.41** | n/a | **20.00 ± 0.00** | **0.500 ± 0.000** |",
+        "| two | **15.00 ± 0.00** | **15.00 ± 0.00** |",
+        "| two | 2 | **95.0 ± 0.0** | **90.0 ± 0.0** | n/a | 1.00 ± 0.00 | 0.0 ± 0.0 |",
+        "| two | 1,234,567 | 2,000,000 | 8 | 3 | 2 |",
+    ]
+    assert lines(results, "| noisy ")[0] == "| noisy | 64 | 0.00 | 5.00 | n/a | 20.00 | 0.500 |", "alone of its size"
+
+
+def test_floors_are_among_the_rows(results):
+    assert lines(results, "| *non-local-means filter* ") == ["| *non-local-means filter* | 14.00 | 14.00 |"]
+    assert lines(results, "| *raw pixels* ") == ["| *raw pixels* |  | 90.0 | 90.0 |  |  |  |"]
+    assert lines(results, "| *pca* ")[0].startswith("| *pca* | 4 | 15.00 | 10.00 |")
+
+
+def test_a_mark_stands_in_the_table_of_its_flag_alone(results):
+    assert lines(results, "| vae¹ ") == ["| vae¹ | 3 | 15.25 | 20.00 | n/a | **20.00** | **0.500** |"]
+    bad = model("bad", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [13.0]})
+    results.items["bad"] = bad
+    assert lines(results, "| bad ")[1] == "| bad | 13.00¹ | **15.00** |"
+    assert "- bad: masking 0.25: 13.00 dB, the non-local-means filter has 14.00" in markdown.markdown(results)
+
+
+def test_a_stack_is_held_against_the_control(results):
+    text = lines(results, "| stack_ae ")[0]
+    # 1.96 sqrt(0.1 * 0.9 / 100) = 0.0588; 1.96 sqrt(0.1 * 0.9 / 100 + 0.3 * 0.7 / 100) = 0.1074
+    assert text == "| stack_ae | **10.00 ± 0.00** | 4.12 to 15.88 | better: -20.00 ± 10.74 |"
+    results.items["stack_ae"].metrics["test_error"][:] = [0.28, 0.28]
+    assert "no clear difference: -2.00" in lines(results, "| stack_ae ")[0]
+
+
+def test_without_a_control_there_is_no_verdict(results):
+    del results.items["stack_random"]
+    assert lines(results, "| stack_ae ")[0].endswith("| n/a |")
+
+
+@pytest.mark.parametrize("gone", ["vae", "stack"])
+def test_a_section_without_rows_is_left_out(results, gone):
+    items = {name: item for name, item in results.items.items() if not name.startswith(gone)}
+    text = markdown.markdown(replace(results, items=items))
+    assert ("## Generation" if gone == "vae" else "## Stacks") not in text
