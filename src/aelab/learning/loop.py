@@ -57,8 +57,8 @@ def fit(
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
-    draw(use) gives a fresh generator per use ("order", "modules": on the CPU; "noise", "validation": on the device), the same
-    one every time it is asked for the same use. Raises DivergedError with phase, epoch and step.
+    draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
+    "modules" on the CPU, "noise" and "validation" on the device. Raises DivergedError with phase, epoch and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
     model.observe(train.x, train.y)
