@@ -12,7 +12,7 @@ repro: setup
 	dvc repro
 
 test: setup
-	pytest $(PYTEST)
+	pytest -n auto --dist loadfile $(PYTEST)
 
 ui: setup
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server --host 127.0.0.1 \

@@ -112,3 +112,11 @@ def prepared(lab, _prepared) -> Lab:
     """A lab in which mnist5k is downloaded and split."""
     shutil.copytree(_prepared, lab.folder / "data")
     return lab
+
+
+SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The long files first, so that workers side by side end together."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))

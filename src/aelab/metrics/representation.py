@@ -48,7 +48,8 @@ def logistic_regression(x: Tensor, y: Tensor, strength: float, start: Tensor) ->
         logits = torch.addmm(weights[-1], x, weights[:-1])
         loss = F.cross_entropy(logits, y) + penalty * weights[:-1].square().sum()
         slope = (logits.softmax(1) - F.one_hot(y, shape[1])) / len(x)
-        gradient = torch.cat([x.T @ slope + 2 * penalty * weights[:-1], slope.sum(0, keepdim=True)])
+        wide = (slope.T @ x).T  # many times as fast as x.T @ slope, the same numbers
+        gradient = torch.cat([wide + 2 * penalty * weights[:-1], slope.sum(0, keepdim=True)])
         return loss.item(), gradient.flatten().double().cpu().numpy()
 
     found = minimize(
