@@ -1,5 +1,6 @@
 """Set all models side by side: the table and the figures."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, stage
 
 

@@ -1,5 +1,6 @@
 """Make the fixed noisy twins of the validation and test sets."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import params, runtime, stage
 
 

@@ -1,5 +1,6 @@
 """Fetch the data set, check its bytes, keep it as arrays."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, stage
 
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, runtime, stage
 
 

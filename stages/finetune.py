@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, stage
 
 

@@ -1,5 +1,6 @@
 """Measure once what every model is compared with: filters, the noisy input, probes on codes that nobody learned."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, runtime, stage
 
 

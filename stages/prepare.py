@@ -1,5 +1,6 @@
 """Split the data set into train, validation and test files."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import checkpoints, params, runtime, stage
 
 

@@ -1,5 +1,6 @@
 """Pretrain one stack of `stacks:` greedily, layer by layer, several seeds of it."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import stage
 
 

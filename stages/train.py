@@ -1,5 +1,6 @@
 """Train one model of `models:`, several seeds of it."""
 
+import here  # noqa: F401  (first: which code runs)
 from aelab import stage
 
 
