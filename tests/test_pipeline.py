@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,30 @@ def test_another_beta_reruns_that_model_its_evaluation_and_the_comparison(projec
 def test_a_figure_option_reruns_the_comparison_alone(project):
     project.edit(lambda tree: tree["compare"].update(samples=["vae"]))
     assert project.repro() == ["compare"]
+
+
+def test_queued_experiments_arrive_in_dvc_and_in_the_one_store_told_apart(project):
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "results")
+    project.run("dvc", "exp", "run", "-S", "models.vae.latent=5,6", "--queue")
+    project.run("dvc", "queue", "start", "-j", "2")
+    for _ in range(300):
+        status = project.run("dvc", "queue", "status")
+        if not re.search("Queued|Running", status.split("Worker status")[0]):
+            break
+        time.sleep(2)
+    assert status.count("Success") == 2, status
+    shown = project.run("dvc", "exp", "show", "--json")
+    summaries = re.findall(r'"summary.json".{0,400}?"vae": \{[^}]*"sse": ([0-9.]+)', shown, re.DOTALL)
+    assert len(set(summaries)) >= 3, "the workspace and two experiments"
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        found = store.execute(
+            "select p.value, t.value from runs r "
+            "join params p on p.run_uuid = r.run_uuid join tags t on t.run_uuid = r.run_uuid "
+            "where r.name = 'train vae' and p.key = 'model.config.latent' and t.key = 'dvc_experiment'"
+        ).fetchall()
+    assert {latent for latent, _ in found} == {"5", "6"}
+    assert len({name for _, name in found}) == 2
 
 
 def test_by_force_every_byte_is_the_same_again(project):

@@ -16,6 +16,7 @@ ALLOWED = {
     "runtime": set(),
     "checkpoints": set(),
     "progress": set(),
+    "shapes": set(),
     "tracking": {"tracking_worker"},
     "tracking_worker": {"tracking"},
     "params": {"learning"},  # the settings dataclass that entries override; other schemas are looked up by name

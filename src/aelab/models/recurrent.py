@@ -56,7 +56,7 @@ class LSTM(nn.Module):
         c = f * c + i * g
         h = o * tanh(c)
 
-    inputs = 0: nothing is read, x_t and W are absent. Weights as one matrix for the four gates, in the order i, f, g, o.
+    inputs = 0: nothing is read, W x_t is absent. The four gates' weights are one matrix, in the order i, f, g, o.
     """
 
     def __init__(self, inputs: int, units: int) -> None:

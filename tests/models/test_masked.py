@@ -1,0 +1,221 @@
+"""The masked autoencoder: what it sees, what it is judged by, and that patches and images are one."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from aelab import checkpoints, models, runtime
+from aelab.data.tensors import Data, Tensors
+from aelab.learning.loop import fit, mean_losses
+from aelab.learning.settings import Training
+from aelab.metrics import evaluation
+from aelab.metrics.settings import Evaluate
+from aelab.models import masked
+from aelab.models.base import Batch, Spec
+
+SPEC = Spec((1, 28, 28), 10)
+CONFIGS = {
+    "masked": {"width": 16, "depth": 2, "heads": 2, "decoder_width": 8, "decoder_depth": 1},
+}
+
+
+class Silent:
+    def steps(self, phase, total): ...
+    def step(self): ...
+    def epoch(self, epoch, model): ...
+
+
+def build(config, seed=0):
+    return models.build("masked", config, SPEC, torch.Generator().manual_seed(seed))
+
+
+def learned(config, data, steps):
+    model = build(config)
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, None, 1, (), ())
+    fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
+    return model
+
+
+@pytest.fixture
+def model():
+    return build(CONFIGS["masked"])
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 4), ((3, 8, 12), 2), ((2, 6, 3), 3)])
+def test_unpatchify_undoes_patchify(shape, size):
+    x = torch.rand(5, *shape)
+    patches = masked.patchify(x, size)
+    assert patches.shape == (5, shape[1] * shape[2] // size**2, size**2 * shape[0])
+    assert torch.equal(masked.unpatchify(patches, size, shape), x)
+
+
+def test_a_patch_is_a_square_of_the_image_row_by_row():
+    x = torch.arange(28 * 28.0).view(1, 1, 28, 28)
+    patches = masked.patchify(x, 4)
+    assert torch.equal(patches[0, 0], x[0, 0, :4, :4].flatten())
+    assert torch.equal(patches[0, 1], x[0, 0, :4, 4:8].flatten())
+    assert torch.equal(patches[0, 7 * 2 + 3], x[0, 0, 8:12, 12:16].flatten())
+
+
+def test_three_quarters_are_hidden_evenly_and_nothing_twice(model):
+    visible, hidden = model.shuffled(4000, torch.Generator().manual_seed(0))
+    assert visible.shape == (4000, 12)  # 49 / 4, rounded down
+    assert hidden.shape == (4000, 37)
+    assert torch.equal(torch.cat([visible, hidden], 1).sort(1).values, torch.arange(49).expand(4000, -1))
+    share = torch.bincount(hidden.flatten(), minlength=49) / 4000  # how often each patch is hidden
+    assert share.sub(37 / 49).abs().max() < 0.04  # 6 standard deviations
+    again = model.shuffled(4000, torch.Generator().manual_seed(0))
+    assert torch.equal(again[0], visible)
+    assert not torch.equal(model.shuffled(4000, torch.Generator().manual_seed(1))[0], visible)
+
+
+def test_the_encoder_sees_the_visible_patches_alone(model):
+    patches = torch.rand(3, 49, 16, requires_grad=True)
+    visible, hidden = model.shuffled(3, torch.Generator().manual_seed(0))
+    for out in (model.tokens(patches, visible), model.predict(patches, visible, hidden)):
+        (gradient,) = torch.autograd.grad(out.square().sum(), patches)
+        assert masked.pick(gradient, hidden).abs().max() == 0
+        assert masked.pick(gradient, visible).abs().amin((0, 1)).min() > 0
+    other = patches.detach().scatter(1, hidden[:, :, None].expand(-1, -1, 16), 9.0)
+    assert torch.equal(model.tokens(other, visible), model.tokens(patches, visible))
+
+
+def test_the_loss_counts_hidden_patches_of_the_clean_image_only(model, digits):
+    clean, noisy = digits[0][:6], torch.rand(6, 1, 28, 28)
+    losses = model.loss(Batch(clean, noisy, digits[1][:6]), torch.Generator().manual_seed(5))
+    visible, hidden = model.shuffled(6, torch.Generator().manual_seed(5))
+    raw = model.predict(masked.patchify(noisy, 4), visible, hidden)
+    targets = torch.stack([masked.patchify(clean, 4)[i, hidden[i]] for i in range(6)])
+    by_hand = F.binary_cross_entropy_with_logits(raw, targets, reduction="sum") / 6
+    torch.testing.assert_close(losses.total, by_hand)
+    target = digits[0][:6].clone().requires_grad_()
+    by_hidden = model.hidden_error(target, torch.Generator().manual_seed(5))
+    assert by_hidden.shape == (6,)
+    rebuilt = torch.sigmoid(model.predict(masked.patchify(clean, 4), visible, hidden))
+    torch.testing.assert_close(by_hidden, (rebuilt - targets).square().flatten(1).mean(1))
+
+
+def test_positions_tell_all_patches_apart_and_an_order_of_tokens_changes_nothing(model):
+    where = masked.positions(7, 7, 16)
+    assert where.shape == (49, 16)
+    assert torch.cdist(where, where).add(9 * torch.eye(49)).min() > 0.1
+    torch.testing.assert_close(where[0], torch.tensor([0.0] * 4 + [1.0] * 4 + [0.0] * 4 + [1.0] * 4))
+    assert torch.equal(where[7 * 3 + 2, :8], where[7 * 3 + 5, :8])  # the same row
+    assert torch.equal(where[7 * 3 + 2, 8:], where[7 * 5 + 2, 8:])  # the same column
+    patches = torch.rand(2, 49, 16)
+    forth = torch.arange(49).expand(2, -1)
+    tokens = model.tokens(patches, forth.flip(1))
+    torch.testing.assert_close(tokens.flip(1), model.tokens(patches, forth), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_is_torch_s():
+    torch.manual_seed(0)
+    ours = masked.Attention(12, 3)
+    x = torch.randn(2, 5, 12)
+    q, k, v = (part.unflatten(2, (3, 4)).transpose(1, 2) for part in ours.qkv(x).chunk(3, 2))
+    expected = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(ours(x), ours.out(expected))
+
+
+def test_reconstruct_hides_the_same_patches_of_every_image_and_keeps_the_others(model, digits):
+    x = digits[0][:8]
+    x_hat = model.reconstruct(x)
+    _, hidden = model.cut(model.fixed)
+    kept = torch.ones(49, dtype=torch.bool)
+    kept[hidden[0]] = False
+    assert kept.sum() == 12
+    assert torch.equal(masked.patchify(x_hat, 4)[:, kept], masked.patchify(x, 4)[:, kept])
+    dark = masked.unpatchify(masked.patchify(x, 4) * kept[:, None], 4, SPEC.shape)  # hidden patches are never seen
+    assert torch.equal(masked.patchify(model.reconstruct(dark), 4)[:, ~kept], masked.patchify(x_hat, 4)[:, ~kept])
+    assert torch.equal(build(CONFIGS["masked"], seed=3).fixed, model.fixed)
+
+
+def test_a_code_is_the_mean_token_and_does_not_decode(model, digits):
+    x = digits[0][:3]
+    everything = torch.arange(49).expand(3, -1)
+    torch.testing.assert_close(model.encode(x), model.tokens(masked.patchify(x, 4), everything).mean(1))
+    assert not model.decodes
+    with pytest.raises(NotImplementedError, match=r"^masked: a code does not decode by itself"):
+        model.decode(model.encode(x))
+
+
+def test_bad_knobs_are_named():
+    for key, value in (("width", 18), ("decoder_width", 6), ("depth", 0), ("heads", 0), ("patch", 5), ("hidden", 1.0)):
+        with pytest.raises(ValueError, match=f"^{key}: "):
+            build({**CONFIGS["masked"], key: value})
+    with pytest.raises(ValueError, match=r"^hidden: 0.99 is wrong; allowed: what leaves one of 49 patches"):
+        build({**CONFIGS["masked"], "hidden": 0.99})
+
+
+# the checks of test_all.py
+
+
+@pytest.fixture(params=CONFIGS, ids=list(CONFIGS))
+def config(request):
+    return CONFIGS[request.param]
+
+
+def test_shapes_range_and_independence_of_the_batch(config, digits):
+    x = digits[0][:32]
+    model, before = build(config).eval(), x.clone()
+    with torch.no_grad():
+        z, x_hat = model.encode(x, digits[1][:32]), model.reconstruct(x, digits[1][:32])
+        torch.testing.assert_close(model.encode(x[:1]), z[:1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.reconstruct(x[:1]), x_hat[:1], rtol=1e-4, atol=1e-5)
+    assert z.dim() == 2
+    assert z.dtype == x_hat.dtype == torch.float32
+    assert len(z) == len(x)
+    assert x_hat.shape == x.shape
+    assert z.isfinite().all()
+    assert x_hat.isfinite().all()
+    assert not model.bounded or (x_hat.min() >= 0 and x_hat.max() <= 1)
+    assert torch.equal(x, before), "the input was changed in place"
+
+
+def test_gradients_reach_every_parameter(config, digits):
+    model = build(config)
+    (phase,) = model.phases()
+    assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
+    losses = phase.loss(Batch(digits[0][:64], digits[0][:64], digits[1][:64]), torch.Generator().manual_seed(0))
+    losses.total.backward()
+    assert phase.monitor == "total" or phase.monitor in losses.terms
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_thirty_steps_lower_the_loss(config, digits):
+    data = Tensors(digits[0][:128], digits[1][:128])
+    fresh, model = build(config), learned(config, data, 30)
+    monitor = model.phases()[0].monitor
+    was, now = (mean_losses(m.loss, data, [], torch.Generator().manual_seed(0))[monitor] for m in (fresh, model))
+    assert now < was
+
+
+def test_same_seed_same_weights_and_a_saved_model_gives_the_same_output(config, digits, tmp_path):
+    data = Tensors(digits[0][:64], digits[1][:64])
+    model, twin = learned(config, data, 1).eval(), learned(config, data, 1)
+    for name, tensor in twin.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    drawn = [name for name, tensor in build(config).state_dict().items() if tensor.dim() > 1]
+    assert drawn
+    assert not any(torch.equal(build(config, 0).state_dict()[n], build(config, 1).state_dict()[n]) for n in drawn)
+    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
+    again = build(config, seed=9).eval()
+    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
+    with torch.no_grad():
+        for other in (again, copy.deepcopy(model)):
+            assert torch.equal(model.encode(data.x), other.encode(data.x))
+            assert torch.equal(model.reconstruct(data.x), other.reconstruct(data.x))
+
+
+def test_evaluation_can_draw_its_pictures(config, digits):
+    split = Tensors(digits[0][:32], digits[1][:32])
+    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)})
+    settings = Evaluate(neighbours=5, digits=4, samples=3, steps=3, units=100)
+    drawn = evaluation.arrays(build(config).eval(), data, settings, lambda use: torch.Generator().manual_seed(0))
+    assert drawn["reconstructions"].shape == (4, 28, 28)

@@ -1,0 +1,215 @@
+"""Recurrent autoencoders: the state is the code, rows come out in reverse, unread rows are never read."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aelab import checkpoints, models, runtime
+from aelab.data.tensors import Data, Tensors
+from aelab.learning.loop import fit, mean_losses
+from aelab.learning.settings import Training
+from aelab.metrics import evaluation
+from aelab.metrics.settings import Evaluate
+from aelab.models import recurrent
+from aelab.models.base import Batch, Spec
+
+SPEC = Spec((1, 28, 28), 10)
+CONFIGS = {"lstm": {"units": 24}, "lstm_predict": {"units": 24, "predicted": 14}}
+
+
+class Silent:
+    def steps(self, phase, total): ...
+    def step(self): ...
+    def epoch(self, epoch, model): ...
+
+
+def build(config, seed=0):
+    return models.build("recurrent", config, SPEC, torch.Generator().manual_seed(seed))
+
+
+def learned(config, data, steps):
+    model = build(config)
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, None, 1, (), ())
+    fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
+    return model
+
+
+def lstm(inputs, units, seed=0):
+    """One of ours and torch's with the same weights."""
+    ours = recurrent.LSTM(inputs, units)
+    ours.initialise(torch.Generator().manual_seed(seed))
+    theirs = nn.LSTM(max(inputs, 1), units)
+    with torch.no_grad():
+        theirs.weight_ih_l0.zero_()
+        if ours.inputs is not None:
+            theirs.weight_ih_l0.copy_(ours.inputs)
+        theirs.weight_hh_l0.copy_(ours.recurrent)
+        theirs.bias_ih_l0.copy_(ours.bias)
+        theirs.bias_hh_l0.zero_()
+    return ours, theirs
+
+
+def test_a_step_is_torch_s_and_by_hand():
+    ours, theirs = lstm(3, 5)
+    x, h, c = torch.randn(4, 3), torch.randn(4, 5), torch.randn(4, 5)
+    assert ours.inputs is not None
+    new_h, new_c = ours.step(F.linear(x, ours.inputs, ours.bias), h, c)
+    _, (expected_h, expected_c) = theirs(x[None], (h[None], c[None]))
+    torch.testing.assert_close(new_h, expected_h[0])
+    torch.testing.assert_close(new_c, expected_c[0])
+    # all weights 0: i = f = o = 1/2, g = 0, so c halves and h = tanh(c / 2) / 2
+    for parameter in ours.parameters():
+        nn.init.zeros_(parameter)
+    new_h, new_c = ours.step(torch.zeros(1, 20), h, c)
+    torch.testing.assert_close(new_c, c / 2)
+    torch.testing.assert_close(new_h, torch.tanh(c / 2) / 2)
+
+
+def test_the_code_is_the_state_after_the_last_row_and_the_rows_come_out_in_reverse():
+    model = build({"units": 6})
+    reader, writer = model.encoder[0], model.decoder
+    reads, writes = nn.LSTM(28, 6), nn.LSTM(1, 6)
+    with torch.no_grad():
+        writes.weight_ih_l0.zero_()
+        for theirs, ours in ((reads, reader), (writes, writer)):
+            theirs.weight_hh_l0.copy_(ours.recurrent)
+            theirs.bias_ih_l0.copy_(ours.bias)
+            theirs.bias_hh_l0.zero_()
+        reads.weight_ih_l0.copy_(reader.inputs)
+        x = torch.rand(3, 1, 28, 28)
+        _, (h, c) = reads(x[:, 0].transpose(0, 1))
+        z = model.encode(x)
+        torch.testing.assert_close(z, torch.cat([h[0], c[0]], 1))
+        states, _ = writes(torch.zeros(28, 3, 1), (h, c))
+        emitted = torch.sigmoid(writer.row(states))  # in the order of emission
+        torch.testing.assert_close(model.decode(z)[:, 0], emitted.flip(0).transpose(0, 1))
+
+
+def test_the_row_emitted_first_is_the_bottom_one_that_was_read_and_the_first_predicted_one_follows_it():
+    """After one step the state depends on one use of the recurrent weights: cut there, only that row still changes."""
+    model = build({"units": 6, "predicted": 10})
+    for writer, first in ((model.decoder.seen, 17), (model.decoder.unseen, 18)):
+        steps = []
+        step = writer.step
+        writer.step = lambda given, h, c, step=step, steps=steps: (steps.append(step(given, h, c)), steps[-1])[1]
+        rows = model.decoder(torch.randn(2, 12))
+        torch.testing.assert_close(writer.row(steps[0][0]), rows[:, 0, first])
+        torch.testing.assert_close(writer.row(steps[-1][0]), rows[:, 0, 0 if first == 17 else 27])
+
+
+def test_the_composite_model_never_reads_the_rows_it_predicts(digits):
+    model = build({"units": 8, "predicted": 14})
+    x = digits[0][:4].clone().requires_grad_()
+    for out in (model.encode(x), model.reconstruct(x)):
+        (gradient,) = torch.autograd.grad(out.square().sum(), x)
+        assert gradient[:, :, 14:].abs().max() == 0
+        assert gradient[:, :, :14].abs().sum() > 0
+    other = digits[0][:4].clone()
+    other[:, :, 14:] = torch.rand(4, 1, 14, 28)
+    assert torch.equal(model.reconstruct(x), model.reconstruct(other))
+
+
+def test_the_composite_loss_is_that_of_both_halves(digits):
+    model = build({"units": 8, "predicted": 10})
+    clean, noisy = digits[0][:8], torch.rand(8, 1, 28, 28)
+    losses = model.loss(Batch(clean, noisy, digits[1][:8]), torch.Generator())
+    x_hat = model.reconstruct(noisy)
+    for name, rows in (("reconstruction", slice(0, 18)), ("prediction", slice(18, 28))):
+        by_hand = F.binary_cross_entropy(x_hat[:, :, rows], clean[:, :, rows], reduction="sum") / 8
+        torch.testing.assert_close(losses.terms[name], by_hand)
+    torch.testing.assert_close(losses.total, sum(losses.terms.values()))
+
+
+def test_the_forget_bias_is_one_and_the_other_biases_zero():
+    ours, _ = lstm(28, 16)
+    assert ours.bias.view(4, 16).tolist() == [[0] * 16, [1] * 16, [0] * 16, [0] * 16]
+    assert ours.recurrent.abs().max() <= (6 / 32) ** 0.5  # Glorot: sqrt(6 / (in + out)) of one gate
+    assert ours.recurrent.abs().max() > 0.9 * (6 / 32) ** 0.5
+
+
+def test_colours_are_part_of_a_row():
+    model = models.build("recurrent", {"units": 5, "predicted": 2}, Spec((3, 6, 4), 2), torch.Generator())
+    assert model.reconstruct(torch.rand(2, 3, 6, 4)).shape == (2, 3, 6, 4)
+
+
+def test_bad_knobs_are_named():
+    with pytest.raises(ValueError, match=r"^units: 0 is wrong"):
+        build({"units": 0})
+    with pytest.raises(ValueError, match=r"^predicted: 28 is wrong; allowed: below the image's 28 rows"):
+        build({"units": 4, "predicted": 28})
+
+
+# the checks of test_all.py
+
+
+@pytest.fixture(params=CONFIGS, ids=list(CONFIGS))
+def config(request):
+    return CONFIGS[request.param]
+
+
+def test_shapes_range_and_independence_of_the_batch(config, digits):
+    x = digits[0][:32]
+    model, before = build(config).eval(), x.clone()
+    with torch.no_grad():
+        z, x_hat = model.encode(x, digits[1][:32]), model.reconstruct(x, digits[1][:32])
+        torch.testing.assert_close(model.encode(x[:1]), z[:1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.reconstruct(x[:1]), x_hat[:1], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.decode(z), x_hat, rtol=0, atol=0)
+    assert z.dim() == 2
+    assert z.dtype == x_hat.dtype == torch.float32
+    assert len(z) == len(x)
+    assert x_hat.shape == x.shape
+    assert z.isfinite().all()
+    assert x_hat.isfinite().all()
+    assert not model.bounded or (x_hat.min() >= 0 and x_hat.max() <= 1)
+    assert torch.equal(x, before), "the input was changed in place"
+
+
+def test_gradients_reach_every_parameter(config, digits):
+    model = build(config)
+    (phase,) = model.phases()
+    assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
+    losses = phase.loss(Batch(digits[0][:64], digits[0][:64], digits[1][:64]), torch.Generator().manual_seed(0))
+    losses.total.backward()
+    assert phase.monitor == "total" or phase.monitor in losses.terms
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_thirty_steps_lower_the_loss(config, digits):
+    data = Tensors(digits[0][:128], digits[1][:128])
+    fresh, model = build(config), learned(config, data, 30)
+    monitor = model.phases()[0].monitor
+    was, now = (mean_losses(m.loss, data, [], torch.Generator().manual_seed(0))[monitor] for m in (fresh, model))
+    assert now < was
+
+
+def test_same_seed_same_weights_and_a_saved_model_gives_the_same_output(config, digits, tmp_path):
+    data = Tensors(digits[0][:64], digits[1][:64])
+    model, twin = learned(config, data, 1).eval(), learned(config, data, 1)
+    for name, tensor in twin.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    drawn = [name for name, tensor in build(config).state_dict().items() if tensor.dim() > 1]
+    assert drawn
+    assert not any(torch.equal(build(config, 0).state_dict()[n], build(config, 1).state_dict()[n]) for n in drawn)
+    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
+    again = build(config, seed=9).eval()
+    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
+    with torch.no_grad():
+        for other in (again, copy.deepcopy(model)):
+            assert torch.equal(model.encode(data.x), other.encode(data.x))
+            assert torch.equal(model.reconstruct(data.x), other.reconstruct(data.x))
+
+
+def test_evaluation_can_draw_its_pictures(config, digits):
+    split = Tensors(digits[0][:32], digits[1][:32])
+    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)})
+    settings = Evaluate(neighbours=5, digits=4, samples=3, steps=3, units=100)
+    drawn = evaluation.arrays(build(config).eval(), data, settings, lambda use: torch.Generator().manual_seed(0))
+    assert drawn["reconstructions"].shape == (4, 28, 28)
