@@ -24,7 +24,7 @@ def model():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=seeded(1), dtype=torch.float64), alpha=0.5)
-        model.encoder[-1].bias[1] += 2.0  # wide: the variance of the weights is finite
+        model.encoder[-1].bias[1] += 1.2  # wide: the variance of the weights is finite
     return model
 
 
@@ -63,7 +63,7 @@ def test_the_bound_rises_with_k_towards_the_likelihood(model, x):
 def test_one_draw_is_the_evidence_lower_bound(model, x):
     rate, distortion = model.rate_distortion(x.repeat_interleave(50_000, 0), seeded())
     elbo = -(rate + distortion).view(2, -1).mean(1)
-    torch.testing.assert_close(bound(model, x, 1, 50_000, seed=1), elbo, rtol=0, atol=0.02)
+    torch.testing.assert_close(bound(model, x, 1, 50_000), elbo, rtol=0, atol=0.02)
     model.draws = 1
     losses = model.loss(Batch(x, x, torch.zeros(2)), seeded())
     torch.testing.assert_close(losses.total, losses.terms["reconstruction"] + losses.terms["kl"])
