@@ -86,17 +86,17 @@ def merged(data: str = "mnist5k"):
 
 def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for_one_data_set(write):
     write("epochs_factor: {mnist5k: 1.5}", "epochs_factor: {mnist5k: 3}")
-    assert (merged("mnist").epochs, merged().epochs, merged().batch) == (10, 30, 128)
+    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (10, 30, 128, 32)
     entry = "{family: variational, hidden: [400], latent: 20, epochs: 20, batch: 64, lr: 0.5%s}"
     text = TEXT.replace("epochs_factor: {mnist5k: 1.5}", "epochs_factor: {mnist5k: 3}")
     params.FILE.write_text(text.replace(VAE, entry % ""))
-    assert (merged("mnist").epochs, merged().epochs, merged().batch) == (20, 60, 64)
-    params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 32}, mnist: {lr: 0.25}}"))
-    assert (merged().epochs, merged().batch, merged().lr) == (7, 32, 0.5)
+    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (20, 60, 64, 16)
+    params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 24}, mnist: {lr: 0.25}}"))
+    assert (merged().epochs, merged().batch, merged().lr) == (7, 24, 0.5)
     assert (merged("mnist").epochs, merged("mnist").batch, merged("mnist").lr) == (20, 64, 0.25)
     assert merged("fashion_mnist").lr == 0.5
-    params.FILE.write_text(text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}"))
-    assert merged().epochs == 1  # never none
+    params.FILE.write_text(text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}"))
+    assert (merged().epochs, merged().batch) == (1, 1)  # never none
     block = params.load("train")
     assert (block.epochs, block.batch) == (10, 128)
 
@@ -145,7 +145,7 @@ WRONG = [
     ("[gaussian 0.25", "[gausian 0.25", "corrupt", "corrupt.noises: 'gausian' is an unknown noise; allowed: gaussian,"),
     ("prepare:\n", "prepare: 3\nmodels2:\n", "prepare", "models2: unknown section (did you mean models?)"),
     ("  limit: null", "  - limit", "prepare", "prepare: ['limit'] is not a block of keys; allowed: limit"),
-    (VAE, "{hidden: [4], latent: 2}", "models.vae", "models.vae: needs `family:`; allowed: conv, dense, linear,"),
+    (VAE, "{hidden: [4], latent: 2}", "models.vae", "models.vae: needs `family:`; allowed: categorical, conditional, conv,"),
     (
         VAE,
         VAE.replace("variational", "varational"),

@@ -86,7 +86,7 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 300
     tree["corrupt"]["noises"] = ["masking 0.25"]
     for section in ("train", "pretrain", "finetune"):
-        tree[section] |= {"epochs": 1, "epochs_factor": {}, "replicates": 2}
+        tree[section] |= {"epochs": 1, "epochs_factor": {}, "batch_factor": {}, "replicates": 2}
     for group, kept in (("models", MODELS), ("stacks", STACKS)):
         for name in set(tree[group]) - set(kept):
             del tree[group][name]

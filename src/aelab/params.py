@@ -67,7 +67,7 @@ def load(*sections: str) -> Any:
 def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     """The learning settings of one entry: `block` (the section's object) with the entry's overrides on top.
 
-    `data` is the data set's name: `epochs_factor` and an entry's `on:` block apply to it alone.
+    `data` is the data set's name: of the factors and of an entry's `on:` block, those of this data set apply.
     Raises ParamsError, also for a wrong value in the `on:` block of another data set.
     """
     where = f"{section} of {entry.name}"
@@ -75,8 +75,10 @@ def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     on = values.pop("on", {})
     merged = check(type(block), values, where)
     _check_names(on, f"{where}.on")
-    _check_names(merged.epochs_factor, f"{where}.epochs_factor")
-    values["epochs"] = max(1, round(merged.epochs * merged.epochs_factor.get(data, 1)))
+    for key in ("epochs", "batch"):
+        factors = getattr(merged, f"{key}_factor")
+        _check_names(factors, f"{where}.{key}_factor")
+        values[key] = max(1, round(getattr(merged, key) * factors.get(data, 1)))
     settings = check(type(block), values, where)
     for name, here in on.items():
         if not isinstance(here, Mapping):

@@ -41,7 +41,7 @@ def build(entry, seed=0):
 
 def learned(entry, data, epochs, batch=64):
     model = build(entry)
-    settings = Training("adam", 1e-3, "constant", 0.0, batch, epochs, {}, None, 1, (), ())
+    settings = Training("adam", 1e-3, "constant", 0.0, batch, epochs, {}, {}, None, 1, (), ())
     fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
     return model
 

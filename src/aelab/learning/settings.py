@@ -15,8 +15,9 @@ class Training:
     schedule: Literal["constant", "one_cycle"]
     weight_decay: float
     batch: int
-    epochs: int  # per phase, on data sets that `epochs_factor` does not name
+    epochs: int  # per phase
     epochs_factor: dict[str, float]  # data set -> factor on `epochs`
+    batch_factor: dict[str, float]  # data set -> factor on `batch`
     patience: int | None  # epochs without a better validation value before a phase ends; null: all epochs
     replicates: int  # seeds
     noise: tuple[str, ...]  # "kind level": the model sees x so corrupted and is to rebuild the clean x
@@ -35,8 +36,9 @@ class Training:
                 raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
-        if any(not 0 < factor < 1e6 for factor in self.epochs_factor.values()):
-            raise ValueError(f"epochs_factor: {self.epochs_factor} is out of range; allowed: numbers above 0")
+        for key in ("epochs_factor", "batch_factor"):
+            if any(not 0 < factor < 1e6 for factor in getattr(self, key).values()):
+                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: numbers above 0")
         if self.noise:
             from aelab.corruption import Noise
 
