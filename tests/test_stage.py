@@ -199,7 +199,7 @@ def test_a_missing_file_of_parameters_is_one_line(lab):
         (
             "variational",
             "varational",
-            "family: 'varational': unknown family (did you mean variational?); allowed: conv,",
+            "family: 'varational': unknown family (did you mean variational?); allowed: categorical,",
         ),
     ],
 )
