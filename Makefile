@@ -33,10 +33,10 @@ setup: .venv/ready
 	@test -x .venv/bin/uv || { grep -A 99 '^uv==' requirements.lock | awk 'NR>1 && /^[a-z]/ {exit} {print}' > .venv/uv.lock.txt \
 	  && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock.txt; }
 ifeq ($(TORCH_BACKEND),)
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 else
 	@grep -E '^[a-z0-9]' requirements.lock | grep -vE '^(nvidia-|cuda-|triton)' | sed 's/ *\\$$//' > .venv/$(TORCH_BACKEND).txt
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python --torch-backend $(TORCH_BACKEND) -r .venv/$(TORCH_BACKEND).txt
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --torch-backend $(TORCH_BACKEND) -r .venv/$(TORCH_BACKEND).txt
 endif
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
