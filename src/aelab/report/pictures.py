@@ -159,9 +159,9 @@ def units(results: Results, settings: Compare) -> Figure | None:
     for item in items:
         weights = item.arrays["filters"]
         scaled.append(weights / np.maximum(np.sqrt((weights**2).sum((1, 2), keepdims=True)), 1e-12))
-    bound = float(np.quantile(np.abs(np.concatenate(scaled)), 0.995)) if scaled else 1.0
+    bound = float(np.quantile(np.abs(np.concatenate(scaled)), 0.97)) if scaled else 1.0
     title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
-    note = "white: positive, mid-grey: zero, black: negative; one scale for all; first seed"
+    note = "white: positive, mid-grey: zero, black: negative; one scale for all, the strongest 3% clipped; first seed"
     return _units(items, scaled, title, note, bound)
 
 
