@@ -1,6 +1,7 @@
 """Tests run on the same pinned libraries as stages: this import comes before torch's."""
 
 import os
+import signal
 
 os.environ.setdefault("AELAB_TRACKING", "off")
 
@@ -14,6 +15,9 @@ import pytest
 from aelab import runtime
 
 ROOT = Path(__file__).parent.parent
+
+# A job in the background ignores Ctrl-C, and so would the processes that its tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

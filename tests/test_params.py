@@ -95,7 +95,9 @@ def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for
     assert (merged().epochs, merged().batch, merged().lr) == (7, 24, 0.5)
     assert (merged("mnist").epochs, merged("mnist").batch, merged("mnist").lr) == (20, 64, 0.25)
     assert merged("fashion_mnist").lr == 0.5
-    params.FILE.write_text(text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}"))
+    params.FILE.write_text(
+        text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}")
+    )
     assert (merged().epochs, merged().batch) == (1, 1)  # never none
     block = params.load("train")
     assert (block.epochs, block.batch) == (10, 128)
@@ -145,7 +147,12 @@ WRONG = [
     ("[gaussian 0.25", "[gausian 0.25", "corrupt", "corrupt.noises: 'gausian' is an unknown noise; allowed: gaussian,"),
     ("prepare:\n", "prepare: 3\nmodels2:\n", "prepare", "models2: unknown section (did you mean models?)"),
     ("  limit: null", "  - limit", "prepare", "prepare: ['limit'] is not a block of keys; allowed: limit"),
-    (VAE, "{hidden: [4], latent: 2}", "models.vae", "models.vae: needs `family:`; allowed: categorical, conditional, conv,"),
+    (
+        VAE,
+        "{hidden: [4], latent: 2}",
+        "models.vae",
+        "models.vae: needs `family:`; allowed: categorical, conditional,",
+    ),
     (
         VAE,
         VAE.replace("variational", "varational"),
