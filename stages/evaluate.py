@@ -13,7 +13,7 @@ def evaluate(job: stage.Job) -> None:
     with job.track(meta.name) as recorder:
         seed, machine, settings = params.load("seed", "runtime", "evaluate")
         recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
-        from aelab import replicates
+        from aelab import replicates, seeds
         from aelab.data import tensors
         from aelab.metrics import evaluation
 
@@ -21,19 +21,21 @@ def evaluate(job: stage.Job) -> None:
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
-        measured: list[dict[str, float]] = []
-        arrays = {}
-        for replicate in range(about["replicates"]):
-            model = replicates.load(source, replicate, device)
+        kept = {}
 
+        def measure(replicate: int, metrics: seeds.Metrics) -> dict[str, float]:
+            model = replicates.load(source, replicate, device)
             draw = partial(runtime.generator, seed, "evaluate", job.name, replicate, device=device)
-            measured.append(evaluation.numbers(model, data, settings, draw))
-            recorder.metrics(measured[-1], replicate=replicate)
+            found = evaluation.numbers(model, data, settings, draw)
+            metrics(found, replicate=replicate)
             if replicate == 0:
-                arrays = evaluation.arrays(model, data, settings, draw)
+                kept.update(evaluation.arrays(model, data, settings, draw))
+            return found
+
+        measured = seeds.each(measure, about["replicates"], recorder.metrics, alone=device.type != "cpu")
         panel = splits.load_arrays(source / "panel.npz") if (source / "panel.npz").exists() else {}
-        arrays |= {f"panel/{step}": digits[:, 0] for step, digits in panel.items()}
-        splits.save_arrays(job.out / "arrays.npz", arrays)
+        kept |= {f"panel/{step}": digits[:, 0] for step, digits in panel.items()}
+        splits.save_arrays(job.out / "arrays.npz", kept)
         columns = {name: [row[name] for row in measured] for name in measured[0]}
         history = checkpoints.load_json(source / "history.json")
         checkpoints.save_json(job.out / "metrics.json", about | {"metrics": columns, "history": history})

@@ -26,7 +26,10 @@ ALLOWED = {
     "metrics": {"learning", "models", "data"},
     "report": set(),
     "stage": {"runtime", "tracking"},
-    "replicates": {"checkpoints", "corruption", "data", "learning", "models", "params", "progress", "runtime", "stage"},
+    "replicates": {
+        *("checkpoints", "corruption", "data", "learning", "models", "params", "progress", "runtime", "seeds", "stage")
+    },
+    "seeds": {"stage"},
 }
 OWNERS = {
     "mlflow": {"tracking", "tracking_worker"},

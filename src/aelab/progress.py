@@ -11,7 +11,9 @@ EVERY = 15.0  # seconds between two lines in a log
 class Progress:
     """Counts steps of one piece of work after another, e.g. "vae #0 all"."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: int = 0) -> None:
+        """row: the bar's line below the cursor, for work that runs side by side."""
+        self._row = row
         self._terminal = sys.stderr.isatty()
         self._bar = None
         self._last = time.monotonic()
@@ -23,7 +25,7 @@ class Progress:
         if self._terminal:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=label, unit="step", leave=False, mininterval=0.2)
+            self._bar = tqdm(total=total, desc=label, unit="step", leave=False, mininterval=0.2, position=self._row)
 
     def step(self) -> None:
         self._done += 1

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from aelab import checkpoints, models, params, runtime
+from aelab import checkpoints, models, params, runtime, seeds
 from aelab.corruption import Noise, corrupt_mixed
 from aelab.data import splits, tensors
 from aelab.data.tensors import Tensors
@@ -82,19 +82,17 @@ def train(
     """
     data = tensors.split("train", device), tensors.split("validation", device)
     recorder.tags({"device": runtime.describe(device), "seed": words[0]})
-    histories = []
     with_panel = Panel(data[1], settings, words, recorder)
-    for replicate in range(settings.replicates):
+
+    def learned(replicate: int, metrics: seeds.Metrics) -> list[dict[str, Any]]:
         seed, *rest = words
 
-        def draw(use: str, replicate: int = replicate, rest: list[Any] = rest, seed: int = seed) -> Generator:
+        def draw(use: str) -> Generator:
             where = "cpu" if use in ("init", "order", "modules") else device
             return runtime.generator(seed, *rest, replicate, use, device=where)
 
         model = build(replicate, draw("init")).to(device)
-        watch = Watch(
-            f"{words[-1]} #{replicate}", replicate, settings, recorder, with_panel if replicate == 0 else None
-        )
+        watch = Watch(f"{words[-1]} #{replicate}", replicate, settings, metrics, None if replicate else with_panel)
         try:
             fit(model, *data, settings, draw, watch)
         except DivergedError as error:
@@ -103,8 +101,10 @@ def train(
             watch.progress.close()
         if replicate == 0:
             with_panel.draw(model, watch.passed)
-        histories.append(watch.history)
         checkpoints.save_weights(out / f"weights-{replicate}.safetensors", model.state_dict())
+        return watch.history
+
+    histories = seeds.each(learned, settings.replicates, recorder.metrics, alone=device.type != "cpu")
     checkpoints.save_json(
         out / "model.json", about | {"replicates": settings.replicates, "device": runtime.describe(device)}
     )
@@ -116,9 +116,11 @@ def train(
 class Watch:
     """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch)."""
 
-    def __init__(self, label: str, replicate: int, settings: Training, recorder: Any, panel: Panel | None) -> None:
-        self.label, self.replicate, self.recorder, self.panel = label, replicate, recorder, panel
-        self.progress, self.epochs, self.drawn = Progress(), settings.epochs, settings.panel
+    def __init__(
+        self, label: str, replicate: int, settings: Training, metrics: seeds.Metrics, panel: Panel | None
+    ) -> None:
+        self.label, self.replicate, self.metrics, self.panel = label, replicate, metrics, panel
+        self.progress, self.epochs, self.drawn = Progress(replicate), settings.epochs, settings.panel
         self.history: list[dict[str, Any]] = []
         self.passed = 0  # epochs over all phases: the step in the tracking store
 
@@ -135,7 +137,7 @@ class Watch:
         prefix = "" if epoch.phase == "all" else f"{epoch.phase}/"
         for kind, terms in (("train", epoch.train), ("validation", epoch.validation)):
             values = {f"{prefix}{kind}/{term}": value for term, value in terms.items()}
-            self.recorder.metrics(values, step=self.passed, replicate=self.replicate)
+            self.metrics(values, step=self.passed, replicate=self.replicate)
         if self.panel and self.passed in self.drawn:
             self.panel.draw(model, self.passed)
 

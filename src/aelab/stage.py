@@ -73,7 +73,7 @@ def main(body: Callable[[Job], None]) -> None:
     argument on the command line, where there is one, is the item.
     """
     item = sys.argv[1] if len(sys.argv) > 1 else None
-    _die_with_parent()
+    die_with_parent()
     try:
         _run(Job(body.__name__, item, SCRATCH), body)
     except KeyboardInterrupt:
@@ -115,8 +115,8 @@ def _run(job: Job, body: Callable[[Job], None]) -> None:
         raise ValueError(f"{target}: another run of this stage is at work on it; wait for it or end it") from None
 
 
-def _die_with_parent() -> None:
-    """A killed dvc must not leave its stage behind (Linux; elsewhere the lock on the out still guards)."""
+def die_with_parent() -> None:
+    """A killed dvc leaves no stage behind, a killed stage no children (Linux; elsewhere the lock still guards)."""
     parent = os.getppid()
     if sys.platform == "linux":
         import ctypes
