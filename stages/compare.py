@@ -9,7 +9,7 @@ def compare(job: stage.Job) -> None:
 
     data = checkpoints.load_json(splits.FOLDER / "meta.json")
     with job.track(data["name"]) as recorder:
-        settings, models, stacks = params.load("compare", "models", "stacks")
+        settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import figures, markdown, table
         from aelab.report.results import Item, Results
@@ -22,7 +22,7 @@ def compare(job: stage.Job) -> None:
         floors = stage.folder("floors")
         results = Results(
             data,
-            {name: item(name) for name in (*models, *stacks)},
+            {name: item(name) for group in groups for name in group},
             checkpoints.load_json(floors / "floors.json"),
             splits.load_arrays(floors / "arrays.npz"),
         )

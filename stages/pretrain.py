@@ -1,4 +1,6 @@
-"""Pretrain one stack of `stacks:` greedily, layer by layer, several seeds of it."""
+"""Pretrain one stack greedily, layer by layer, several seeds of it: an entry of `stacks:`, or narrow_stacks/<entry>."""
+
+from pathlib import Path
 
 import here  # noqa: F401  (first: which code runs)
 from aelab import stage
@@ -7,7 +9,7 @@ from aelab import stage
 def pretrain(job: stage.Job) -> None:
     from aelab import replicates
 
-    replicates.learn(job, "pretrain", "stacks")
+    replicates.learn(job, "pretrain", Path(str(job.item)).parent.name or "stacks")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def prepared(lab, _prepared) -> Lab:
     return lab
 
 
-SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py")
+SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py", "test_stacks.py")
 
 
 def pytest_collection_modifyitems(items):

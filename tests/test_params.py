@@ -14,8 +14,10 @@ from aelab import params
 
 TEXT = (Path(__file__).parent.parent / "params.yaml").read_text()
 TREE = YAML(typ="safe").load(TEXT)
+UNROLLED = "unrolled.unrolled_rbm"
 VAE = "{family: variational, hidden: [400], latent: 20}"
-ENTRIES = [(group, name) for group in ("models", "stacks") for name in TREE[group]]
+SECTIONS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
+ENTRIES = [(group, name) for group in SECTIONS for name in TREE[group]]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,11 @@ def test_sections_come_frozen_and_in_the_order_asked_for(write):
             setattr(each, key, 1)
 
 
+def test_an_unrolled_entry_names_its_stack(write):
+    assert params.load("unrolled") == list(TREE["unrolled"])
+    assert params.load(UNROLLED).stack == "stack_rbm_30"
+
+
 def test_only_the_sections_asked_for_are_checked(write):
     write("threads: 1 ", "threads: x ")
     assert params.load("seed") == 1
@@ -105,7 +112,7 @@ def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for
 
 @pytest.mark.parametrize(("group", "name"), ENTRIES)
 def test_every_entry_of_the_project_loads_and_merges_twice_alike(write, group, name):
-    section = {"models": "train", "stacks": "pretrain"}[group]
+    section = SECTIONS[group]
     block, entry = params.load(section, f"{group}.{name}")
     for data in ("mnist5k", "mnist", "fashion_mnist"):
         assert params.merge(section, block, entry, data) == params.merge(section, block, entry, data)
@@ -166,7 +173,15 @@ WRONG = [
     (VAE, VAE.replace("}", ", 1: 2, x: 3}"), "models.vae", "models.vae.1: unknown key"),
     (VAE, VAE.replace("}", ', "a\\nb": 3}'), "models.vae", "models.vae.a b: unknown key"),
     (VAE, VAE, "models.vea", "models.vea: unknown entry (did you mean vae?); allowed: mean,"),
-    ("stacks:\n", "stacks: []\nstack:\n", "seed", "stack: unknown section (did you mean stacks?)"),
+    ("\nstacks:\n", "\nstacks: []\nstack:\n", "seed", "stack: unknown section (did you mean stacks?)"),
+    ("[100, 1000, all]", "[0]", "finetune", "finetune.labels: [0] is out of range; allowed: numbers above 0, all"),
+    ("[100, 1000, all]", "[]", "finetune", "finetune.labels: [] is out of range; allowed: numbers above 0, all"),
+    ("[100, 1000, all]", "[5, 5]", "finetune", "finetune.labels: [5, 5] names one twice; allowed: different budgets"),
+    ("[100, 1000, all]", "[most]", "finetune", "finetune.labels.0"),
+    ("{stack: stack_rbm_30}", "{stack: stack_rbm}", UNROLLED, f"{UNROLLED}.stack: 'stack_rbm': unknown stack (did you"),
+    ("{stack: stack_rbm_30}", "{stak: x}", UNROLLED, f"{UNROLLED}.stak: unknown key (did you mean stack?); allowed:"),
+    ("{stack: stack_rbm_30}", "{stack: 3}", UNROLLED, f"{UNROLLED}.stack: 3 is wrong; allowed: a valid string"),
+    ("{stack: stack_rbm_30}", "stack_rbm_30", UNROLLED, f"{UNROLLED}: 'stack_rbm_30' is not a block of keys; allowed"),
 ]
 
 
@@ -263,7 +278,7 @@ def test_any_entry_loads_or_is_one_line(file, which, data):
             entry.pop(key, None)
         else:
             entry[key] = data.draw(values)
-    section = {"models": "train", "stacks": "pretrain"}[group]
+    section = SECTIONS[group]
     tree = {"seed": 1, section: TREE[section], group: {name: entry}}
     file.write_text(json.dumps(tree).replace("Infinity", ".inf").replace("NaN", ".nan"))
     try:

@@ -16,7 +16,9 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 MODELS = ("pca", "sparse_kl", "dae_masking", "conv", "vae")  # one per family
-STACKS = ("stack_random", "stack_dae")
+STACKS = ("stack_random", "stack_dae", "stack_conv")
+NARROW = ("stack_rbm_30",)
+UNROLLED = ("unrolled_rbm",)
 
 # at exit, write down which files of ours a stage has loaded
 SPY = """
@@ -86,16 +88,18 @@ class Project:
 def shrink(tree) -> None:
     tree["prepare"]["limit"] = 300
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    for section in ("train", "pretrain", "finetune"):
+    tree["finetune"]["labels"] = [20, "all"]
+    for section in ("train", "pretrain", "finetune", "unroll"):
         tree[section] |= {"epochs": 1, "epochs_factor": {}, "batch_factor": {}, "replicates": 2}
-    for group, kept in (("models", MODELS), ("stacks", STACKS)):
+    for group, kept in (("models", MODELS), ("stacks", STACKS), ("narrow_stacks", NARROW), ("unrolled", UNROLLED)):
         for name in set(tree[group]) - set(kept):
             del tree[group][name]
         for entry in tree[group].values():
             entry.pop("epochs", None)
             entry.pop("on", None)
-    for entry in tree["stacks"].values():
-        entry["widths"] = [30, 20]
+    for entry in (*tree["stacks"].values(), *tree["narrow_stacks"].values()):
+        if "widths" in entry:
+            entry["widths"] = [30, 20]
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +113,16 @@ def test_the_first_run_runs_every_stage(project):
     wanted = {"download", "prepare", "corrupt", "floors", "compare"}
     wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in MODELS}
     wanted |= {f"{stage}@{name}" for stage in ("pretrain", "finetune", "evaluate_stacks") for name in STACKS}
+    wanted |= {f"pretrain_narrow@{name}" for name in NARROW}
+    wanted |= {f"{stage}@{name}" for stage in ("unroll", "evaluate_unrolled") for name in UNROLLED}
     assert set(project.first) == wanted
 
 
 def test_the_table_and_the_figures_are_there(project):
     rows = (project.folder / "metrics/comparison.csv").read_text().splitlines()
-    assert len(rows) == 1 + len(MODELS) + len(STACKS)
+    assert len(rows) == 1 + len(MODELS) + len(UNROLLED) + len(STACKS)
     assert "vae" in (project.folder / "metrics/comparison.md").read_text()
-    assert set(json.loads((project.folder / "metrics/summary.json").read_text())) >= {*MODELS, *STACKS}
+    assert set(json.loads((project.folder / "metrics/summary.json").read_text())) >= {*MODELS, *UNROLLED, *STACKS}
     figures = list((project.folder / "metrics/figures").glob("*.png"))
     assert len(figures) >= 8
     assert all(figure.read_bytes()[:4] == b"\x89PNG" for figure in figures)

@@ -84,13 +84,21 @@ def stages() -> dict:
     return YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 
-@pytest.mark.parametrize("name", ["train", "pretrain", "finetune"])
+@pytest.mark.parametrize("name", ["train", "pretrain", "pretrain_narrow", "finetune", "unroll"])
 def test_no_learning_stage_depends_on_test_data(name):
     deps = {dep.rstrip("/") for dep in stages()[name]["do"]["deps"]}
     data = {dep for dep in deps if dep.startswith("data")}
     allowed = {f"data/prepare/{file}" for file in ("meta.json", "train.npz", "validation.npz")}
-    allowed |= {"data/pretrain/${key}"} if name == "finetune" else set()
+    allowed |= {"finetune": {"data/pretrain/${key}"}, "unroll": {"data/pretrain/${item.stack}"}}.get(name, set())
     assert data == allowed
+
+
+def test_models_are_measured_as_the_floors_are():
+    """By the floors' judge, and with the floors' sizes."""
+    for name in ("evaluate", "evaluate_stacks", "evaluate_unrolled"):
+        assert "data/floors" in stages()[name]["do"]["deps"]
+        assert {"floors", "evaluate"} <= set(stages()[name]["do"]["params"])
+    assert {"data/prepare", "data/corrupt"} <= set(stages()["floors"]["deps"])
 
 
 def test_words_agree():
@@ -112,5 +120,6 @@ def test_only_the_last_stage_has_outs_outside_the_cache():
 
 
 def test_every_learning_stage_is_rerun_by_an_upgrade():
-    for name in ("train", "pretrain", "finetune", "evaluate", "evaluate_stacks"):
+    learning = ("train", "pretrain", "pretrain_narrow", "finetune", "unroll")
+    for name in (*learning, "evaluate", "evaluate_stacks", "evaluate_unrolled"):
         assert "requirements.lock" in stages()[name]["do"]["deps"]

@@ -1,8 +1,9 @@
 """params.yaml as typed, frozen, strict objects: the only reader of YAML.
 
 A section's schema is a frozen dataclass that lives beside the code that uses it; it is looked up by the section's
-name and imported only when asked for. An entry of `models:` or `stacks:` is one flat block: its `family`, the
-family's own knobs, and any key of the learning stage's block that it wants to override.
+name and imported only when asked for. An entry of `models:`, `stacks:` or `narrow_stacks:` is one flat block: its
+`family`, the family's own knobs, and any key of the learning stage's block that it wants to override. An entry of
+`unrolled:` names one of `narrow_stacks:`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ SCHEMAS = {
     "download": "aelab.data.sources:Download",
     "prepare": "aelab.data.splits:Prepare",
     "corrupt": "aelab.data.noisy:Corrupt",
-    "floors": "aelab.metrics.floors:Floors",
+    "floors": "aelab.metrics.settings:Floors",
     "train": "aelab.learning.settings:Training",
     "pretrain": "aelab.learning.settings:Training",
-    "finetune": "aelab.learning.settings:Training",
+    "finetune": "aelab.learning.settings:Finetune",
+    "unroll": "aelab.learning.settings:Training",
     "evaluate": "aelab.metrics.settings:Evaluate",
     "compare": "aelab.report.settings:Compare",
 }
-LISTS = ("models", "stacks")
+LISTS = ("models", "stacks", "narrow_stacks", "unrolled")
 
 
 class ParamsError(ValueError):
@@ -42,7 +44,7 @@ class ParamsError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of `models:` or `stacks:`."""
+    """One line of `models:`, `stacks:` or `narrow_stacks:`."""
 
     name: str
     family: str
@@ -50,10 +52,18 @@ class Entry:
     overrides: dict[str, Any]  # what it changes in the learning stage's block
 
 
+@dataclass(frozen=True)
+class Unrolled:
+    """One line of `unrolled:`."""
+
+    stack: str  # of `narrow_stacks:`
+
+
 def load(*sections: str) -> Any:
     """The sections asked for, each as its frozen object, in the order asked for; a single one alone.
 
-    Names are the words of dvc.yaml: "seed", "train", "models.vae" (an Entry), "models" (the names of all entries).
+    Names are the words of dvc.yaml: "seed", "train", "models.vae" (an Entry), "unrolled.unrolled_rbm" (an Unrolled),
+    "models" (the names of all entries).
     Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
     """
     tree = _read()
@@ -150,6 +160,12 @@ def _section(tree: dict[str, Any], name: str) -> Any:
         return [str(key) for key in entries]
     if item not in entries:
         raise _error(f"{group}.{item}", "unknown entry", list(entries))
+    if group == "unrolled":
+        found = check(Unrolled, entries[item], f"{group}.{item}")
+        stacks = _section(tree, "narrow_stacks")
+        if found.stack not in stacks:
+            raise _error(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
+        return found
     return _entry(group, item, entries[item])
 
 

@@ -3,13 +3,17 @@
 weights-<replicate>.safetensors   the best validation epoch's weights
 model.json                        what to build for them, and on which device they learned
 history.json                      per replicate: one row per epoch
-panel.npz                         validation digits as replicate 0 rebuilt them: input, epoch-<n>
+panel.npz                         validation digits as replicate 0 rebuilt them: input, epoch-<n>; of a model that never
+                                  met noise also noisy-input, noisy-epoch-<n>: they under a noise
+
+A fine-tuned stack has such a folder for each label budget, and a model.json that names them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +33,44 @@ from aelab.progress import Progress
 from aelab.stage import Job
 
 Maker = Callable[[int, Generator], nn.Module]  # (replicate, CPU generator) -> a fresh model
+Splits = tuple[Tensors, Tensors]  # train, validation
+Part = Callable[[Splits, int], Splits]  # (all, replicate) -> what that replicate sees
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train and where to leave it: weights, model.json with `about`, history, panel.
+
+    words: (seed, stage, item), from which every generator is derived; further words may follow.
+    """
+
+    out: Path
+    build: Maker
+    about: dict[str, Any]
+    settings: Training
+    words: tuple[Any, ...]
+    part: Part = lambda data, replicate: data
 
 
 def learn(job: Job, section: str, group: str) -> None:
-    """The body of `train` and `pretrain`: the entry job.item of `group` under the settings of `section`."""
+    """The body of `train` and `pretrain`: the entry job.name of `group` under the settings of `section`."""
     meta = splits.meta()
     with job.track(meta.name) as recorder:
-        seed, machine, block, entry = params.load("seed", "runtime", section, f"{group}.{job.item}")
+        seed, machine, block, entry = params.load("seed", "runtime", section, f"{group}.{job.name}")
         settings = params.merge(section, block, entry, meta.name)
         recorder.params({"seed": seed, "runtime": machine, section: settings, "model": entry})
         recorder.dataset(name=meta.name, digest=meta.digest, source="data/prepare", context="train")
         device = job.device(machine)
         spec = Spec(meta.shape, len(meta.classes))
         about = {"kind": "autoencoder", "family": entry.family, "config": entry.config, "noise": settings.noise}
-        train(
+        task = Task(
+            job.out,
             lambda replicate, generator: models.build(entry.family, entry.config, spec, generator),
             about | {"shape": spec.shape, "classes": spec.classes},
             settings,
             (seed, section, entry.name),
-            device,
-            job.out,
-            recorder,
         )
+        train([task], device, recorder)
 
 
 def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
@@ -62,55 +82,74 @@ def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
     spec = Spec(tuple(about["shape"]), about["classes"])
     model: nn.Module = models.build(about["family"], about["config"], spec, torch.Generator())
     if about["kind"] == "classifier":
-        model = Classifier(model, spec)
+        model = Classifier(model, spec, about["labels"])
     model.load_state_dict(checkpoints.load_weights(folder / f"weights-{replicate}.safetensors"))
     return model.to(device).eval()
 
 
-def train(
-    build: Maker,
-    about: dict[str, Any],
-    settings: Training,
-    words: tuple[Any, ...],
-    device: torch.device,
-    out: Path,
-    recorder: Any,
-) -> None:
-    """Train `settings.replicates` models and leave them in `out`; `about` goes into model.json.
+def parts(folder: Path) -> list[Path]:
+    """The folders of weights of one result: itself or, of a fine-tuned stack, one per label budget."""
+    return [folder / name for name in checkpoints.load_json(folder / "model.json").get("budgets", [""])]
 
-    words: (seed, stage, item), from which every generator is derived. Raises DivergedError, naming the replicate.
+
+def with_labels(n: int, seed: int) -> Part:
+    """What replicates see of the data where n training images have labels: those, and at most n validation images.
+
+    Class-balanced, another draw for each replicate, the same for every stack; the n of a smaller budget are among them.
     """
+
+    def part(data: Splits, replicate: int) -> Splits:
+        draws = [runtime.generator(seed, "finetune", "labels", replicate, use) for use in ("train", "validation")]
+        return tensors.balanced(data[0], n, draws[0]), tensors.balanced(data[1], n, draws[1])
+
+    return part
+
+
+def train(tasks: Sequence[Task], device: torch.device, recorder: Any) -> None:
+    """Do all tasks with every seed; they have as many replicates. Raises DivergedError, naming the replicate."""
     data = tensors.split("train", device), tensors.split("validation", device)
-    recorder.tags({"device": runtime.describe(device), "seed": words[0]})
-    with_panel = Panel(data[1], settings, words, recorder)
+    recorder.tags({"device": runtime.describe(device), "seed": tasks[0].words[0]})
+    panels = [Panel(data[1], task.settings, task.words, recorder) for task in tasks]
 
-    def learned(replicate: int, metrics: seeds.Metrics) -> list[dict[str, Any]]:
-        seed, *rest = words
+    def learned(replicate: int, metrics: seeds.Metrics) -> list[list[dict[str, Any]]]:
+        return [
+            _learned(task, replicate, data, metrics, None if replicate else panel)
+            for task, panel in zip(tasks, panels, strict=True)
+        ]
 
-        def draw(use: str) -> Generator:
-            where = "cpu" if use in ("init", "order", "modules") else device
-            return runtime.generator(seed, *rest, replicate, use, device=where)
+    count = tasks[0].settings.replicates
+    histories = seeds.each(learned, count, recorder.metrics, alone=device.type != "cpu")
+    for number, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
+        made = {"replicates": count, "device": runtime.describe(device)}
+        checkpoints.save_json(task.out / "model.json", task.about | made)
+        checkpoints.save_json(task.out / "history.json", [each[number] for each in histories])
+        if panel.pictures:
+            splits.save_arrays(task.out / "panel.npz", panel.pictures)
 
-        model = build(replicate, draw("init")).to(device)
-        watch = Watch(f"{words[-1]} #{replicate}", replicate, settings, metrics, None if replicate else with_panel)
-        try:
-            fit(model, *data, settings, draw, watch)
-        except DivergedError as error:
-            raise DivergedError(f"replicate {replicate}, {error}") from None
-        finally:
-            watch.progress.close()
-        if replicate == 0:
-            with_panel.draw(model, watch.passed)
-        checkpoints.save_weights(out / f"weights-{replicate}.safetensors", model.state_dict())
-        return watch.history
 
-    histories = seeds.each(learned, settings.replicates, recorder.metrics, alone=device.type != "cpu")
-    checkpoints.save_json(
-        out / "model.json", about | {"replicates": settings.replicates, "device": runtime.describe(device)}
-    )
-    checkpoints.save_json(out / "history.json", histories)
-    if with_panel.pictures:
-        splits.save_arrays(out / "panel.npz", with_panel.pictures)
+def _learned(
+    task: Task, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None
+) -> list[dict[str, Any]]:
+    """Train one seed of one task, leave its weights, return its history."""
+    seed, *rest = task.words
+    device = data[0].x.device
+
+    def draw(use: str) -> Generator:
+        where = "cpu" if use in ("init", "order", "modules") else device
+        return runtime.generator(seed, *rest, replicate, use, device=where)
+
+    model = task.build(replicate, draw("init")).to(device)
+    watch = Watch(f"{task.words[2]} #{replicate}", replicate, task.settings, metrics, panel)
+    try:
+        fit(model, *task.part(data, replicate), task.settings, draw, watch)
+    except DivergedError as error:
+        raise DivergedError(f"replicate {replicate}, {error}") from None
+    finally:
+        watch.progress.close()
+    if panel:
+        panel.draw(model, watch.passed)
+    checkpoints.save_weights(task.out / f"weights-{replicate}.safetensors", model.state_dict())
+    return watch.history
 
 
 class Watch:
@@ -143,13 +182,23 @@ class Watch:
 
 
 class Panel:
-    """One validation digit per class, as the model rebuilds it in the course of learning."""
+    """One validation digit per class, as the model rebuilds it in the course of learning.
+
+    Where it learns from clean images it is shown the digits under a noise too: what it makes of what it never met
+    (Dezeming's booklet, 2.4). The noise is the same for every model.
+    """
+
+    NOISE = Noise("impulse", 0.1)
 
     def __init__(self, validation: Tensors, settings: Training, words: tuple[Any, ...], recorder: Any) -> None:
         first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
         noises = [Noise.parse(each) for each in settings.noise]
         clean, self.labels = validation.x[first], validation.y[first]
-        self.input = corrupt_mixed(clean, noises, runtime.generator(*words, "panel", device=clean.device))
+        shown = corrupt_mixed(clean, noises, runtime.generator(*words, "panel", device=clean.device))
+        self.seen = {"": shown}  # by prefix of the name in `pictures`
+        if not noises:
+            generator = runtime.generator(words[0], "panel", device=clean.device)
+            self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
         self.recorder = recorder
         self.pictures: dict[str, np.ndarray] = {}
 
@@ -158,12 +207,13 @@ class Panel:
         if not hasattr(model, "reconstruct"):
             return
         model.eval()
-        with torch.no_grad():
-            rebuilt = _bytes(model.reconstruct(self.input, self.labels))  # type: ignore[operator]
-        if not self.pictures:
-            self.pictures["input"] = _bytes(self.input)
-        self.pictures[f"epoch-{step:03d}"] = rebuilt
-        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in (self.pictures["input"], rebuilt)])
+        for kind, x in self.seen.items():
+            with torch.no_grad():
+                rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
+            self.pictures[f"{kind}input"] = _bytes(x)
+            self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
+        shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
+        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
         self.recorder.image("panel", pair, step=step)
 
 

@@ -14,10 +14,10 @@ from aelab.models.base import Spec
 def test_flops_are_those_that_torch_counts(name):
     item = params.load(f"models.{name}")
     model = models.build(item.family, item.config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0)).eval()
-    x = torch.rand(1, 1, 28, 28)
+    x, y = torch.rand(1, 1, 28, 28), torch.tensor([3])
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.reconstruct(x)
-    assert cost.flops(model, x) == counter.get_total_flops() > 0
+        model.reconstruct(x, y)
+    assert cost.flops(model, x, y) == counter.get_total_flops() > 0
 
 
 def test_a_code_of_32_numbers_takes_128_bytes():

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -81,7 +82,7 @@ class Generative(Protocol):
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """A model with an evidence lower bound."""
+    """A model with an evidence lower bound on log p(x)."""
 
     def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Per image [B], in nats: the rate KL(q(z|x) || p(z)) and the distortion -log p(x|z) at one draw of z."""
@@ -117,13 +118,16 @@ class Output(nn.Module):
             return (torch.tanh(raw) + 1) / 2
         return ACTIVATIONS[self.activation]()(raw)
 
-    def error(self, raw: Tensor, clean: Tensor) -> Tensor:
-        """The reconstruction loss (scalar) of raw outputs against clean images, both [B, ...]."""
-        if self.loss == "bce":
+    def error(self, raw: Tensor, clean: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The reconstruction loss (scalar) of raw outputs against clean images, each pixel times `weight`; [B, ...]."""
+        if self.loss == "bce" and weight is None:
             total = cross_entropy(raw, clean)
+        elif self.loss == "bce":
+            total = F.binary_cross_entropy_with_logits(raw, clean, weight, reduction="sum")
         else:
             out = torch.tanh(raw) if self.activation == "tanh" else self(raw)
-            total = F.mse_loss(out, self.scale(clean), reduction="sum")
+            squares = (out - self.scale(clean)).square()
+            total = (squares if weight is None else weight * squares).sum()
         return total / (len(clean) if self.reduction == "sum" else clean.numel())
 
 
@@ -165,6 +169,7 @@ class Autoencoder(nn.Module):
 
     saw_labels = False  # whether learning or encoding uses labels; the table says so
     decodes = True  # whether any code decodes to an image by itself
+    tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
         super().__init__()
@@ -213,15 +218,125 @@ class Autoencoder(nn.Module):
         """See the training set [N, C, H, W], [N] once before learning; closed-form models solve here."""
 
 
+class GreedyLayer(Protocol):
+    """One layer of a stack while it learns."""
+
+    def parameters(self) -> list[nn.Parameter]: ...
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """The loss on what the layers below put out; its term `reconstruction` is the error on its own input."""
+        ...
+
+
+class GreedyStack(Autoencoder):
+    """Learns its `layers` one by one, the lowest first, each on the codes of the layers below it, which stay fixed.
+
+    There is one layer for each of the encoder's blocks, or none at all: a stack that stays random.
+    """
+
+    layers: Sequence[GreedyLayer] = ()
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase(
+                f"layer{depth}",
+                layer.parameters(),
+                layer.loss,
+                "reconstruction",
+                partial(self.below, depth) if depth else None,
+            )
+            for depth, layer in enumerate(self.layers)
+        ]
+
+    def below(self, depth: int, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> what layer `depth` learns on: the codes of the layers under it."""
+        return self.encoder[:depth](x)
+
+
+class GaussianAutoencoder(Autoencoder):
+    """The encoder puts out mu and log sigma^2 of q(z|x) = N(mu, diag(sigma^2)); p(z) = N(0, I); pixels are Bernoulli.
+
+    loss = E_q(z|x)[-log p(x|z)] + beta * KL(q(z|x) || p(z)), one draw of z per image (Kingma & Welling 2013, eq. 10).
+    The code used downstream is mu.
+    """
+
+    def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, latent: int, beta: float = 1.0) -> None:
+        super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))
+        self.latent, self.beta = latent, beta
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] -> mu [B, K], log sigma^2 [B, K] of q(z|x)."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.posterior(x)[0]
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        mu, logvar = self.posterior(batch.noisy)
+        distortion = self.output.error(self.decoder(gaussian_draw(mu, logvar, generator)), batch.clean)
+        rate = gaussian_kl(mu, logvar).mean()
+        return Losses(distortion + self.beta * rate, {"reconstruction": distortion, "kl": rate})
+
+    def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.posterior(x)
+        return gaussian_kl(mu, logvar), -log_bernoulli(x, self.decoder(gaussian_draw(mu, logvar, generator)))
+
+    def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
+        """log p(x|z) p(z) / q(z|x), [k, B] in nats, at k draws of z per image; log p(x) is about their log-mean-exp."""
+        likelihood, ratio = self.log_parts(x, x, k, generator)
+        return likelihood + ratio
+
+    def log_parts(self, seen: Tensor, target: Tensor, k: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """log p(target|z) and log p(z) - log q(z|seen), both [k, B], for k draws of z per image."""
+        mu, logvar = self.posterior(seen)
+        eps = torch.randn(k, *mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+        z = mu + (0.5 * logvar).exp() * eps  # [k, B, K]
+        raw = self.decoder(z.flatten(0, 1)).view(k, *target.shape)
+        return log_bernoulli(target, raw), 0.5 * (eps.square() - z.square() + logvar).sum(-1)
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        return self.decode(torch.randn(n, self.latent, generator=generator, device=generator.device))
+
+
+def gaussian_draw(mu: Tensor, logvar: Tensor, generator: Generator) -> Tensor:
+    """z = mu + sigma * eps, eps ~ N(0, I) (Kingma & Welling 2013, eq. 10)."""
+    eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    return mu + (0.5 * logvar).exp() * eps
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, sigma^2) || N(0, I)) per image [B], in nats (Kingma & Welling 2013, appendix B)."""
+    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
+
+
+def log_bernoulli(x: Tensor, raw: Tensor) -> Tensor:
+    """log p(x) = sum over pixels of x raw - log(1 + e^raw), for logits raw [..., C, H, W]: [...], in nats."""
+    return -F.binary_cross_entropy_with_logits(raw, x.expand_as(raw), reduction="none").flatten(-3).sum(-1)
+
+
 def require(condition: bool, key: str, value: object, allowed: str) -> None:
     """Raise ValueError "key: value is wrong; allowed: ..." unless `condition` holds (see params.check)."""
     if not condition:
         raise ValueError(f"{key}: {value} is wrong; allowed: {allowed}")
 
 
+def require_widths(key: str, widths: Sequence[int]) -> None:
+    """Raise ValueError unless there are widths, all positive."""
+    require(len(widths) > 0 and min(widths) > 0, key, list(widths), "one or more positive numbers")
+
+
 def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
     """One dense layer and its activation: [B, inputs] -> [B, outputs]."""
     return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
+
+
+def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Dense layers of these widths, the first being the input's, with `activation` between them; the last is linear."""
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
+    return layers[:-1]
 
 
 class Transposed(nn.Module):
@@ -236,6 +351,74 @@ class Transposed(nn.Module):
         return F.linear(z, self._source[0].weight.t(), self.bias)
 
 
+class Boltzmann:
+    """The restricted Boltzmann machine of a dense layer (weights W, bias c) and its transpose (bias b): p(v, h) ~ e^-E,
+
+        E(v, h) = -b'v - c'h - h'Wv,    p(h = 1|v) = sigmoid(c + Wv),    p(v = 1|h) = sigmoid(b + W'h),
+
+    for binary v [B, V] and h [B, H] (Hinton 2002). `gaussian` hidden units of variance 1 have h'h / 2 in place of the
+    squash: E = -b'v - c'h - h'Wv + h'h / 2 and p(h|v) = N(c + Wv, 1) (Hinton & Salakhutdinov 2006). Grey v in [0, 1]
+    are taken as chances.
+    """
+
+    def __init__(self, forth: nn.Linear, back: Transposed, gaussian: bool = False) -> None:
+        self.forth, self.back, self.gaussian = forth, back, gaussian
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.forth.parameters(), *self.back.parameters()]
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v) = -ln of the sum over all h of e^-E(v, h), for v [B, V]: [B], in nats, with s = c + Wv
+
+        -b'v - sum of ln(1 + e^s);   gaussian: -b'v - s's / 2 - H ln(2 pi) / 2.
+        """
+        s = self.forth(v)
+        if self.gaussian:
+            hidden = (0.5 * s.square()).sum(1) + 0.5 * s.shape[1] * math.log(2 * math.pi)
+        else:
+            hidden = F.softplus(s).sum(1)
+        return -v @ self.back.bias - hidden
+
+    def hidden(self, v: Tensor) -> Tensor:
+        """The mean of h given v: [B, V] -> [B, H]."""
+        s = self.forth(v)
+        return s if self.gaussian else torch.sigmoid(s)
+
+    def chances(self, v: Tensor, generator: Generator) -> Tensor:
+        """p(v' = 1|h) [B, V] at one draw of h given v [B, V]."""
+        h = self.hidden(v)
+        if self.gaussian:
+            h = h + torch.randn(h.shape, generator=generator, device=h.device, dtype=h.dtype)
+        else:
+            h = bernoulli(h, generator)
+        return torch.sigmoid(self.back(h))
+
+    def gibbs(self, v: Tensor, steps: int, generator: Generator) -> Tensor:
+        """v after `steps` draws of h given v and v given h, [B, V] -> [B, V], without gradients."""
+        with torch.no_grad():
+            for _ in range(steps):
+                v = bernoulli(self.chances(v, generator), generator)
+        return v
+
+    def contrast(self, v: Tensor, sample: Tensor, clean: Tensor) -> Losses:
+        """Mean F(v) - mean F(sample), whose gradient is that of -ln p(v) where `sample` comes from the model.
+
+        It is no objective (it falls where samples get worse), so the cross-entropy of v -> E[h|v] -> p(v|h) against
+        `clean`, in nats per image, stands beside it as the term `reconstruction`.
+        """
+        data, own = self.free_energy(torch.cat([v, sample])).split([len(v), len(sample)])
+        contrast = data.mean() - own.mean()
+        with torch.no_grad():
+            error = cross_entropy(self.back(self.hidden(v)), clean) / len(v)
+        return Losses(contrast, {"contrast": contrast, "reconstruction": error})
+
+
+def bernoulli(chances: Tensor, generator: Generator) -> Tensor:
+    """Zeros and ones, each 1 with its chance."""
+    draws = torch.rand(chances.shape, generator=generator, device=chances.device, dtype=chances.dtype)
+    return (draws < chances).to(chances.dtype)
+
+
 def initialise(model: nn.Module, generator: Generator) -> None:
     """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
     for module in model.modules():
@@ -243,6 +426,26 @@ def initialise(model: nn.Module, generator: Generator) -> None:
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def widen(encoder: nn.Sequential) -> None:
+    """Make the weights of an encoder's sigmoid blocks four times as large (as deeplearning.net's SdA and DBN).
+
+    A sigmoid's slope is at most 1/4, so that deep stacks which start smaller take long to learn anything at all.
+    """
+    with torch.no_grad():
+        for block in encoder:
+            if any(isinstance(module, nn.Sigmoid) for module in block.modules()):
+                for module in block.modules():
+                    if isinstance(module, (nn.Linear, nn.Conv2d)):
+                        module.weight.mul_(4)
+
+
+def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
+    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
+    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
 
 
 @dataclass(frozen=True)
@@ -260,12 +463,7 @@ class DenseConfig:
     dropout: float = 0.0  # share of the hidden layers' units silenced at every step of learning
 
     def __post_init__(self) -> None:
-        require(
-            len(self.widths) > 0 and min(self.widths) > 0,
-            "widths",
-            list(self.widths),
-            "one or more positive numbers",
-        )
+        require_widths("widths", self.widths)
         require(not (self.tied and self.decoder), "decoder", list(self.decoder), "none where tied")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 up to, without, 1")
 
