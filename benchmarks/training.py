@@ -23,19 +23,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aelab import runtime  # before torch: it sets what the numerical libraries read once
+from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
 
 # isort: split
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aelab import models
 from aelab.data import sources, tensors
 from aelab.data.tensors import Tensors
 from aelab.learning.loop import fit, mean_losses
 from aelab.learning.settings import Training
-from aelab.models.base import Batch, Spec
+from aelab.models.base import Batch, Spec, registry
 
 BATCH, LR = 128, 1e-3
 TRAIN, HELD_OUT = 50_000, 10_000
@@ -172,7 +171,7 @@ def race(
 
 def ours(model: Any, train: Images, device: torch.device, noise: tuple[str, ...] = ()) -> Callable[[], None]:
     """One epoch of aelab.learning.loop.fit on a split that is on the device, as in every stage."""
-    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, None, 1, noise, ())
+    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, None, 1, noise, (), ())
     split = on(device, train)
     one = Tensors(split.x[:1], split.y[:1])  # one held-out image: the usual loop validates nothing while it is timed
     return partial(fit, model, split, one, settings, partial(runtime.generator, 0, device=device), Silent())
@@ -240,7 +239,7 @@ LOOPS: dict[str, Runner] = {
 
 
 def built(family: str, config: dict[str, Any], device: torch.device) -> Any:
-    return models.build(family, config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0)).to(device)
+    return registry.build(family, config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0)).to(device)
 
 
 def on(device: torch.device, images: Images) -> Tensors:

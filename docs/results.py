@@ -24,7 +24,9 @@ COLUMNS = {
     "psnr/gaussian-0.5": ("psnr at gaussian noise 0.5", "{:.1f}", 1),
     "probe_accuracy": ("linear probe, %", "{:.1f}", 100),
     "knn_accuracy": ("knn, %", "{:.1f}", 100),
-    "test_error": ("test error, %", "{:.2f}", 100),
+    "test_error/100": ("test error with 100 labels, %", "{:.1f}", 100),
+    "test_error/1000": ("with 1,000 labels, %", "{:.1f}", 100),
+    "test_error/all": ("with all labels, %", "{:.2f}", 100),
 }
 
 

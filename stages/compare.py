@@ -1,7 +1,7 @@
 """Set all models side by side: the table and the figures."""
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import checkpoints, params, stage
+from aelab.core import checkpoints, params, stage
 
 
 def compare(job: stage.Job) -> None:
@@ -9,7 +9,7 @@ def compare(job: stage.Job) -> None:
 
     data = checkpoints.load_json(splits.FOLDER / "meta.json")
     with job.track(data["name"]) as recorder:
-        settings, models, stacks = params.load("compare", "models", "stacks")
+        settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import figures, markdown, table
         from aelab.report.results import Item, Results
@@ -22,9 +22,10 @@ def compare(job: stage.Job) -> None:
         floors = stage.folder("floors")
         results = Results(
             data,
-            {name: item(name) for name in (*models, *stacks)},
+            {name: item(name) for group in groups for name in group},
             checkpoints.load_json(floors / "floors.json"),
             splits.load_arrays(floors / "arrays.npz"),
+            checkpoints.load_json(stage.folder("power") / "power.json"),
         )
         summary = table.summary(results)
         (job.out / "comparison.csv").write_text(table.csv(table.frame(results)), encoding="utf-8")

@@ -1,12 +1,12 @@
 """Make the fixed noisy twins of the validation and test sets."""
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import params, runtime, stage
+from aelab.core import params, runtime, stage
 
 
 def corrupt(job: stage.Job) -> None:
     seed, settings = params.load("seed", "corrupt")
-    from aelab.corruption import Noise
+    from aelab.core.corruption import Noise
     from aelab.data import noisy, splits
 
     with job.track(splits.meta().name) as recorder:

@@ -1,7 +1,7 @@
 """Fetch the data set, check its bytes, keep it as arrays."""
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import checkpoints, params, stage
+from aelab.core import checkpoints, params, stage
 
 
 def download(job: stage.Job) -> None:

@@ -1,9 +1,10 @@
 """Measure one trained model on the test split and keep what its pictures are drawn from."""
 
+import itertools
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import checkpoints, params, runtime, stage
+from aelab.core import checkpoints, params, runtime, stage
 
 
 def evaluate(job: stage.Job) -> None:
@@ -11,25 +12,35 @@ def evaluate(job: stage.Job) -> None:
 
     meta = splits.meta()
     with job.track(meta.name) as recorder:
-        seed, machine, settings = params.load("seed", "runtime", "evaluate")
-        recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
-        from aelab import replicates, seeds
+        seed, machine, sizes, settings = params.load("seed", "runtime", "floors", "evaluate")
+        recorder.params({"seed": seed, "runtime": machine, "floors": sizes, "evaluate": settings})
+        from aelab.core import seeds
         from aelab.data import tensors
-        from aelab.metrics import evaluation
+        from aelab.learning import replicates
+        from aelab.metrics import arrays, doctor, evaluation, judge
+        from aelab.models.base import Spec
 
-        device, source = job.device(machine), stage.DATA / str(job.item)
+        device, source, floors = job.device(machine), stage.DATA / str(job.item), stage.folder("floors")
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
+        judging = judge.load(
+            Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors"), device
+        )
+        common = partial(runtime.generator, seed, "floors", device=device)  # the floors' own draws
+        bench = evaluation.Bench(data, sizes, judging, common)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
-        kept = {}
+        parts, described, kept = replicates.parts(source), {}, {}
 
         def measure(replicate: int, metrics: seeds.Metrics) -> dict[str, float]:
-            model = replicates.load(source, replicate, device)
             draw = partial(runtime.generator, seed, "evaluate", job.name, replicate, device=device)
-            found = evaluation.numbers(model, data, settings, draw)
+            found = {}
+            for part in parts:
+                model = replicates.load(part, replicate, device)
+                found |= evaluation.numbers(model, bench, settings, draw)
+                if replicate == 0:
+                    described.update(evaluation.about(model))
+                    kept.update(arrays.of(model, data, settings, draw))
             metrics(found, replicate=replicate)
-            if replicate == 0:
-                kept.update(evaluation.arrays(model, data, settings, draw))
             return found
 
         measured = seeds.each(measure, about["replicates"], recorder.metrics, alone=device.type != "cpu")
@@ -37,8 +48,13 @@ def evaluate(job: stage.Job) -> None:
         kept |= {f"panel/{step}": digits[:, 0] for step, digits in panel.items()}
         splits.save_arrays(job.out / "arrays.npz", kept)
         columns = {name: [row[name] for row in measured] for name in measured[0]}
-        history = checkpoints.load_json(source / "history.json")
-        checkpoints.save_json(job.out / "metrics.json", about | {"metrics": columns, "history": history})
+        histories = [checkpoints.load_json(part / "history.json") for part in parts]
+        history = [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
+        ills = doctor.diagnose(columns, history, checkpoints.load_json(floors / "floors.json"))
+        recorder.tags({f"doctor.{name}": words for name, words in ills.items()})
+        doctor.refuse(ills, settings.fail_on)
+        about |= described | {"diagnoses": ills, "metrics": columns, "history": history}
+        checkpoints.save_json(job.out / "metrics.json", about)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Measure once what every model is compared with: filters, the noisy input, probes on codes that nobody learned."""
+"""Measure once what every model is compared with: filters, the noisy input, codes that nobody learnt; the judge."""
+
+from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import checkpoints, params, runtime, stage
+from aelab.core import checkpoints, params, runtime, stage
 
 
 def floors(job: stage.Job) -> None:
@@ -12,27 +14,22 @@ def floors(job: stage.Job) -> None:
         seed, machine, settings = params.load("seed", "runtime", "floors")
         recorder.params({"seed": seed, "runtime": machine, "floors": settings})
         from aelab.data import tensors
+        from aelab.metrics import evaluation, judge, toys
         from aelab.metrics import floors as measures
+        from aelab.models.base import Spec
 
         device = job.device(machine)
-        data = tensors.everything(device)
+        data, held_out = tensors.everything(device), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
-        held_out = tensors.noisy("validation", device)
-        denoised, pictures = measures.denoising(data, held_out, settings.digits)
-        draws = runtime.generator(seed, "floors", "random codes", device=device)
-        probes = measures.probes(data, settings.code, settings.neighbours, draws)
-        flat = data.train.x.flatten(1), data.test.x.flatten(1)
-        pca = measures.pca_errors(*flat)
-        pictures |= {"pca_codes": measures.pca_codes(*flat), "pca_labels": splits.load("test").y}
-        checkpoints.save_json(
-            job.out / "floors.json",
-            {"test_images": len(data.test.y), "denoising": denoised, "probes": probes, "pca_sse": pca},
-        )
+        draw = partial(runtime.generator, seed, "floors")
+        judging = judge.train(data, Spec(meta.shape, len(meta.classes)), settings.epochs, draw)
+        bench = evaluation.Bench(data, settings, judging, partial(draw, device=device))
+        found, pictures = measures.everything(bench, held_out)
+        pictures |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
+        checkpoints.save_weights(job.out / "judge.safetensors", judging.state_dict())
+        checkpoints.save_json(job.out / "floors.json", found)
         splits.save_arrays(job.out / "arrays.npz", pictures)
-        recorder.metrics(
-            {f"{m}/{n}/{f}": q[m] for n, fs in denoised.items() for f, q in fs.items() for m in ("psnr", "ssim")}
-        )
-        recorder.metrics({f"{m}/{code}": v for code, found in probes.items() for m, v in found.items()})
+        recorder.metrics(measures.flat(found))
 
 
 if __name__ == "__main__":

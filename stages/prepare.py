@@ -1,7 +1,7 @@
 """Split the data set into train, validation and test files."""
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import checkpoints, params, runtime, stage
+from aelab.core import checkpoints, params, runtime, stage
 
 
 def prepare(job: stage.Job) -> None:

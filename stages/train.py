@@ -1,11 +1,11 @@
 """Train one model of `models:`, several seeds of it."""
 
 import here  # noqa: F401  (first: which code runs)
-from aelab import stage
+from aelab.core import stage
 
 
 def train(job: stage.Job) -> None:
-    from aelab import replicates
+    from aelab.learning import replicates
 
     replicates.learn(job, "train", "models")
 

@@ -5,14 +5,17 @@ import signal
 
 os.environ.setdefault("AELAB_TRACKING", "off")
 
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from aelab import runtime
+from aelab.core import runtime
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,6 +56,13 @@ class Lab:
         text = (self.folder / "params.yaml").read_text()
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in params.yaml"
         (self.folder / "params.yaml").write_text(text.replace(old, new))
+
+    def change(self, change: Callable[[dict], object]) -> None:
+        """Let `change` alter the tree of params.yaml."""
+        path = self.folder / "params.yaml"
+        tree = YAML(typ="safe").load(path)
+        change(tree)
+        path.write_text(json.dumps(tree))  # JSON is YAML
 
     def start(self, stage: str, *items: str, **options) -> subprocess.Popen:
         return subprocess.Popen(
@@ -118,7 +128,7 @@ def prepared(lab, _prepared) -> Lab:
     return lab
 
 
-SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py")
+SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py", "test_stacks.py")
 
 
 def pytest_collection_modifyitems(items):

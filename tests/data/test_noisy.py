@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aelab import runtime
-from aelab.corruption import Noise
+from aelab.core import runtime
+from aelab.core.corruption import Noise
 from aelab.data import noisy, splits
 
 SPLITS = ("validation", "test")

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from aelab import models, runtime
+from aelab.core import runtime
 from aelab.data.tensors import Tensors
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import DivergedError, Epoch, fit, mean_losses
 from aelab.learning.settings import Training
-from aelab.models.base import Batch, Losses, Phase, Spec
+from aelab.models.base import Batch, Losses, Phase, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, None, 1, (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, None, 1, (), (), ())
 
 
 class Heard:
@@ -91,7 +91,7 @@ def test_a_batch_larger_than_the_data_is_one_step():
 
 def test_noise_is_drawn_fresh_for_training_and_the_same_for_every_validation():
     noisy = dataclasses.replace(SETTINGS, noise=("masking 0.5",))
-    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     seen = []
     plain = model.loss
 
@@ -110,7 +110,7 @@ def test_noise_is_drawn_fresh_for_training_and_the_same_for_every_validation():
 
 
 def test_a_loss_that_blows_up_names_phase_epoch_and_step():
-    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = torch.rand(100, *SPEC.shape)
     x[70] = float("nan")
     with pytest.raises(DivergedError, match=r"phase all, epoch 1, step [12]: the loss is nan"):
@@ -123,7 +123,7 @@ def test_a_validation_loss_that_blows_up_stops_too():
 
 
 def test_one_cycle_ends_with_a_vanishing_rate():
-    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100))
     heard = run(model, dataclasses.replace(SETTINGS, schedule="one_cycle", epochs=20), x, x)
     moved = [
@@ -135,14 +135,14 @@ def test_one_cycle_ends_with_a_vanishing_rate():
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_every_optimizer_lowers_the_loss(optimizer):
-    model = models.build("dense", {"widths": (8,), "reduction": "mean"}, SPEC, torch.Generator().manual_seed(0))
+    model = registry.build("dense", {"widths": (8,), "reduction": "mean"}, SPEC, torch.Generator().manual_seed(0))
     x = Tensors(torch.rand(100, *SPEC.shape) ** 4, torch.zeros(100))
     heard = run(model, dataclasses.replace(SETTINGS, optimizer=optimizer, lr=0.01, epochs=10), x, x)
     assert heard.epochs[-1].train["total"] < heard.epochs[0].train["total"]
 
 
 def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
-    model = models.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = torch.rand(1500, *SPEC.shape)
     found = mean_losses(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
     with torch.no_grad():
@@ -152,7 +152,9 @@ def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
 
 def test_a_phase_moves_its_own_layer_and_no_other(digits):
     x = Tensors(digits[0][:100], digits[1][:100])
-    stack = models.build("stack", {"widths": (20, 10), "layer": "autoencoder"}, SPEC, torch.Generator().manual_seed(0))
+    stack = registry.build(
+        "stack", {"widths": (20, 10), "layer": "autoencoder"}, SPEC, torch.Generator().manual_seed(0)
+    )
     before = {name: tensor.clone() for name, tensor in stack.state_dict().items()}
     heard = run(stack, dataclasses.replace(SETTINGS, epochs=2), x, x)
     first, second = heard.weights[1], heard.weights[3]
@@ -165,7 +167,7 @@ def test_a_phase_moves_its_own_layer_and_no_other(digits):
 
 
 def test_fine_tuning_moves_every_layer_and_learns_the_digits(digits):
-    stack = models.build("stack", {"widths": (64, 32), "layer": "random"}, SPEC, torch.Generator().manual_seed(0))
+    stack = registry.build("stack", {"widths": (64, 32), "layer": "random"}, SPEC, torch.Generator().manual_seed(0))
     model = Classifier(stack, SPEC)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     x, y = digits

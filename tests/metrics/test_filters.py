@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aelab.corruption import corrupt
+from aelab.core.corruption import corrupt
 from aelab.metrics import filters
 from aelab.metrics.reconstruction import psnr
 

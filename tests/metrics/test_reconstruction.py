@@ -81,3 +81,32 @@ def test_other_shapes_are_an_error(pair):
 def test_images_smaller_than_the_window_are_an_error():
     with pytest.raises(ValueError, match="10 x 28 pixels"):
         reconstruction.ssim(torch.zeros(1, 1, 10, 28), torch.zeros(1, 1, 10, 28))
+
+
+def test_strokes_and_blanks_by_hand():
+    x = torch.zeros(2, 1, 2, 2)
+    x[0, 0, 0] = torch.tensor([1.0, 0.6])  # two stroke pixels; the second image has none
+    x[0, 0, 1, 0] = 0.5  # not above 0.5: blank
+    x_hat = x.clone()
+    x_hat[0, 0, 0, 0] = 0.8  # mse 0.04 / 2 on strokes
+    x_hat[0, 0, 1, 1] = 0.2  # mse 0.04 / 2 on blanks
+    x_hat[1] = 0.1  # mse 0.01 on blanks
+    found = reconstruction.by_ink(x, x_hat)
+    assert found["psnr_stroke"] == pytest.approx(-10 * math.log10(0.02), rel=1e-5)
+    assert found["psnr_blank"] == pytest.approx((-10 * math.log10(0.02) + 20) / 2, rel=1e-5)
+    assert math.isnan(reconstruction.by_ink(x[1:], x_hat[1:])["psnr_stroke"])
+
+
+def test_strokes_and_blanks_share_the_error(pair):
+    x, x_hat = pair[0][:1], pair[1][:1]
+    found, share = reconstruction.by_ink(x, x_hat), (x > 0.5).double().mean().item()
+    mse = {name: 10 ** (-value / 10) for name, value in found.items()}
+    whole = reconstruction.squared_errors(x, x_hat).item() / 784
+    assert share * mse["psnr_stroke"] + (1 - share) * mse["psnr_blank"] == pytest.approx(whole)
+
+
+def test_keras_accuracy_is_high_for_a_black_image_and_low_for_a_near_one():
+    x = torch.tensor([0.0, 0.0, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
+    assert reconstruction.keras_accuracy(x, torch.zeros_like(x)) == pytest.approx(0.6)
+    assert reconstruction.keras_accuracy(x, x) == pytest.approx(0.8), "a grey pixel is never right"
+    assert reconstruction.keras_accuracy(x, x - 0.1) == pytest.approx(0.8)

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from aelab.core.runtime import generator
 from aelab.metrics import representation
 
 
@@ -104,3 +105,45 @@ def test_measures_give_the_same_bits_twice(splits):
         lambda: representation.knn(train, test, 5),
     ):
         assert measured() == measured()
+
+
+def draw(use):
+    return generator(0, use)
+
+
+def test_few_labels_are_balanced_and_nested(splits):
+    few, more = (representation.balanced(splits[0], n, draw("labels")) for n in (2, 5))
+    assert few[1].bincount().tolist() == [2] * 10
+    assert more[1].bincount().tolist() == [5] * 10
+    rows = {tuple(row) for row in more[0].tolist()}
+    assert all(tuple(row) in rows for row in few[0].tolist())
+
+
+def test_the_probe_with_few_labels_is_the_probe_on_few_labels(splits):
+    train, validation, test = splits
+    found = representation.few_labels(train, validation, test, 10, 2, draw)["few_labels_accuracy"]
+    expected = [
+        representation.linear_probe(
+            representation.balanced(train, 10, draw(f"labels {i} train")),
+            representation.balanced(validation, 10, draw(f"labels {i} validation")),
+            test,
+        )["probe_accuracy"]
+        for i in range(2)
+    ]
+    assert found == pytest.approx(np.mean(expected))
+    assert 0.5 < found < representation.linear_probe(train, validation, test)["probe_accuracy"]
+
+
+def test_more_numbers_than_codes_give_scikit_learn_s_answer(splits):
+    (x, y), _, (unseen, truth) = ((split[0][:60], split[1][:60]) for split in splits)
+    x, unseen = representation.standardised(x, unseen)
+    found = representation.linear_probe((x, y), (x, y), (unseen, truth))["probe_accuracy"]
+    fits = [LogisticRegression(C=c, max_iter=5000, tol=1e-8).fit(x.numpy(), y.numpy()) for c in representation.C_GRID]
+    best = max(fits, key=lambda fit: fit.score(x.numpy(), y.numpy()))
+    assert found == pytest.approx(best.score(unseen.numpy(), truth.numpy()), abs=0.02)
+
+
+def test_a_unit_that_is_constant_in_training_says_nothing():
+    train, test = representation.standardised(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[5.0, 7.0]]))
+    assert train.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    assert test.tolist() == [[3.0, 0.0]]

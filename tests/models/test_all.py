@@ -7,14 +7,17 @@ from functools import partial
 import pytest
 import torch
 
-from aelab import checkpoints, models, params, runtime
-from aelab.data.tensors import Tensors
+from aelab.core import checkpoints, params, runtime
+from aelab.data.tensors import Data, Tensors
 from aelab.learning.loop import fit, mean_losses
-from aelab.models.base import Autoencoder, Batch, Generative, Likelihood, Spec
+from aelab.metrics import arrays
+from aelab.metrics.settings import Evaluate
+from aelab.models.base import Autoencoder, Batch, Generative, Likelihood, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
+IMAGES = 128
 ENTRIES = [("models", "train", name) for name in params.load("models")]
-ENTRIES += [("stacks", "pretrain", name) for name in params.load("stacks")]
+ENTRIES += [(group, "pretrain", name) for group in ("stacks", "narrow_stacks") for name in params.load(group)]
 
 pytestmark = pytest.mark.parametrize("entry", ENTRIES, ids=[name for _, _, name in ENTRIES], indirect=True)
 
@@ -29,7 +32,7 @@ def entry(request):
 
 @pytest.fixture
 def x(digits):
-    return digits[0][:256].clone()
+    return digits[0][:IMAGES].clone()
 
 
 @pytest.fixture
@@ -39,14 +42,14 @@ def batch(digits):
 
 
 def build(item, seed=0) -> Autoencoder:
-    return models.build(item.family, item.config, SPEC, torch.Generator().manual_seed(seed))
+    return registry.build(item.family, item.config, SPEC, torch.Generator().manual_seed(seed))
 
 
 def learned(item, settings, digits, steps=None) -> Autoencoder:
     model = build(item)
-    train = Tensors(digits[0][:256], digits[1][:256])
+    train = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     if steps:
-        settings = dataclasses.replace(settings, batch=min(settings.batch, 256), epochs=steps)
+        settings = dataclasses.replace(settings, batch=min(settings.batch, IMAGES), epochs=steps)
     fit(model, train, train, settings, partial(runtime.generator, 0), Silent())
     return model
 
@@ -58,13 +61,18 @@ class Silent:
 
 
 def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, digits):
-    model = build(entry[0])
+    model, y = build(entry[0]).eval(), digits[1][: len(x)]
     model.observe(digits[0][:500], digits[1][:500])
     before = x.clone()
     with torch.no_grad():
-        z = model.encode(x)
-        x_hat = model.decode(z)
-        alone = model.encode(x[:1])
+        z = model.encode(x, y)
+        x_hat = model.reconstruct(x, y)
+        alone = model.encode(x[:1], y[:1])
+        if model.decodes:
+            torch.testing.assert_close(model.decode(z, y), x_hat, rtol=0, atol=0)
+        else:
+            with pytest.raises(NotImplementedError):
+                model.decode(z, y)
     assert z.dim() == 2
     assert len(z) == len(x)
     assert x_hat.shape == x.shape
@@ -101,9 +109,9 @@ def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch)
 
 def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
     item, settings = entry
-    settings = dataclasses.replace(settings, batch=256, epochs=30, noise=(), patience=None)
+    settings = dataclasses.replace(settings, batch=IMAGES, epochs=30, noise=(), augment=(), patience=None)
     fresh, model = build(item), learned(item, settings, digits)
-    data = Tensors(digits[0][:256], digits[1][:256])
+    data = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     for before, after in zip(fresh.phases(), model.phases(), strict=True):
         with torch.no_grad():
             inner = data.x if after.inputs is None else after.inputs(data.x)
@@ -129,17 +137,15 @@ def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_pat
     checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
     again = build(item, seed=9).eval()
     again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
-    with torch.no_grad():
-        assert torch.equal(model.reconstruct(x), again.reconstruct(x))
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        assert torch.equal(model.reconstruct(x), twin.reconstruct(x))
+    y = digits[1][: len(x)]
+    for other in (again, copy.deepcopy(model)):
+        with torch.no_grad():
+            assert torch.equal(model.reconstruct(x, y), other.reconstruct(x, y))
 
 
 def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digits, x):
-    item, _ = entry
-    model = build(item)
-    model.observe(digits[0][:500], digits[1][:500])
+    item, settings = entry
+    model = learned(item, settings, digits, steps=1).eval()
     if isinstance(model, Generative):
         images = model.sample(5, torch.Generator().manual_seed(0))
         assert images.shape == (5, *SPEC.shape)
@@ -150,3 +156,13 @@ def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digit
         assert rate.shape == distortion.shape == (len(x),)
         assert rate.min() >= 0
         assert distortion.min() >= 0
+
+
+def test_evaluation_can_draw_its_pictures(entry, digits):
+    split = Tensors(digits[0][:40], digits[1][:40])
+    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)})
+    model = build(entry[0]).eval()
+    drawn = arrays.of(model, data, Evaluate(2, 8, 10, 7, 4, 9, ()), lambda use: torch.Generator().manual_seed(0))
+    assert drawn["reconstructions"].shape == drawn["denoised/masking-0.5"].shape == (10, 28, 28)
+    assert ("interpolation" in drawn) == ("random_codes" in drawn) == model.decodes
+    assert ("samples" in drawn) == isinstance(model, Generative)

@@ -1,20 +1,16 @@
 """The masked autoencoder: what it sees, what it is judged by, and that patches and images are one."""
 
-import copy
 from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from aelab import checkpoints, models, runtime
-from aelab.data.tensors import Data, Tensors
-from aelab.learning.loop import fit, mean_losses
+from aelab.core import runtime
+from aelab.learning.loop import fit
 from aelab.learning.settings import Training
-from aelab.metrics import evaluation
-from aelab.metrics.settings import Evaluate
 from aelab.models import masked
-from aelab.models.base import Batch, Spec
+from aelab.models.base import Batch, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
 CONFIGS = {
@@ -29,12 +25,12 @@ class Silent:
 
 
 def build(config, seed=0):
-    return models.build("masked", config, SPEC, torch.Generator().manual_seed(seed))
+    return registry.build("masked", config, SPEC, torch.Generator().manual_seed(seed))
 
 
 def learned(config, data, steps):
     model = build(config)
-    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, None, 1, (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, None, 1, (), (), ())
     fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
     return model
 
@@ -148,74 +144,3 @@ def test_bad_knobs_are_named():
             build({**CONFIGS["masked"], key: value})
     with pytest.raises(ValueError, match=r"^hidden: 0.99 is wrong; allowed: what leaves one of 49 patches"):
         build({**CONFIGS["masked"], "hidden": 0.99})
-
-
-# the checks of test_all.py
-
-
-@pytest.fixture(params=CONFIGS, ids=list(CONFIGS))
-def config(request):
-    return CONFIGS[request.param]
-
-
-def test_shapes_range_and_independence_of_the_batch(config, digits):
-    x = digits[0][:32]
-    model, before = build(config).eval(), x.clone()
-    with torch.no_grad():
-        z, x_hat = model.encode(x, digits[1][:32]), model.reconstruct(x, digits[1][:32])
-        torch.testing.assert_close(model.encode(x[:1]), z[:1], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.reconstruct(x[:1]), x_hat[:1], rtol=1e-4, atol=1e-5)
-    assert z.dim() == 2
-    assert z.dtype == x_hat.dtype == torch.float32
-    assert len(z) == len(x)
-    assert x_hat.shape == x.shape
-    assert z.isfinite().all()
-    assert x_hat.isfinite().all()
-    assert not model.bounded or (x_hat.min() >= 0 and x_hat.max() <= 1)
-    assert torch.equal(x, before), "the input was changed in place"
-
-
-def test_gradients_reach_every_parameter(config, digits):
-    model = build(config)
-    (phase,) = model.phases()
-    assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
-    losses = phase.loss(Batch(digits[0][:64], digits[0][:64], digits[1][:64]), torch.Generator().manual_seed(0))
-    losses.total.backward()
-    assert phase.monitor == "total" or phase.monitor in losses.terms
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-def test_thirty_steps_lower_the_loss(config, digits):
-    data = Tensors(digits[0][:128], digits[1][:128])
-    fresh, model = build(config), learned(config, data, 30)
-    monitor = model.phases()[0].monitor
-    was, now = (mean_losses(m.loss, data, [], torch.Generator().manual_seed(0))[monitor] for m in (fresh, model))
-    assert now < was
-
-
-def test_same_seed_same_weights_and_a_saved_model_gives_the_same_output(config, digits, tmp_path):
-    data = Tensors(digits[0][:64], digits[1][:64])
-    model, twin = learned(config, data, 1).eval(), learned(config, data, 1)
-    for name, tensor in twin.state_dict().items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-    drawn = [name for name, tensor in build(config).state_dict().items() if tensor.dim() > 1]
-    assert drawn
-    assert not any(torch.equal(build(config, 0).state_dict()[n], build(config, 1).state_dict()[n]) for n in drawn)
-    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
-    again = build(config, seed=9).eval()
-    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
-    with torch.no_grad():
-        for other in (again, copy.deepcopy(model)):
-            assert torch.equal(model.encode(data.x), other.encode(data.x))
-            assert torch.equal(model.reconstruct(data.x), other.reconstruct(data.x))
-
-
-def test_evaluation_can_draw_its_pictures(config, digits):
-    split = Tensors(digits[0][:32], digits[1][:32])
-    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)})
-    settings = Evaluate(neighbours=5, digits=4, samples=3, steps=3, units=100)
-    drawn = evaluation.arrays(build(config).eval(), data, settings, lambda use: torch.Generator().manual_seed(0))
-    assert drawn["reconstructions"].shape == (4, 28, 28)

@@ -1,24 +1,29 @@
 """Content and style: the gradient's sign, what each half is asked for, and what a swap puts together."""
 
-import copy
 from functools import partial
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from aelab import checkpoints, models, runtime
-from aelab.data.tensors import Data, Tensors
-from aelab.learning.loop import fit, mean_losses
+from aelab.core import runtime
+from aelab.data.tensors import Tensors
+from aelab.learning.loop import fit
 from aelab.learning.settings import Training
-from aelab.metrics import evaluation
-from aelab.metrics.settings import Evaluate
 from aelab.models import split
-from aelab.models.base import Batch, Spec
+from aelab.models.base import Batch, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
 CONFIGS = {
-    "split": {"hidden": (64,), "content": 6, "style": 5, "classify": 20.0, "blind": 20.0, "adversary": 16},
+    "split": {
+        "hidden": (64,),
+        "content": 6,
+        "style": 5,
+        "classify": 20.0,
+        "blind": 20.0,
+        "alike": 30.0,
+        "adversary": 16,
+    },
 }
 
 
@@ -29,12 +34,12 @@ class Silent:
 
 
 def build(config, seed=0):
-    return models.build("split", config, SPEC, torch.Generator().manual_seed(seed))
+    return registry.build("split", config, SPEC, torch.Generator().manual_seed(seed))
 
 
 def learned(config, data, steps):
     model = build(config)
-    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, None, 1, (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, None, 1, (), (), ())
     fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
     return model
 
@@ -88,9 +93,37 @@ def test_the_terms_by_hand(digits):
     rebuilt = F.binary_cross_entropy(model.reconstruct(x), x, reduction="sum") / 16
     content = F.cross_entropy(model.head(model.content(x)), y)
     adversary = F.cross_entropy(model.adversary(model.style(x)), y)
-    torch.testing.assert_close(losses.total, rebuilt + 20 * content + 20 * adversary)
+    between = split.between_classes(model.style(x), y, 10)
+    torch.testing.assert_close(losses.total, rebuilt + 20 * content + 30 * between + 20 * adversary)
     leak = (torch.tensor(10.0).log() - adversary).clamp_min(0)
-    torch.testing.assert_close(losses.terms["judged"], rebuilt + 20 * content + 20 * leak)
+    torch.testing.assert_close(losses.terms["judged"], rebuilt + 20 * content + 30 * between + 20 * leak)
+
+
+def test_variance_between_classes_by_hand():
+    y = torch.arange(600) % 3
+    means = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
+    noise = torch.randn(600, 2, generator=torch.Generator().manual_seed(0))
+    z = means[y] + noise
+    expected = torch.tensor([(8 / 3) / (8 / 3 + 1), 0.0]).sum()  # the means' variance is 8/3, the noise's 1
+    torch.testing.assert_close(split.between_classes(z, y, 5), expected, rtol=0, atol=0.03)
+    by_chance = [split.between_classes(noise[n : n + 30], y[:30], 3).item() for n in range(0, 570, 30)]
+    assert sum(by_chance) / len(by_chance) < 0.1  # uncorrected: 2 numbers x 2 / 30
+    assert split.between_classes(torch.ones(6, 2), y[:6], 3) == 0
+    assert split.between_classes(F.one_hot(y, 3).float(), y, 3).item() == pytest.approx(3, abs=0.05)
+
+
+def test_a_linear_probe_finds_less_of_the_class_in_the_style_than_in_the_content(digits):
+    data = Tensors(digits[0][:1000], digits[1][:1000])
+    model = learned({**CONFIGS["split"], "alike": 100.0}, data, 60).eval()
+    with torch.no_grad():
+        codes = model.parts(model.encode(data.x))
+    found = []
+    for code in codes:
+        solution = torch.linalg.lstsq(F.pad(code, (0, 1), value=1.0), F.one_hot(data.y, 10).float()).solution
+        found.append((F.pad(code, (0, 1), value=1.0) @ solution).argmax(1).eq(data.y).float().mean().item())
+    content, style = found
+    assert content > 0.75
+    assert style < 0.35
 
 
 def test_an_adversary_at_chance_finds_nothing_and_one_worse_than_chance_counts_as_that(digits):
@@ -102,7 +135,7 @@ def test_an_adversary_at_chance_finds_nothing_and_one_worse_than_chance_counts_a
             last.weight.zero_()
             last.bias.copy_(bias)
         losses = model.loss(Batch(x, x, y), torch.Generator())
-        wanted = losses.terms["reconstruction"] + 20 * losses.terms["content"]
+        wanted = losses.terms["reconstruction"] + 20 * losses.terms["content"] + 30 * losses.terms["between"]
         torch.testing.assert_close(losses.terms["judged"], wanted)
 
 
@@ -118,78 +151,14 @@ def test_a_swap_takes_content_from_the_one_and_style_from_the_other(digits):
 
 
 def test_bad_knobs_are_named():
-    for key, value in (("hidden", ()), ("content", 0), ("style", 0), ("adversary", 0), ("classify", -1), ("blind", -1)):
+    for key, value in (
+        ("hidden", ()),
+        ("content", 0),
+        ("style", 0),
+        ("adversary", 0),
+        ("classify", -1),
+        ("blind", -1),
+        ("alike", -1),
+    ):
         with pytest.raises(ValueError, match=f"^{key}: "):
             build({**CONFIGS["split"], key: value})
-
-
-# the checks of test_all.py
-
-
-@pytest.fixture(params=CONFIGS, ids=list(CONFIGS))
-def config(request):
-    return CONFIGS[request.param]
-
-
-def test_shapes_range_and_independence_of_the_batch(config, digits):
-    x = digits[0][:32]
-    model, before = build(config).eval(), x.clone()
-    with torch.no_grad():
-        z, x_hat = model.encode(x, digits[1][:32]), model.reconstruct(x, digits[1][:32])
-        torch.testing.assert_close(model.encode(x[:1]), z[:1], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.reconstruct(x[:1]), x_hat[:1], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.decode(z), x_hat, rtol=0, atol=0)
-    assert z.dim() == 2
-    assert z.dtype == x_hat.dtype == torch.float32
-    assert len(z) == len(x)
-    assert x_hat.shape == x.shape
-    assert z.isfinite().all()
-    assert x_hat.isfinite().all()
-    assert not model.bounded or (x_hat.min() >= 0 and x_hat.max() <= 1)
-    assert torch.equal(x, before), "the input was changed in place"
-
-
-def test_gradients_reach_every_parameter(config, digits):
-    model = build(config)
-    (phase,) = model.phases()
-    assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
-    losses = phase.loss(Batch(digits[0][:64], digits[0][:64], digits[1][:64]), torch.Generator().manual_seed(0))
-    losses.total.backward()
-    assert phase.monitor == "total" or phase.monitor in losses.terms
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-def test_thirty_steps_lower_the_loss(config, digits):
-    data = Tensors(digits[0][:128], digits[1][:128])
-    fresh, model = build(config), learned(config, data, 30)
-    monitor = model.phases()[0].monitor
-    was, now = (mean_losses(m.loss, data, [], torch.Generator().manual_seed(0))[monitor] for m in (fresh, model))
-    assert now < was
-
-
-def test_same_seed_same_weights_and_a_saved_model_gives_the_same_output(config, digits, tmp_path):
-    data = Tensors(digits[0][:64], digits[1][:64])
-    model, twin = learned(config, data, 1).eval(), learned(config, data, 1)
-    for name, tensor in twin.state_dict().items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-    drawn = [name for name, tensor in build(config).state_dict().items() if tensor.dim() > 1]
-    assert drawn
-    assert not any(torch.equal(build(config, 0).state_dict()[n], build(config, 1).state_dict()[n]) for n in drawn)
-    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
-    again = build(config, seed=9).eval()
-    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
-    with torch.no_grad():
-        for other in (again, copy.deepcopy(model)):
-            assert torch.equal(model.encode(data.x), other.encode(data.x))
-            assert torch.equal(model.reconstruct(data.x), other.reconstruct(data.x))
-
-
-def test_evaluation_can_draw_its_pictures(config, digits):
-    split = Tensors(digits[0][:32], digits[1][:32])
-    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)})
-    settings = Evaluate(neighbours=5, digits=4, samples=3, steps=3, units=100)
-    drawn = evaluation.arrays(build(config).eval(), data, settings, lambda use: torch.Generator().manual_seed(0))
-    assert drawn["reconstructions"].shape == (4, 28, 28)

@@ -55,9 +55,16 @@ def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
         made(replace(results, items={item.name: item for item in items}), settings)
         for items in (results.stacks, results.models)
     )
-    assert {"stacks", "stack-curves"} <= stacks
+    assert {"stacks", "stack-curves", "labels"} <= stacks
     assert "reconstructions" not in stacks
     assert "stacks" not in models
+
+
+def test_one_budget_of_labels_makes_no_curve_over_budgets(results, settings):
+    for item in results.stacks:
+        item.about["budgets"] = {"all": 80}
+    assert figures.FIGURES["labels"](results, settings) is None
+    assert len(figures.FIGURES["stacks"](results, settings).axes) == 1
 
 
 def test_classes_with_names_get_a_legend(results, settings):
@@ -102,7 +109,11 @@ def test_the_size_in_dots_is_the_layouts(results, settings, tmp_path):
 def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path):
     """From files to files, as DVC runs it, and without torch."""
     params = {"compare": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(settings).items()}}
-    params |= {"models": {item.name: {} for item in results.models}, "stacks": {s.name: {} for s in results.stacks}}
+    params |= {
+        "models": {item.name: {} for item in results.models},
+        "stacks": {s.name: {} for s in results.stacks},
+        "unrolled": {},
+    }
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     for item in results.items.values():
         folder = tmp_path / "data/evaluate" / item.name
@@ -112,6 +123,8 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
     for folder, name, content in (("prepare", "meta", results.data), ("floors", "floors", results.floors)):
         (tmp_path / "data" / folder).mkdir()
         (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
+    (tmp_path / "data/power").mkdir()
+    (tmp_path / "data/power/power.json").write_text(json.dumps(results.power))
     np.savez(tmp_path / "data/floors/arrays.npz", **results.pictures)
     stages = str(ROOT / "stages")
     code = f"import sys; sys.path.insert(0, {stages!r}); sys.argv = ['compare']; import compare; "

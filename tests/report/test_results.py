@@ -9,6 +9,8 @@ from aelab.report.results import Item, Results, interval, spoken
 from aelab.report.settings import Compare
 
 SIDE, DIGITS, TEST = 8, 10, 100
+RAW = {"probe_accuracy": 0.9, "knn_accuracy": 0.9, "few_labels_accuracy": 0.7, "cluster_accuracy": 0.5}
+RAW |= {"cluster_nmi": 0.5, "cluster_ari": 0.4, "pair_accuracy": 0.95, "same_class_accuracy": 0.8}
 NOISES = ("masking-0.25", "salt_pepper-0.1")
 
 
@@ -46,10 +48,18 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
 
 
 def stack(name: str, layer: str, errors: list[float]) -> Item:
+    """Fine-tuned with 10 labels to twice the errors that it has with all 80."""
     about = {"kind": "classifier", "family": "stack", "config": {"layer": layer}, "device": "cpu"}
-    history = [[row(e, 0.5 / e, term="error", phase="finetune") for e in range(1, 4 + i)] for i in range(len(errors))]
-    about |= {"replicates": len(errors), "history": history}
-    return Item(name, about | {"metrics": {"parameters": [99] * len(errors), "test_error": errors}}, {})
+    budgets = {"10": 10, "all": 80}
+    history = [
+        [row(e, 0.5 / e, term="error", phase=f"{name} labels") for name in budgets for e in range(1, 4 + i)]
+        for i in range(len(errors))
+    ]
+    about |= {"replicates": len(errors), "history": history, "budgets": budgets}
+    labels = np.arange(TEST) % 10
+    arrays = {"labels": labels, "predictions": np.where(labels == 3, 0, labels).astype(np.uint8)}  # no 3 is found
+    found = {"test_error/10": [2 * error for error in errors], "test_error/all": errors}
+    return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, arrays)
 
 
 SETTINGS = Compare(
@@ -61,25 +71,63 @@ SETTINGS = Compare(
     interpolations=("two", "vae"),
     epochs=("two", "noisy"),
     denoising=("noisy", "two"),
+    noisy_epochs=("two",),
+    codes_3d=("vae",),
+    pca=("two",),
+    grids=("two",),
+    chosen=("vae",),
+    by_class=("vae",),
+    clusters=("vae",),
+    swaps=("vae",),
+    masked=("vae",),
 )
+
+
+def pictures_of_every_kind() -> dict[str, np.ndarray]:
+    """No one model has all of them: codes of three numbers from -1 to 1, a tutorial's outside, swaps, patches ..."""
+    codes = np.random.default_rng(6).uniform(-1, 1, (TEST, 3)).astype(np.float32)
+    hidden = np.zeros((SIDE, SIDE), bool)
+    hidden[:4] = True
+    return {
+        "codes": codes,
+        "labels": np.arange(TEST) % 10,
+        "chosen": images(3, 12),
+        "chosen_codes": np.array([[0, 0, 0], codes[0], [0.5, 2, 0]], np.float32),
+        "chosen_original": images(1, 13),
+        "by_class": images(20, 14),
+        "prototypes": images(3, 15),
+        "clusters": np.arange(TEST) % 10 // 4,
+        "swaps": images(DIGITS**2, 16),
+        "hidden": hidden,
+    }
 
 
 def made_up() -> Results:
     """64 pixels, two noises, four models and two stacks: numbers that can be checked by hand."""
     random = np.random.default_rng(5)
     panel = {"panel/input": images(seed=6), "panel/epoch-001": images(seed=7), "panel/epoch-003": images(seed=8)}
+    shown_noisy = {f"panel/noisy-{key[6:]}": 255 - value for key, value in panel.items()}
+    grid = {"grid": images(9, 10), "grid_codes": np.array([[-1, 0, 1], [-2, 0, 2]], np.float32)}
     filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}
     codes = {"codes": random.normal(size=(TEST, 2)).astype(np.float32), "labels": np.arange(TEST) % 10}
     items = [
         model("pca", "linear", 4, [10.0]),
-        model("two", "dense", 2, [8.0, 10.0], arrays=panel | filters | codes, bce=[float("nan")] * 2),
+        model(
+            "two",
+            "dense",
+            2,
+            [8.0, 10.0],
+            arrays=panel | shown_noisy | grid | filters | codes,
+            config={"widths": [2]},
+            bce=[float("nan")] * 2,
+        ),
         model("noisy", "dense", 64, [5.0], noise=["masking 0.3"], arrays=panel | filters),
         model(
             "vae",
             "variational",
             3,
             [20.0],
-            arrays={"samples": images(20)},
+            arrays={"samples": images(20)} | pictures_of_every_kind(),
             rate=[5.0],
             distortion=[90.0],
             negative_elbo=[95.0],
@@ -94,7 +142,16 @@ def made_up() -> Results:
     floors = {
         "test_images": TEST,
         "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
-        "probes": {"raw pixels": {"probe_accuracy": 0.9, "knn_accuracy": 0.9}},
+        "probes": {"raw pixels": RAW},
+        "sizes": {"labels": 10, "subsets": 3, "generated": 50},
+        "judge_accuracy": 0.95,
+        "keras_accuracy": 0.8,
+        "generation": {
+            "training images": {"frechet": 0.1, "precision": 0.9, "recall": 0.8},
+            "PCA 4 gaussian": {"frechet": 0.5, "precision": 0.6, "recall": 0.7},
+        },
+        "pca_validation_sse": [float(64 - k) / 4 for k in range(65)],
+        "pca_shift_sse": [float(64 - k) / 2 for k in range(65)],  # twice pca_sse
         "pca_sse": [float(64 - k) / 4 for k in range(65)],  # 16 for the mean, 15.5 for K = 2, 15.25 for K = 3
     }
     pictures = {
@@ -103,9 +160,16 @@ def made_up() -> Results:
         "pca_codes": codes["codes"],
         "pca_labels": codes["labels"],
     }
+    pictures |= {"pca/2": images(seed=11), "toy/field_points": random.normal(size=(5, 2))}
+    pictures |= {f"toy/field_{name}": random.normal(size=(9, 2)) for name in ("places", "moves")}
+    for kind in ("straight", "bent"):
+        toy = {name: random.normal(size=(n, 2)) for name, n in (("points", 5), ("pca", 2), ("ae", 5))}
+        pictures |= {f"toy/{kind}_{name}": value for name, value in (toy | {"errors": np.array([0.5, 0.25])}).items()}
     pictures |= {f"{kind}/{noise}": images(seed=9) for kind in ("noisy", *filtered) for noise in NOISES}
     data = {"name": "made_up", "title": "Made-up digits", "classes": [str(i) for i in range(10)]}
-    return Results(data, {item.name: item for item in items}, floors, pictures)
+    errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
+    power = [{"depth": depth, "code": code, "sse": sse} for (depth, code), sse in errors.items()]
+    return Results(data, {item.name: item for item in items}, floors, pictures, power)
 
 
 @pytest.fixture
@@ -126,8 +190,8 @@ def test_mean_and_sample_spread(results):
 
 
 def test_curves_are_padded_where_a_seed_stopped(results):
-    (curves,) = results.items["stack_ae"].curves()
-    assert curves.phase == "finetune"
+    _, curves = results.items["stack_ae"].curves()
+    assert curves.phase == "all labels"
     np.testing.assert_allclose(curves.train, [[0.5, 0.25, 0.5 / 3, math.nan], [0.5, 0.25, 0.5 / 3, 0.125]])
     assert curves.kept.tolist() == [3, 4]
     assert results.items["two"].curves()[0].kept.tolist() == [2, 2], "the last epoch that was the best so far"
@@ -142,8 +206,13 @@ def test_curves_are_padded_where_a_seed_stopped(results):
         ({"sse": [15.25 * 1.0005]}, set()),  # PCA itself, rounded
         ({"sse": [16.0], "numbers": 64}, set()),  # as many numbers as pixels
         ({"probe_accuracy": [0.89]}, {("representation", "")}),
-        ({"dead_units": [1.0]}, {("health", "")}),
-        ({"active_latents": [2]}, {("health", "")}),
+        ({"few_labels_accuracy": [0.69]}, {("representation", "")}),
+        ({"probe_accuracy": [0.89], "cluster_accuracy": [0.1]}, {("representation", "")}),
+        ({"shift_sse": [30.6]}, {("shift", "")}),
+        ({"shift_sse": [30.5]}, set()),
+        ({"frechet": [0.6]}, {("generation", "")}),
+        ({"frechet": [0.4]}, set()),
+        ({"hidden_mse": [0.3]}, {("reconstruction", "")}),
         ({"noise": ["masking 0.3"]}, set()),
         ({"noise": ["masking 0.3"], "psnr/masking-0.25": [13.5]}, {("denoising", "masking-0.25")}),
         ({"noise": ["salt_pepper 0.1"], "psnr/masking-0.25": [13.5]}, set()),  # it never met masking
@@ -161,6 +230,18 @@ def test_a_flag_says_both_numbers(results):
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
+def test_the_doctor_s_diagnoses_are_flags_but_for_the_floor_that_has_its_own(results):
+    item = model("new", "dense", 3, [5.0])
+    item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "beaten_by_floor": "sse 20.00"}
+    assert [flag.words for flag in results.flags(item)] == ["dead units: 1 of 3 numbers"]
+
+
+def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
+    item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
+    (flag,) = results.flags(item)
+    assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
+
+
 def test_floors_and_stacks_have_no_flags(results):
     assert results.flags(model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
     assert results.flags(results.items["stack_ae"]) == []
@@ -175,6 +256,21 @@ def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):
 def test_pca_with_as_many_numbers(results):
     assert results.pca(results.items["two"]) == 15.5
     assert results.pca(results.items["noisy"]) == 0.0, "as many numbers as pixels"
+
+
+def test_budgets_come_from_the_fewest_labels_up(results):
+    assert results.budgets == {"10": 10, "all": 80}
+    results.items["stack_ae"].about["budgets"] = {"all": 80, "40": 40, "10": 10}
+    assert list(results.budgets) == ["10", "40", "all"]
+    assert results.items["two"].budgets == {}
+
+
+def test_the_control_is_the_random_stack_of_the_same_family(results):
+    ours, random = results.items["stack_ae"], results.items["stack_random"]
+    assert results.control(ours) is random
+    assert results.control(random) is random
+    ours.about["family"] = "conv_stack"
+    assert results.control(ours) is None
 
 
 def test_the_best_filter(results):

@@ -52,7 +52,7 @@ def test_headlines_are_small_and_hold_no_nan(results):
     summary = table.summary(results)
     assert summary["two"] == {"sse": 9.0, "psnr": 20.0, "probe_accuracy": 0.95}
     assert summary["vae"]["negative_elbo"] == 95.0
-    assert summary["stack_ae"] == {"test_error": 0.1}
+    assert summary["stack_ae"] == {"test_error/10": 0.2, "test_error/all": 0.1}
     json.dumps(summary, allow_nan=False)
 
 
@@ -80,17 +80,22 @@ def test_a_mark_stands_in_the_table_of_its_flag_alone(results):
     assert "- bad: masking 0.25: 13.00 dB, the non-local-means filter has 14.00" in markdown.markdown(results)
 
 
-def test_a_stack_is_held_against_the_control(results):
-    text = lines(results, "| stack_ae ")[0]
+def test_a_stack_is_held_against_the_control_with_every_budget(results):
+    few, every = lines(results, "| stack_ae ")[:2]
     # 1.96 sqrt(0.1 * 0.9 / 100) = 0.0588; 1.96 sqrt(0.1 * 0.9 / 100 + 0.3 * 0.7 / 100) = 0.1074
-    assert text == "| stack_ae | **10.00 ± 0.00** | 4.12 to 15.88 | better: -20.00 ± 10.74 |"
-    results.items["stack_ae"].metrics["test_error"][:] = [0.28, 0.28]
-    assert "no clear difference: -2.00" in lines(results, "| stack_ae ")[0]
+    assert every == "| stack_ae | **10.00 ± 0.00** | 4.12 to 15.88 | stack_random | better: -20.00 ± 10.74 |"
+    # 1.96 sqrt(0.2 * 0.8 / 100) = 0.0784; 1.96 sqrt(0.2 * 0.8 / 100 + 0.6 * 0.4 / 100) = 0.1240
+    assert few == "| stack_ae | **20.00 ± 0.00** | 12.16 to 27.84 | stack_random | better: -40.00 ± 12.40 |"
+    assert lines(results, "### 10 labels") == ["### 10 labels"]
+    assert lines(results, "### 80 labels") == ["### 80 labels (all)"]
+    assert lines(results, "| stack_random ")[1].endswith("| 21.02 to 38.98 | stack_random | the control |")
+    results.items["stack_ae"].metrics["test_error/all"][:] = [0.28, 0.28]
+    assert "no clear difference: -2.00" in lines(results, "| stack_ae ")[1]
 
 
 def test_without_a_control_there_is_no_verdict(results):
     del results.items["stack_random"]
-    assert lines(results, "| stack_ae ")[0].endswith("| n/a |")
+    assert lines(results, "| stack_ae ")[0].endswith("| n/a | n/a |")
 
 
 @pytest.mark.parametrize("gone", ["vae", "stack"])

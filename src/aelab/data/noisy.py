@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aelab.corruption import Noise, corrupt
+from aelab.core.corruption import Noise, corrupt
 from aelab.data.splits import load_arrays
 
 FOLDER = Path("data/corrupt")

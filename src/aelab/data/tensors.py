@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from aelab.data import noisy as fixed
 from aelab.data import splits
@@ -33,6 +33,21 @@ def split(name: str, device: torch.device) -> Tensors:
     """A split of data/prepare. Raises FileNotFoundError, ValueError for a damaged file."""
     images = splits.load(name)
     return Tensors(pixels(torch.from_numpy(images.x).to(device)), torch.from_numpy(images.y).to(device))
+
+
+def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
+    """n images of a split (all, where there are no more), drawn at random, as many of each class as can be.
+
+    From one seed, fewer images are the first of more.
+    """
+    shuffled = torch.randperm(len(split.y), generator=generator).to(split.y.device)
+    labels = split.y[shuffled]
+    turn = torch.zeros_like(labels)  # which of its class a row is: all first ones come first, then all second ones
+    for label in labels.unique():
+        mine = labels == label
+        turn[mine] = torch.arange(int(mine.sum()), device=turn.device)
+    rows = shuffled[torch.argsort(turn, stable=True)[:n]]
+    return Tensors(split.x[rows], split.y[rows])
 
 
 def noisy(name: str, device: torch.device) -> dict[str, Tensor]:

@@ -10,10 +10,14 @@ from aelab.models.base import Autoencoder, Batch, Losses, Phase, Spec
 
 
 class Classifier(nn.Module):
-    """Softmax regression on the codes of an autoencoder's encoder."""
+    """Softmax regression on the codes of an autoencoder's encoder; `labels` names the label budget it learns with.
 
-    def __init__(self, pretrained: Autoencoder, spec: Spec) -> None:
+    While it learns, a share `pretrained.tuned_dropout` of each encoder block's units is silenced.
+    """
+
+    def __init__(self, pretrained: Autoencoder, spec: Spec, labels: str = "all") -> None:
         super().__init__()
+        self.labels, self.dropout = labels, pretrained.tuned_dropout
         self.encoder, self.scale = pretrained.encoder, pretrained.output.scale
         width = pretrained.encode(torch.zeros(1, *spec.shape)).shape[1]
         self.top = nn.Linear(width, spec.classes)
@@ -22,7 +26,10 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] -> logits [B, classes]."""
-        return self.top(self.encoder(self.scale(x)).flatten(1))
+        h = self.scale(x)
+        for block in self.encoder:
+            h = F.dropout(block(h), self.dropout, self.training)
+        return self.top(h.flatten(1))
 
     def observe(self, clean: Tensor, label: Tensor) -> None:
         """Nothing to see before learning."""
@@ -35,7 +42,7 @@ class Classifier(nn.Module):
         return Losses(entropy, {"cross_entropy": entropy, "error": wrong})
 
     def phases(self) -> list[Phase]:
-        return [Phase("finetune", list(self.parameters()), self.loss, "error")]
+        return [Phase(f"{self.labels} labels", list(self.parameters()), self.loss, "error")]
 
 
 def predictions(model: Classifier, x: Tensor) -> Tensor:

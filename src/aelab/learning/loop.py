@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.corruption import Noise, corrupt_mixed
+from aelab.core.corruption import Noise, corrupt_mixed
 from aelab.data.tensors import Tensors
 from aelab.learning import optimizers
+from aelab.learning.augmentation import augment, parse
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase
 
@@ -86,6 +87,7 @@ def _fit_phase(
     steps = math.ceil(len(train.x) / settings.batch)
     optimizer, all_steps = optimizers.build(phase.parameters, settings), settings.epochs * steps
     watch.steps(phase.name, all_steps)
+    moves = parse(settings.augment) if train.x.dim() == 4 else {}  # codes of layers below are no images
     best, best_weights, waited = math.inf, None, 0
     for number in range(1, settings.epochs + 1):
         model.train()
@@ -93,7 +95,7 @@ def _fit_phase(
         sums: dict[str, Tensor] = {}
         rows = torch.randperm(len(train.x), generator=order).to(train.x.device).split(settings.batch)
         for step, batch_rows in enumerate(rows):
-            clean = train.x[batch_rows]
+            clean = augment(train.x[batch_rows], moves, noise) if moves else train.x[batch_rows]
             losses = phase.loss(Batch(clean, corrupt_mixed(clean, noises, noise), train.y[batch_rows]), noise)
             losses.total.backward()
             optimizer.step(optimizers.rate(settings, (number - 1) * steps + step, all_steps))

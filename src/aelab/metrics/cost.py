@@ -18,14 +18,16 @@ def parameters(model: nn.Module) -> int:
     return learned or sum(buffer.numel() for buffer in model.buffers())
 
 
-def flops(model: nn.Module, x: Tensor) -> int:
+def flops(model: nn.Module, x: Tensor, condition: Tensor | None = None) -> int:
     """Floating-point operations to rebuild x [1, C, H, W]: matrix products and convolutions, a multiply-add is two.
+
+    condition: its label [1], for models that are told it.
 
     Additions of a bias, activations, pooling, upsampling and normalisation are not counted.
     torch's own FlopCounterMode counts the same (a test compares them) and takes seconds to import.
     """
     with torch.no_grad(), _Counter() as counter:
-        model.reconstruct(x)  # type: ignore[operator]
+        model.reconstruct(x, condition)  # type: ignore[operator]
     return counter.total
 
 
@@ -55,6 +57,7 @@ _COUNTS: dict[Any, Callable[..., int]] = {
     torch.matmul: _product,
     Tensor.matmul: _product,
     Tensor.__matmul__: _product,
+    torch.addmm: lambda out, added, x: _product(out, x),
     F.conv2d: lambda out, x, weight: 2 * out.numel() * math.prod(weight.shape[1:]),
     F.conv_transpose2d: lambda out, x, weight: 2 * x.numel() * math.prod(weight.shape[1:]),
 }

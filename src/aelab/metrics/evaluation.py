@@ -1,4 +1,4 @@
-"""Everything that is measured of one trained model, and the arrays that its pictures are drawn from.
+"""Everything that is measured of one trained model.
 
 Numbers carry the names of the table, the JSON files and MLflow. A measure that does not apply to a model is absent.
 """
@@ -6,122 +6,171 @@ Numbers carry the names of the table, the JSON files and MLflow. A measure that 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from aelab.data.tensors import Data, Tensors, pixels
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
-from aelab.metrics import cost, reconstruction, representation
-from aelab.metrics.settings import Evaluate
-from aelab.models.base import Autoencoder, Generative, Likelihood
+from aelab.metrics import clusters, cost, generation, health, judge, likelihood, pairs, reconstruction, representation
+from aelab.metrics.representation import Coded
+from aelab.metrics.settings import Evaluate, Floors
+from aelab.metrics.shift import shapes
+from aelab.models.base import Autoencoder, Generative, Likelihood, Spec
 
 Draw = Callable[[str], Generator]
 
 
-def numbers(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str, float]:
-    """All measures that apply to `model`, on the test split."""
+@runtime_checkable
+class Hiding(Protocol):
+    """A model that rebuilds what was hidden from it."""
+
+    def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
+        """Squared error per hidden pixel of each image [B]."""
+        ...
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A model whose code has two parts."""
+
+    def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, K] -> what holds the class, what is to be blind to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What floors and models alike are measured on: the data, how much, by which judge, at the same draws."""
+
+    data: Data
+    sizes: Floors
+    judge: Classifier
+    draw: Draw
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(tuple(self.data.test.x.shape[1:]), self.judge.top.out_features)  # type: ignore[arg-type]
+
+    def shapes(self) -> Tensors:
+        """The drawn shapes [n, C, H, W]; models that are told a label are told one class after the other."""
+        drawn = shapes(self.sizes.shapes, self.spec.shape, self.draw("shapes"))
+        return Tensors(drawn, torch.arange(len(drawn), device=drawn.device) % self.spec.classes)
+
+    def judged(self, made: Tensor) -> dict[str, float]:
+        """Generated images against as many test images (see generation.measure)."""
+        real, made = (judge.features(self.judge, x[: self.sizes.generated]) for x in (self.data.test.x, made))
+        return generation.measure(real, made)
+
+
+def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> dict[str, float]:
+    """All measures that apply to `model`, on the test split. draw: draws of this model's own."""
     found: dict[str, float] = {"parameters": cost.parameters(model)}
+    data = bench.data
     if isinstance(model, Classifier):
         return found | classification(model, data.test)
     assert isinstance(model, Autoencoder)
-    splits = data.train, data.validation, data.test
-    train, validation, test = ((mapped(model.encode, *split), split.y) for split in splits)
-    codes = test[0]
-    found |= reconstruction.measure(data.test.x, mapped(model.reconstruct, *data.test), bounded=model.bounded)
-    found |= denoising(model, data)
-    found |= representation.linear_probe(train, validation, test)
-    found |= representation.knn(train, test, settings.neighbours)
-    found |= representation.sparsity(codes)
-    if isinstance(model, Likelihood):
-        found |= likelihood(model, data.test.x, draw("likelihood"))
-        found["active_latents"] = representation.active_latents(codes)
-    width = codes.shape[1]
+    coded = [(mapped(model.encode, *split), split.y) for split in (data.train, data.validation, data.test)]
+    rebuilt: list[Tensor] = []
+    hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
+    found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
+    found |= reconstruction.by_ink(data.test.x, rebuilt[0])
+    found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
+    found |= denoising(model, data) | shift(model, bench.shapes(), found["sse"]) | worth(bench, coded)
+    found |= representation.sparsity(coded[2][0]) | hidden
+    found |= generated(model, bench, coded[0][0], draw("generated")) | special(model, bench, settings, coded, draw)
+    width = coded[2][0].shape[1]
     found |= {"code_numbers": width, "code_bytes": cost.code_bytes(width)}
-    found["flops"] = cost.flops(model, data.test.x[:1])
+    found["flops"] = cost.flops(model, data.test.x[:1], data.test.y[:1])
+    return found
+
+
+def about(model: nn.Module) -> dict[str, Any]:
+    """What the table says of a model beside its numbers: saw_labels; samples, "prior", "random codes" or null."""
+    if not isinstance(model, Autoencoder):
+        return {}
+    samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
+    return {"saw_labels": model.saw_labels, "samples": samples}
+
+
+def worth(bench: Bench, coded: list[Coded]) -> dict[str, float]:
+    """What codes of train, validation and test are worth: probes, neighbours, clusters, pairs. Floors are asked too."""
+    train, validation, test = coded
+    sizes, data = bench.sizes, bench.data
+    few = train[0][: sizes.codes], train[1][: sizes.codes]
+    found = representation.linear_probe(train, validation, test)
+    found |= representation.knn(train, test, sizes.neighbours)
+    found |= representation.few_labels(train, validation, test, sizes.labels, sizes.subsets, bench.draw)
+    found |= clusters.clusters(few, test, bench.draw("clusters"))
+    images = data.train.x[: sizes.codes], data.test.x
+    found |= pairs.matching(images, (few[0], test[0]), sizes.steps, bench.draw("matching pairs"))
+    return found | pairs.same_class(few, test, sizes.steps, bench.draw("pairs of a class"))
+
+
+def generated(model: Autoencoder, bench: Bench, codes: Tensor, generator: Generator) -> dict[str, float]:
+    """The judge on samples of the prior or, where there is none, on decoded codes like those of training [N, K]."""
+    n = min(bench.sizes.generated, len(bench.data.test.x))
+    if isinstance(model, Generative):
+        with torch.no_grad():
+            made = model.sample(n, generator)
+    elif model.decodes:
+        made = mapped(model.decode, generation.random_codes(codes[: bench.sizes.codes], n, generator))
+    else:
+        return {}
+    return bench.judged(made)
+
+
+def special(model: Autoencoder, bench: Bench, settings: Evaluate, coded: list[Coded], draw: Draw) -> dict[str, float]:
+    """What only some models have: a likelihood, a codebook, parts, hidden patches."""
+    found: dict[str, float] = {}
+    test = bench.data.test.x
+    if isinstance(model, Likelihood):
+        found |= likelihood.bound(model, test, draw("likelihood"))
+        found["active_latents"] = representation.active_latents(coded[2][0])
+    if isinstance(model, likelihood.Weighted):
+        binary = likelihood.binarised(test[: settings.likelihoods], bench.draw("binary"))
+        found |= likelihood.importance(model, binary, settings.draws, draw("importance"))
+    if isinstance(model, health.Codebook):
+        found |= health.codebook(model, test)
+    if isinstance(model, Hiding):
+        generator = draw("hidden")
+        with torch.no_grad():
+            errors = [model.hidden_error(part, generator) for part in test.split(1000)]
+        found["hidden_mse"] = torch.cat(errors).double().mean().item()
+    if isinstance(model, Parted):
+        for i, name in enumerate(("content", "style")):
+            parts = [(model.parts(codes)[i], y) for codes, y in coded]
+            found[f"probe_{name}"] = representation.linear_probe(*parts)["probe_accuracy"]
     return found
 
 
 def classification(model: Classifier, test: Tensors) -> dict[str, float]:
-    """The share of wrong labels on the test split."""
-    return {"test_error": (predictions(model, test.x) != test.y).float().mean().item()}
+    """The share of wrong labels on the test split, by the label budget that the model learned with, and by class.
+
+    Where several budgets are measured in turn, the classes' are those of the last.
+    """
+    wrong = (predictions(model, test.x) != test.y).double()
+    by_class = {f"class_error/{label}": wrong[test.y == label].mean().item() for label in test.y.unique().tolist()}
+    return {f"test_error/{model.labels}": wrong.mean().item()} | by_class
 
 
 def denoising(model: Autoencoder, data: Data) -> dict[str, float]:
-    """PSNR (dB) and SSIM of the rebuilt noisy test images against the clean ones, per noise."""
+    """PSNR (dB) and SSIM of the rebuilt noisy test images against the clean ones, per noise; PSNR by ink too."""
     found = {}
     for label, noisy in data.noisy.items():
         rebuilt = mapped(lambda x, y: model.reconstruct(pixels(x), y), noisy, data.test.y)
         found[f"psnr/{label}"] = reconstruction.psnr(data.test.x, rebuilt).mean().item()
         found[f"ssim/{label}"] = reconstruction.ssim(data.test.x, rebuilt).mean().item()
+        by_ink = reconstruction.by_ink(data.test.x, rebuilt)
+        found |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
     return found
 
 
-def likelihood(model: Likelihood, x: Tensor, generator: Generator) -> dict[str, float]:
-    """Rate, distortion and their sum, the negative ELBO, in nats per image: one draw of z per image, grey targets."""
-    with torch.no_grad():
-        pairs = [model.rate_distortion(part, generator) for part in x.split(1000)]
-    rate, distortion = (torch.cat(values).double().mean().item() for values in zip(*pairs, strict=True))
-    return {"rate": rate, "distortion": distortion, "negative_elbo": rate + distortion}
-
-
-def arrays(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str, np.ndarray]:
-    """What the pictures of `model` are drawn from: images as uint8 [n, H, W], codes and weights as float32."""
-    if not isinstance(model, Autoencoder):
-        return {}
-    rows = spread(data.test.y, settings.digits)
-    digits, labels = data.test.x[rows], data.test.y[rows]
-    kept = {"reconstructions": images(model, digits, labels)}
-    for label, noisy in data.noisy.items():
-        kept[f"denoised/{label}"] = images(model, pixels(noisy[rows]), labels)
-    codes = mapped(model.encode, *data.test)
-    if codes.shape[1] <= 3:
-        kept |= {"codes": codes.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
-    if model.decodes:
-        first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
-        steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
-        between = torch.lerp(first, last, steps)
-        kept["interpolation"] = shown(mapped(model.decode, between, labels[:1].expand(len(between))))
-        fitted = gaussian_codes(codes, settings.samples, draw("random_codes"))
-        kept["random_codes"] = shown(mapped(model.decode, fitted, labels.repeat(len(fitted))[: len(fitted)]))
-    if isinstance(model, Generative):
-        with torch.no_grad():
-            kept["samples"] = shown(model.sample(settings.samples, draw("samples")))
-    filters = first_layer(model)
-    if filters is not None:
-        kept["filters"] = filters[: settings.units].reshape(-1, *model.spec.shape[1:]).cpu().numpy()
-    return kept
-
-
-def gaussian_codes(codes: Tensor, n: int, generator: Generator) -> Tensor:
-    """n codes [n, K] drawn from a diagonal gaussian with the mean and variance of `codes` [N, K]."""
-    noise = torch.randn(n, codes.shape[1], generator=generator, device=codes.device)
-    return codes.mean(0) + noise * codes.std(0)
-
-
-def first_layer(model: Autoencoder) -> Tensor | None:
-    """The weights [units, pixels] of the layer that sees the pixels, where that is a dense one."""
-    for module in model.encoder.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            return module.weight.detach() if isinstance(module, nn.Linear) else None
-    return None
-
-
-def spread(labels: Tensor, n: int) -> Tensor:
-    """Row numbers [n]: the first image of every class, then the second of every class, and so on."""
-    by_class = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    depth = max(map(len, by_class))
-    order = [rows[i] for i in range(depth) for rows in by_class if i < len(rows)]
-    return torch.stack(order[:n])
-
-
-def images(model: Autoencoder, x: Tensor, labels: Tensor) -> np.ndarray:
-    """Reconstructions of x [n, C, H, W] as pictures, uint8 [n, H, W]."""
-    return shown(mapped(model.reconstruct, x, labels))
-
-
-def shown(x: Tensor) -> np.ndarray:
-    """Images [n, C, H, W] in [0, 1] -> uint8 [n, H, W], values outside clipped."""
-    return x.clamp(0, 1).mul(255).round().to(torch.uint8)[:, 0].cpu().numpy()
+def shift(model: Autoencoder, drawn: Tensors, sse: float) -> dict[str, float]:
+    """shift_sse: squared error per drawn shape; shift_ratio: over that per test image, `sse`."""
+    rebuilt = mapped(model.reconstruct, *drawn)
+    strange = reconstruction.squared_errors(drawn.x, rebuilt).mean().item()
+    return {"shift_sse": strange, "shift_ratio": strange / sse if sse > 0 else float("inf")}

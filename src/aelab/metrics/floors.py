@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.tensors import Data, pixels
-from aelab.metrics import filters, reconstruction, representation
-from aelab.metrics.evaluation import shown, spread
+from aelab.data.tensors import Data, Tensors, pixels
+from aelab.metrics import filters, judge, reconstruction
+from aelab.metrics.evaluation import Bench, worth
+from aelab.metrics.generation import random_codes
+from aelab.metrics.images import shown, spread
 
 
-@dataclass(frozen=True)
-class Floors:
-    """code: numbers per code of the PCA and random floors; neighbours: k of kNN; digits: kept for pictures."""
+def everything(bench: Bench, noisy_validation: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All floors as numbers, by measure (see floors.json), and as pictures."""
+    data, sizes = bench.data, bench.sizes
+    denoised, pictures = denoising(data, noisy_validation, sizes.digits)
+    train, test = data.train.x.flatten(1), data.test.x.flatten(1)
+    pictures |= {"pca_codes": pca_codes(train, test), "pca_labels": data.test.y.cpu().numpy()}
+    pictures |= pca_pictures(data.train.x, data.test.x[spread(data.test.y, sizes.digits)])
+    found = {
+        "test_images": len(data.test.y),
+        "sizes": dataclasses.asdict(sizes),
+        "denoising": denoised,
+        "probes": probes(bench, bench.draw("random codes")),
+        "pca_sse": pca_errors(train, test),
+        "pca_validation_sse": pca_errors(train, data.validation.x.flatten(1)),
+        "pca_shift_sse": pca_errors(train, bench.shapes().x.flatten(1)),
+        "judge_accuracy": judge.accuracy(bench.judge, data),
+        "generation": generation(bench, bench.draw("generated")),
+        "keras_accuracy": black_accuracy(data.test),
+    }
+    return found, pictures
 
-    code: int
-    neighbours: int
-    digits: int
 
-    def __post_init__(self) -> None:
-        for key, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")
+def flat(found: dict[str, Any]) -> dict[str, float]:
+    """The numbers of `everything` that a model has too, as metric[/noise]/floor."""
+    numbers = {
+        f"{metric}/{noise}/{floor}": measured[metric]
+        for noise, by_floor in found["denoising"].items()
+        for floor, measured in by_floor.items()
+        for metric in ("psnr", "ssim")
+    }
+    for group in ("probes", "generation"):
+        numbers |= {f"{m}/{floor}": v for floor, measured in found[group].items() for m, v in measured.items()}
+    return numbers
 
 
 def denoising(
@@ -56,6 +79,16 @@ def pca_codes(train: Tensor, test: Tensor) -> np.ndarray:
     return ((test - mean) @ directions[:, :2]).cpu().numpy()
 
 
+SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers per code of PCA's pictures
+
+
+def pca_pictures(train: Tensor, digits: Tensor) -> dict[str, np.ndarray]:
+    """Images [n, C, H, W] rebuilt by PCA fitted on `train`, as uint8 [n, H, W] under "pca/<numbers per code>"."""
+    mean, directions = principal_directions(train.flatten(1))
+    codes = (digits.flatten(1) - mean) @ directions
+    return {f"pca/{k}": shown((mean + codes[:, :k] @ directions[:, :k].T).view_as(digits)) for k in SIZES}
+
+
 def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
     """PSNR (dB) and SSIM, means over images."""
     return {
@@ -64,8 +97,9 @@ def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
     }
 
 
-def probes(data: Data, code: int, neighbours: int, generator: Generator) -> dict[str, dict[str, float]]:
-    """Linear probe and kNN on raw pixels, on PCA codes and on a random projection to as many numbers."""
+def probes(bench: Bench, generator: Generator) -> dict[str, dict[str, float]]:
+    """What raw pixels, PCA codes and a random projection to as many numbers are worth (see evaluation.worth)."""
+    data, code = bench.data, bench.sizes.code
     flat = [split.x.flatten(1) for split in (data.train, data.validation, data.test)]
     mean, directions = principal_directions(flat[0])
     random = torch.randn(flat[0].shape[1], code, generator=generator, device=flat[0].device)
@@ -75,11 +109,22 @@ def probes(data: Data, code: int, neighbours: int, generator: Generator) -> dict
         f"random {code}": lambda x: x @ random,
     }
     labels = (data.train.y, data.validation.y, data.test.y)
-    found = {}
-    for name, encode in encoders.items():
-        train, validation, test = zip(map(encode, flat), labels, strict=True)
-        found[name] = representation.linear_probe(train, validation, test) | representation.knn(train, test, neighbours)
-    return found
+    return {name: worth(bench, list(zip(map(encode, flat), labels, strict=True))) for name, encode in encoders.items()}
+
+
+def generation(bench: Bench, generator: Generator) -> dict[str, dict[str, float]]:
+    """The judge on training images, which nothing generated can beat, and on a gaussian of as many PCA codes."""
+    train, code = bench.data.train.x, bench.sizes.code
+    mean, directions = principal_directions(train.flatten(1))
+    codes = (train[: bench.sizes.codes].flatten(1) - mean) @ directions[:, :code]
+    n = min(bench.sizes.generated, len(bench.data.test.x))
+    made = (mean + random_codes(codes, n, generator) @ directions[:, :code].T).view(-1, *train.shape[1:])
+    return {"training images": bench.judged(train[:n]), f"PCA {code} gaussian": bench.judged(made)}
+
+
+def black_accuracy(test: Tensors) -> float:
+    """What Keras would print as the "accuracy" of a black image for every test image."""
+    return reconstruction.keras_accuracy(test.x, torch.zeros_like(test.x))
 
 
 def pca_errors(train: Tensor, test: Tensor) -> list[float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 CHUNK = 2000
 CAP = 100.0  # dB of a perfect image, whose PSNR would be infinite
+INK = 0.5  # a clean pixel above it belongs to a stroke
 
 
 def measure(x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
@@ -30,6 +31,29 @@ def measure(x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
         "psnr": psnr(x, x_hat).mean().item(),
         "ssim": ssim(x, x_hat).mean().item(),
     }
+
+
+def by_ink(x: Tensor, x_hat: Tensor) -> dict[str, float]:
+    """psnr_stroke, psnr_blank (dB): PSNR over the pixels that are above 0.5 in the clean image x, and over the others.
+
+    Means over the images that have such pixels; NaN where none has.
+    """
+    squared = (x - x_hat).flatten(1).double().square()
+    stroke = (x > INK).flatten(1).double()
+    found = {}
+    for name, chosen in (("psnr_stroke", stroke), ("psnr_blank", 1 - stroke)):
+        count = chosen.sum(1)
+        mse = (squared * chosen).sum(1)[count > 0] / count[count > 0]
+        found[name] = (-10 * mse.log10()).clamp(max=CAP).mean().item()
+    return found
+
+
+def keras_accuracy(x: Tensor, x_hat: Tensor) -> float:
+    """What Keras prints as "accuracy" beside a cross-entropy on pixels: mean(round(x_hat) == x). It misleads.
+
+    A grey pixel can never be right, however near, and the many black ones are right in a black image too.
+    """
+    return (x_hat.round() == x).double().mean().item()
 
 
 def squared_errors(x: Tensor, x_hat: Tensor) -> Tensor:

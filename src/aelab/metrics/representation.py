@@ -5,9 +5,11 @@ Codes are float32 [N, K], labels int64 [N]; a `Coded` is the pair of one split.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 Coded = tuple[Tensor, Tensor]
@@ -19,9 +21,10 @@ ACTIVE = 1e-3
 
 def linear_probe(train: Coded, validation: Coded, test: Coded) -> dict[str, float]:
     """probe_accuracy: multinomial logistic regression on standardised codes, its strength chosen on validation."""
-    mean, deviation = train[0].mean(0), train[0].std(0, correction=0)
-    scale = torch.where(deviation > 1e-7, 1 / deviation.clamp_min(1e-7), 0)  # a constant unit says nothing
-    x, held_out, unseen = ((codes - mean) * scale for codes in (train[0], validation[0], test[0]))
+    x, held_out, unseen = standardised(train[0], validation[0], test[0])
+    if x.shape[1] > len(x):  # the best weights lie in the span of the training codes: the same answer, sooner
+        span = torch.linalg.qr(x.T).Q
+        x, held_out, unseen = x @ span, held_out @ span, unseen @ span
     classes = int(train[1].max()) + 1
     weights = torch.zeros(x.shape[1] + 1, classes, device=x.device)
     best = (-1.0, 0.0)
@@ -30,6 +33,35 @@ def linear_probe(train: Coded, validation: Coded, test: Coded) -> dict[str, floa
         found = accuracy(held_out, validation[1], weights), accuracy(unseen, test[1], weights)
         best = max(best, found, key=lambda pair: pair[0])  # on a tie the stronger penalty stays
     return {"probe_accuracy": best[1]}
+
+
+def few_labels(
+    train: Coded, validation: Coded, test: Coded, labels: int, subsets: int, draw: Callable[[str], Generator]
+) -> dict[str, float]:
+    """few_labels_accuracy: the linear probe given `labels` images per class, and as many of validation to choose its
+    strength by; mean over `subsets` draws. draw(use): the same draws for every model.
+    """
+    found = []
+    for i in range(subsets):
+        given = balanced(train, labels, draw(f"labels {i} train"))
+        chosen_by = balanced(validation, labels, draw(f"labels {i} validation"))
+        found.append(linear_probe(given, chosen_by, test)["probe_accuracy"])
+    return {"few_labels_accuracy": sum(found) / len(found)}
+
+
+def balanced(coded: Coded, labels: int, generator: Generator) -> Coded:
+    """The first `labels` rows of every class in one random order: subsets of the same draw are nested."""
+    codes, y = coded
+    order = torch.randperm(len(y), generator=generator, device=y.device)
+    rows = torch.cat([order[y[order] == label][:labels] for label in y.unique()])
+    return codes[rows], y[rows]
+
+
+def standardised(train: Tensor, *others: Tensor) -> list[Tensor]:
+    """Codes [N, K] scaled to mean 0 and deviation 1 over `train`; a unit that is constant there says nothing: 0."""
+    mean, deviation = train.mean(0), train.std(0, correction=0)
+    scale = torch.where(deviation > 1e-7, 1 / deviation.clamp_min(1e-7), 0)
+    return [(codes - mean) * scale for codes in (train, *others)]
 
 
 def logistic_regression(x: Tensor, y: Tensor, strength: float, start: Tensor) -> Tensor:

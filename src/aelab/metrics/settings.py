@@ -1,4 +1,4 @@
-"""The knobs of `evaluate`."""
+"""The knobs of `floors` and of `evaluate`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,46 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """neighbours: k of the kNN classifier; digits, samples, steps, units: how much is kept for the pictures."""
+class Floors:
+    """How much every measure is given; the models are measured as the floors are, so `evaluate` reads this too."""
 
-    neighbours: int
+    code: int  # numbers per code of the PCA and random-projection floors
+    digits: int  # test digits kept for pictures
+    neighbours: int  # k of the kNN classifier on codes
+    labels: int  # per class, that the probe with few labels is given
+    subsets: int  # of so many labels, over which its accuracy is a mean
+    codes: int  # training images at most, on whose codes k-means, the pair tests and random codes are fitted
+    steps: int  # of learning of the pair tests' nets
+    shapes: int  # drawn shapes that a model is to rebuild
+    generated: int  # images that a model makes, judged against as many test images at most
+    epochs: int  # of the judge, the classifier in whose features generated images are compared
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How much is measured of one model alone, and kept for the pictures."""
+
+    draws: int  # K of the importance-sampled likelihood,
+    likelihoods: int  # of so many test images at most
     digits: int  # test images, as evenly spread over the classes as can be
     samples: int  # images from the prior, and from random codes
     steps: int  # of an interpolation, both ends included
     units: int  # first-layer units whose weights are kept
+    fail_on: tuple[str, ...]  # diagnoses that end the stage (see metrics/doctor.py)
 
     def __post_init__(self) -> None:
-        for key, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")
+        from aelab.metrics.doctor import DIAGNOSES
+
+        _require_positive(self)
+        for name in self.fail_on:
+            if name not in DIAGNOSES:
+                raise ValueError(f"fail_on: {name!r} is unknown; allowed: {', '.join(DIAGNOSES)}")
+
+
+def _require_positive(settings: Floors | Evaluate) -> None:
+    for key, value in vars(settings).items():
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")

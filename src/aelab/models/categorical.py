@@ -19,16 +19,13 @@ of ten: about 165, ten blurred prototypes.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from aelab.models.base import (
-    ACTIVATIONS,
     Activation,
     Autoencoder,
     Batch,
@@ -37,7 +34,11 @@ from aelab.models.base import (
     Phase,
     Spec,
     initialise,
+    log_bernoulli,
+    mlp,
     require,
+    require_widths,
+    start_at_mean,
 )
 
 
@@ -56,8 +57,7 @@ class Config:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
-        positive = len(self.hidden) > 0 and min(self.hidden) > 0
-        require(positive, "hidden", list(self.hidden), "one or more positive numbers")
+        require_widths("hidden", self.hidden)
         require(self.variables > 0, "variables", self.variables, "1 or more")
         require(self.categories > 1, "categories", self.categories, "2 or more")
         require(self.cooling >= 0, "cooling", self.cooling, "0 or more")
@@ -111,7 +111,7 @@ class Categorical(Autoencoder):
         """At a real draw, not a relaxed one."""
         logits = self.encoder(x)
         raw = self.decoder(one_hot(logits + gumbel(logits, generator)))
-        distortion = F.binary_cross_entropy_with_logits(raw, x, reduction="none").flatten(1).sum(1)
+        distortion = -log_bernoulli(x, raw)
         return categorical_kl(logits), distortion
 
     def sample(self, n: int, generator: Generator) -> Tensor:
@@ -134,21 +134,6 @@ def categorical_kl(logits: Tensor) -> Tensor:
     """KL(softmax(logits) || uniform) per image, [B, V, C] -> [B], in nats: sum of q log q + V log C."""
     log_q = logits.log_softmax(-1)
     return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum((1, 2))
-
-
-def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
-    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
-    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
-    with torch.no_grad():
-        last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
-
-
-def mlp(sizes: list[int], activation: Activation) -> list[nn.Module]:
-    """Dense layers of these widths with `activation` between them; the last one is linear."""
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
-    return layers[:-1]
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> Categorical:

@@ -10,14 +10,27 @@ not compare; a linear probe finds less of the class in z, the better the model t
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import ACTIVATIONS, Activation, Autoencoder, Batch, Losses, Output, Spec, initialise, require
+from aelab.models.base import (
+    ACTIVATIONS,
+    Activation,
+    Autoencoder,
+    Batch,
+    Losses,
+    Output,
+    Spec,
+    gaussian_draw,
+    gaussian_kl,
+    initialise,
+    mlp,
+    require,
+    require_widths,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,7 @@ class Config:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
-        positive = len(self.hidden) > 0 and min(self.hidden) > 0
-        require(positive, "hidden", list(self.hidden), "one or more positive numbers")
+        require_widths("hidden", self.hidden)
         require(self.latent > 0, "latent", self.latent, "1 or more")
 
 
@@ -72,7 +84,7 @@ class ConditionalVariational(Autoencoder):
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         y = self.one_hot(batch.label)
         mu, logvar = self.posterior(batch.noisy, y)
-        raw = self.decoder(torch.cat([drawn(mu, logvar, generator), y], 1))
+        raw = self.decoder(torch.cat([gaussian_draw(mu, logvar, generator), y], 1))
         distortion, rate = self.output.error(raw, batch.clean), gaussian_kl(mu, logvar).mean()
         return Losses(distortion + rate, {"reconstruction": distortion, "kl": rate})
 
@@ -80,25 +92,6 @@ class ConditionalVariational(Autoencoder):
         """Image i is of class i modulo the number of classes: every class as often, give or take one."""
         z = torch.randn(n, self.latent, generator=generator, device=generator.device)
         return self.decode(z, torch.arange(n, device=z.device) % self.spec.classes)
-
-
-def mlp(sizes: list[int], activation: Activation) -> list[nn.Module]:
-    """Dense layers of these widths with `activation` between them; the last one is linear."""
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
-    return layers[:-1]
-
-
-def drawn(mu: Tensor, logvar: Tensor, generator: Generator) -> Tensor:
-    """z = mu + sigma * eps, eps ~ N(0, I) (Kingma & Welling 2013, eq. 10)."""
-    eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-    return mu + (0.5 * logvar).exp() * eps
-
-
-def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, sigma^2) || N(0, I)) per image [B], in nats (Kingma & Welling 2013, appendix B)."""
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> ConditionalVariational:

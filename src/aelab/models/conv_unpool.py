@@ -33,6 +33,7 @@ from aelab.models.base import (
     Spec,
     initialise,
     require,
+    require_widths,
 )
 
 KERNEL, PADDING = 3, 1
@@ -50,12 +51,7 @@ class Config:
     reduction: Reduction = "sum"
 
     def __post_init__(self) -> None:
-        require(
-            len(self.channels) > 0 and min(self.channels) > 0,
-            "channels",
-            list(self.channels),
-            "one or more positive numbers",
-        )
+        require_widths("channels", self.channels)
         require(
             len(self.strides) == len(self.channels) and min(self.strides) > 0,
             "strides",

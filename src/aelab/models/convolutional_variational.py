@@ -15,10 +15,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn import functional as F
+from torch import Generator, nn
 
-from aelab.models.base import ACTIVATIONS, Activation, Autoencoder, Batch, Losses, Output, Spec, initialise, require
+from aelab.models.base import ACTIVATIONS, Activation, GaussianAutoencoder, Spec, initialise, require, require_widths
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,11 @@ class Config:
     activation: Activation = "relu"
 
     def __post_init__(self) -> None:
-        positive = len(self.channels) > 0 and min(self.channels) > 0
-        require(positive, "channels", list(self.channels), "one or more positive numbers")
+        require_widths("channels", self.channels)
         require(self.latent > 0, "latent", self.latent, "1 or more")
 
 
-class ConvolutionalVariational(Autoencoder):
+class ConvolutionalVariational(GaussianAutoencoder):
     """The encoder puts out mu and log sigma^2; the code used downstream is mu."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
@@ -55,42 +53,7 @@ class ConvolutionalVariational(Autoencoder):
             back = [activation(), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
         encoder = nn.Sequential(*forth, nn.Flatten(), nn.Linear(math.prod(inner), 2 * config.latent))
         decoder = nn.Sequential(nn.Linear(config.latent, math.prod(inner)), nn.Unflatten(1, inner), *back)
-        super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))
-        self.latent = config.latent
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B, C, H, W] -> mu [B, K], log sigma^2 [B, K] of q(z|x)."""
-        mu, logvar = self.encoder(x).chunk(2, dim=1)
-        return mu, logvar
-
-    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.posterior(x)[0]
-
-    def loss(self, batch: Batch, generator: Generator) -> Losses:
-        mu, logvar = self.posterior(batch.noisy)
-        distortion = self.output.error(self.decoder(drawn(mu, logvar, generator)), batch.clean)
-        rate = gaussian_kl(mu, logvar).mean()
-        return Losses(distortion + rate, {"reconstruction": distortion, "kl": rate})
-
-    def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        mu, logvar = self.posterior(x)
-        raw = self.decoder(drawn(mu, logvar, generator))
-        distortion = F.binary_cross_entropy_with_logits(raw, x, reduction="none").flatten(1).sum(1)
-        return gaussian_kl(mu, logvar), distortion
-
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        return self.decode(torch.randn(n, self.latent, generator=generator, device=generator.device))
-
-
-def drawn(mu: Tensor, logvar: Tensor, generator: Generator) -> Tensor:
-    """z = mu + sigma * eps, eps ~ N(0, I) (Kingma & Welling 2013, eq. 10)."""
-    eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-    return mu + (0.5 * logvar).exp() * eps
-
-
-def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, sigma^2) || N(0, I)) per image [B], in nats (Kingma & Welling 2013, appendix B)."""
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
+        super().__init__(spec, encoder, decoder, config.latent)
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> ConvolutionalVariational:

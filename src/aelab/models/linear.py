@@ -1,12 +1,15 @@
-"""The closed-form floors: the training mean, and principal component analysis.
+"""The closed-form floors: the training mean, principal component analysis, linear discriminant analysis.
 
 PCA keeps the K directions of largest variance (Pearson 1901); no linear autoencoder of K numbers has a smaller squared
 error (Baldi & Hornik 1989). Full MNIST, K = 30: 13.87 squared error per test image (Hinton & Salakhutdinov 2006).
+LDA keeps the directions along which the classes' means lie farthest apart for the spread within the classes (Fisher
+1936; Rao 1948): at most classes - 1, and it sees the labels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,12 +19,17 @@ from aelab.models.base import Autoencoder, Batch, Losses, Output, Phase, Spec, r
 
 @dataclass(frozen=True)
 class Config:
-    """components: K, how many directions are kept; 0 is the mean alone (its code is one constant zero)."""
+    """components: K, how many directions are kept; 0 is the mean alone (its code is one constant zero).
+
+    directions: of the largest variance (pca), or of the largest variance between classes over that within (lda).
+    """
 
     components: int
+    directions: Literal["pca", "lda"] = "pca"
 
     def __post_init__(self) -> None:
-        require(self.components >= 0, "components", self.components, "0 or more")
+        least = 1 if self.directions == "lda" else 0
+        require(self.components >= least, "components", self.components, f"{least} or more")
 
 
 class PCA(Autoencoder):
@@ -79,5 +87,48 @@ class PCA(Autoencoder):
         return self.decode(z * self.deviations)
 
 
+class LDA(PCA):
+    """Codes (x - mean) W; x_hat = mean + z D, with the D [K, pixels] of the smallest squared error on the training set.
+
+    The covariance within the classes is singular, as border pixels never vary: a share of its mean variance is added
+    to the diagonal (Friedman 1989).
+    """
+
+    SHRINKAGE = 0.01
+    saw_labels = True
+    back: Tensor
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        super().__init__(config, spec)
+        most = f"at most {spec.classes - 1}, the classes less one"
+        require(config.components < spec.classes, "components", config.components, most)
+        self.register_buffer("back", torch.zeros(config.components, spec.pixels))
+
+    def observe(self, clean: Tensor, label: Tensor) -> None:
+        """Solve S_between w = lambda S_within w in float64, through the Cholesky factor of S_within."""
+        x = clean.flatten(1).double()
+        mean = x.mean(0)
+        means = torch.stack([x[label == k].mean(0) for k in label.unique()])
+        counts = torch.stack([(label == k).sum() for k in label.unique()]).double()
+        total = (x - mean).T @ (x - mean) / len(x)
+        between = (means - mean).T @ (counts[:, None] / len(x) * (means - mean))
+        within = total - between
+        within += self.SHRINKAGE * within.diagonal().mean() * torch.eye(len(mean), dtype=x.dtype, device=x.device)
+        factor = torch.linalg.cholesky(within)
+        half = torch.linalg.solve_triangular(factor, between, upper=False)
+        symmetric = torch.linalg.solve_triangular(factor, half.T, upper=False)
+        vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)[1].flip(1)[:, : self.components]
+        found = torch.linalg.solve_triangular(factor.T, vectors, upper=True)
+        found *= found.gather(0, found.abs().argmax(0, keepdim=True)).sign()
+        spread = found.T @ total @ found
+        self.mean.copy_(mean)
+        self.directions.copy_(found)
+        self.deviations.copy_(spread.diagonal().sqrt())
+        self.back.copy_(torch.linalg.solve(spread, found.T @ total))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return (self.mean + z @ self.back).unflatten(1, self.spec.shape)
+
+
 def build(config: Config, spec: Spec, generator: Generator) -> PCA:
-    return PCA(config, spec)
+    return LDA(config, spec) if config.directions == "lda" else PCA(config, spec)

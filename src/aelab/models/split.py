@@ -4,12 +4,16 @@ Two encoders see the image; one decoder rebuilds it from both codes. A linear he
 adversary tries to read it from the style through a gradient reversal layer (Ganin & Lempitsky 2015), which is the
 identity forwards and multiplies the gradient by -1 backwards:
 
-    L = BCE(x, g(z_c, z_s)) + content * CE(y, head(z_c)) + style * CE(y, adversary(reverse(z_s)))
+    L = BCE(x, g(z_c, z_s)) + classify * CE(y, head(z_c)) + blind * CE(y, adversary(reverse(z_s)))
 
-so that the adversary descends and the style encoder ascends the last term. Against `ae` the code costs reconstruction
-what the two demands take, and gains that content of one image and style of another can be decoded together (`swap`).
-Learning uses labels; encoding does not. Expect: a probe of the content near a supervised net, a probe of the style
-near chance (0.1 of 10 classes) for the adversary that trained it, above that for a freshly trained one.
+so that the adversary descends and the style encoder ascends the last term. An adversary is always late: what it no
+longer finds, a fresh probe may (on 3,500 digits a linear one still read 77% of the classes). So the style is
+standardised over the batch, and the share of its variance that lies between the classes' means, which is what a linear
+probe lives on, is added in closed form, times `alike`; the adversary is left with what is not linear.
+
+Against `ae` the code costs reconstruction what the demands take, and gains that content of one image and style of
+another can be decoded together (`swap`). Learning uses labels; encoding does not. Expect: a probe of the content near a
+supervised net, a linear probe of the style near chance (0.1 of 10 classes; 0.25 on 3,500 digits).
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from aelab.models.base import (
     dense,
     initialise,
     require,
+    require_widths,
 )
 
 
@@ -43,7 +48,8 @@ from aelab.models.base import (
 class Config:
     """hidden: widths of each encoder's hidden layers, mirrored in the decoder; content, style: numbers of each code.
 
-    classify, blind: the factors of the content's and the style's cross-entropy; adversary: its hidden units.
+    classify, blind: the factors of the content's and the style's cross-entropy; alike: that of the variance between
+    the classes in the style; adversary: its hidden units.
     """
 
     hidden: tuple[int, ...]
@@ -51,6 +57,7 @@ class Config:
     style: int
     classify: float
     blind: float
+    alike: float
     adversary: int
     activation: Activation = "relu"
     output: OutputActivation = "sigmoid"
@@ -58,15 +65,10 @@ class Config:
     reduction: Reduction = "sum"
 
     def __post_init__(self) -> None:
-        require(
-            len(self.hidden) > 0 and min(self.hidden) > 0,
-            "hidden",
-            list(self.hidden),
-            "one or more positive numbers",
-        )
+        require_widths("hidden", self.hidden)
         for key in ("content", "style", "adversary"):
             require(getattr(self, key) > 0, key, getattr(self, key), "1 or more")
-        for key in ("classify", "blind"):
+        for key in ("classify", "blind", "alike"):
             require(getattr(self, key) >= 0, key, getattr(self, key), "0 or more")
 
 
@@ -111,7 +113,8 @@ class SplitAutoencoder(Autoencoder):
         back = [config.content + config.style, *sizes[:0:-1]]
         layers = [dense(a, b, config.activation) for a, b in itertools.pairwise(back)]
         decoder = nn.Sequential(*layers, nn.Linear(back[-1], spec.pixels), nn.Unflatten(1, spec.shape))
-        both = nn.Sequential(Beside(encoder(config.content), encoder(config.style)))
+        style = encoder(config.style).append(nn.BatchNorm1d(config.style, affine=False))
+        both = nn.Sequential(Beside(encoder(config.content), style))
         super().__init__(spec, both, decoder, Output(config.output, config.loss, config.reduction))
         self.config = config
         self.head = nn.Linear(config.content, spec.classes)
@@ -136,7 +139,7 @@ class SplitAutoencoder(Autoencoder):
         return self.decode(torch.cat([self.content(x_content), self.style(x_style)], 1))
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """L as above; `content`, `adversary`: cross-entropies in nats per image.
+        """L as above; `content`, `adversary`: cross-entropies in nats per image; `between`: see between_classes().
 
         `judged` is what the best epoch is chosen by: L with the adversary's term the right way round, namely the nats
         of the class that the adversary finds in the style, max(0, ln(classes) - CE).
@@ -146,14 +149,30 @@ class SplitAutoencoder(Autoencoder):
         rebuilt = self.output.error(self.decoder(z), batch.clean)
         held = F.cross_entropy(self.head(content), batch.label)
         found = F.cross_entropy(self.adversary(reverse(style)), batch.label)
+        between = between_classes(style, batch.label, self.spec.classes)
         leak = (math.log(self.spec.classes) - found).clamp_min(0)
-        terms = {"reconstruction": rebuilt, "content": held, "adversary": found}
-        wanted = rebuilt + self.config.classify * held
+        wanted = rebuilt + self.config.classify * held + self.config.alike * between
+        terms = {"reconstruction": rebuilt, "content": held, "adversary": found, "between": between}
         terms["judged"] = wanted + self.config.blind * leak
         return Losses(wanted + self.config.blind * found, terms)
 
     def phases(self) -> list[Phase]:
         return [Phase("all", list(self.parameters()), self.loss, "judged")]
+
+
+def between_classes(z: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Share of each number's variance that lies between the classes' means, summed over the numbers of z [B, K].
+
+    Without what chance alone gives, (classes in the batch - 1) / B of the variance (as omega squared, Hays 1963), and
+    never below 0.
+    """
+    member = F.one_hot(label, classes).to(z.dtype)  # [B, classes]
+    count = member.sum(0)
+    means = member.T @ z / count.clamp_min(1)[:, None]
+    variance = z.var(0, unbiased=False) + 1e-3  # a number that never changes has no share
+    between = (count[:, None] * (means - z.mean(0)).square()).sum(0) / len(z)
+    by_chance = (count.count_nonzero() - 1) / len(z) * variance
+    return ((between - by_chance).clamp_min(0) / variance).sum()
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> SplitAutoencoder:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.models.base import Autoencoder, Batch, Losses, Output, Spec, initialise, require
+from aelab.models.base import Autoencoder, Batch, Losses, Output, Spec, initialise, require, start_at_mean
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,6 @@ def drawn(chance: Tensor, generator: Generator) -> Tensor:
     """Zeros and ones, 1 with this chance, whose gradient is that of the chance."""
     u = torch.rand(chance.shape, generator=generator, device=chance.device, dtype=chance.dtype)
     return chance + ((u < chance).to(chance.dtype) - chance).detach()
-
-
-def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
-    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
-    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
-    with torch.no_grad():
-        last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> Stochastic:

@@ -26,7 +26,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import Autoencoder, Batch, Losses, Output, Spec, initialise, require
+from aelab.models.base import Autoencoder, Batch, Losses, Output, Spec, initialise, require, require_widths
 
 SEEDS = 1000  # training images whose vectors the codebook starts from
 
@@ -45,8 +45,7 @@ class Config:
     decay: float = 0.99
 
     def __post_init__(self) -> None:
-        positive = len(self.channels) > 0 and min(self.channels) > 0
-        require(positive, "channels", list(self.channels), "one or more positive numbers")
+        require_widths("channels", self.channels)
         require(self.depth > 0, "depth", self.depth, "1 or more")
         require(self.codes > 1, "codes", self.codes, "2 or more")
         require(self.commitment >= 0, "commitment", self.commitment, "0 or more")

@@ -1,9 +1,8 @@
-"""Figures with axes: learning curves, codes as points, test errors."""
+"""Figures with axes: learning curves, test errors of stacks."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +10,7 @@ from matplotlib.figure import Figure
 
 from aelab.report.results import Curves, Item, Results, interval
 from aelab.report.settings import Compare
-from aelab.report.style import BLUE, GREY, ORANGE, TEN, chart, round_ticks
-
-POINTS = 1500  # codes drawn per panel
+from aelab.report.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, chart, round_ticks
 
 
 def curves(results: Results, settings: Compare) -> Figure | None:
@@ -29,11 +26,11 @@ def stack_curves(results: Results, settings: Compare) -> Figure | None:
 
 
 def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
-    """`shared`: all panels have the same unit, which is multiplied by `factor`, and so one axis."""
+    """`shared`: all panels have the same unit, which is multiplied by `factor`, and so one axis; a line per item."""
     found = [(item, phase) for item in items for phase in item.curves()]
     if not found:
         return None
-    columns = min(5, len(found))
+    columns = max(len(item.curves()) for item in items) if shared else min(5, len(found))
     lines = -(-len(found) // columns)
     figure, axes = chart(lines, columns, size=(max(7.0, 2.1 * columns), 1.65 * lines + 0.9), title=title)
     for each in axes.flat[len(found) :]:
@@ -82,75 +79,64 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
     axes.set_ylim(low / margin, high * margin)
 
 
-def codes(results: Results, settings: Compare) -> Figure:
-    """2-D codes of test images, each drawn as its class: PCA beside autoencoders."""
-    pictures, names = results.pictures, results.data["classes"]
-    found = [
-        (
-            f"PCA: squared error {results.floors['pca_sse'][2]:.1f} per image",
-            pictures["pca_codes"][:, :2],
-            pictures["pca_labels"],
-        ),
-        *(
-            (
-                f"{item.name}: squared error {item.mean('sse'):.1f} per image",
-                item.arrays["codes"],
-                item.arrays["labels"],
-            )
-            for item in results.pick(settings.codes)
-            if "codes" in item.arrays and item.arrays["codes"].shape[1] == 2
-        ),
-    ]
-    numbered = names == [str(i) for i in range(len(names))]
-    title = "Test images by the two numbers of their code, each drawn as its class"
-    size = (3.5 * len(found) + (0 if numbered else 1.2), 3.9)
-    figure, axes = chart(1, len(found), size=size, title=title)
-    for each, (heading, points, labels) in zip(axes[0], found, strict=True):
-        _classes(each, points[:POINTS], labels[:POINTS], names)
-        each.set_title(heading)
-        each.set_xlabel("first number of the code")
-    axes[0, 0].set_ylabel("second number of the code")
-    if not numbered:
-        axes[0, -1].legend(*axes[0, -1].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
-    """Points [n, 2] drawn as the number of their class, in turns, so that no class covers all others."""
-    turns = 5
-    for turn in range(turns):
-        for label, name in enumerate(names):
-            mine = points[turn::turns][labels[turn::turns] == label]
-            how: dict[str, Any] = {"color": TEN[label % len(TEN)], "marker": f"${label}$", "linewidths": 0.2}
-            axes.scatter(*mine.T, s=16, zorder=2 + turn, label=name if turn == 0 else None, **how)
-
-
 def stacks(results: Results, settings: Compare) -> Figure | None:
-    """Test error of the fine-tuned stacks: seeds, their mean, and its 95% interval."""
+    """Test error of the fine-tuned stacks, one panel per label budget: seeds, their mean, and its 95% interval."""
     items, n = results.stacks, results.floors["test_images"]
     if not items:
         return None
     title = "Does pretraining help? Test error after fine-tuning"
-    figure, axes = chart(size=(6.4, 1.5 + 0.45 * len(items)), title=title)
-    axes = axes[0, 0]
+    size = (1.6 + 2.3 * len(results.budgets), 1.5 + 0.4 * len(items))
+    figure, axes = chart(1, len(results.budgets), size=size, title=title)
+    for each, (budget, images) in zip(axes[0], results.budgets.items(), strict=True):
+        _errors(each, items, f"test_error/{budget}", n)
+        each.set_title(f"{images:,} labels")
+        each.set_yticks(range(len(items)), [item.name for item in items] if each is axes[0, 0] else [])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def _errors(axes: Axes, items: list[Item], metric: str, n: int) -> None:
+    """One row per stack: mean and 95% interval on n test images, seeds below."""
     for i, item in enumerate(items):
-        mean, errors = item.mean("test_error"), np.array(item.metrics["test_error"])
+        mean, errors = item.mean(metric), np.array(item.metrics.get(metric, []))
         words = (f"mean, 95% interval for {n:,} test images", "seeds") if i == 0 else (None, None)
-        axes.errorbar(
-            100 * mean,
-            i,
-            xerr=100 * interval(mean, n),
-            fmt="o",
-            color=BLUE,
-            capsize=3,
-            label=words[0],
-        )
+        bar = {"fmt": "o", "color": BLUE, "capsize": 3, "label": words[0]}
+        axes.errorbar(100 * mean, i, xerr=100 * interval(mean, n), **bar)
         axes.plot(100 * errors, np.full(len(errors), i + 0.25), "|", ms=8, color=ORANGE, label=words[1])
         axes.text(100 * mean, i - 0.16, f"{100 * mean:.1f}", ha="center", va="bottom", fontsize=8)
-    axes.set_yticks(range(len(items)), [item.name for item in items])
     axes.set_ylim(len(items) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.grid(axis="x", color=GREY, alpha=0.25, lw=0.6)
     axes.set_xlabel("test error, %")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+
+
+def labels(results: Results, settings: Compare) -> Figure | None:
+    """Test error against the number of labels, one panel per kind of stack; the control is dashed."""
+    families = list(dict.fromkeys(item.about["family"] for item in results.stacks))
+    if len(results.budgets) < 2:
+        return None
+    title = "Is pretraining worth more where labels are few? Test error against their number"
+    figure, axes = chart(1, len(families), size=(1.2 + 3.4 * len(families), 3.9), title=title)
+    budgets = results.budgets
+    means = [100 * item.mean(f"test_error/{name}") for item in results.stacks for name in item.budgets]
+    bounds = 0.8 * max(min(means), 0.01), 1.3 * max(means)
+    ticks = round_ticks(*bounds)
+    for each, family in zip(axes[0], families, strict=True):
+        items = [item for item in results.stacks if item.about["family"] == family]
+        for i, item in enumerate(items):
+            mine = {images: f"test_error/{name}" for name, images in budgets.items() if name in item.budgets}
+            control = item is results.control(item)
+            how = {"color": GREY, "ls": "--"} if control else {"color": COLOURS[i % len(COLOURS)]}
+            spread = [100 * np.nan_to_num(item.spread(metric)) for metric in mine.values()]
+            mean = [100 * item.mean(metric) for metric in mine.values()]
+            words = f"{item.name}{', not pretrained' if control else ''}"
+            how |= {"marker": MARKERS[i % len(MARKERS)], "ms": 4.5, "capsize": 2, "label": words}
+            each.errorbar(list(mine), mean, spread, **how)
+        each.set(xscale="log", yscale="log", ylim=bounds, xlabel="labelled training images")
+        each.set_xticks(list(budgets.values()), [f"{images:,}" for images in budgets.values()])
+        each.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        each.minorticks_off()
+        each.legend(fontsize=7.5)
+        each.set_title({"stack": "dense layers", "conv_stack": "convolutional layers"}.get(family, family))
+    axes[0, 0].set_ylabel("test error, % (bars: spread over seeds)")
     return figure

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aelab.report import charts, heatmap, pictures, quality
+from aelab.report import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
 from aelab.report.results import Results
 from aelab.report.settings import Compare
 from aelab.report.style import save
 
 FIGURES = {
     "reconstructions": pictures.reconstructions,
+    "pca": pictures.pca,
     "denoising": pictures.denoising,
     "noise-map": heatmap.noise_map,
     "quality": quality.quality,
-    "codes": charts.codes,
+    "power": tradeoffs.power,
+    "cost": tradeoffs.cost,
+    "rate": tradeoffs.rate,
+    "codes": codes.codes,
+    "codes-3d": codes.codes_3d,
+    "grids": decoded.grids,
+    "chosen": decoded.chosen,
     "samples": pictures.samples,
+    "by-class": decoded.by_class,
+    "clusters": decoded.clusters,
+    "swaps": decoded.swaps,
+    "masked": decoded.masked,
     "interpolations": pictures.interpolations,
     "filters": pictures.filters,
     "units": pictures.units,
     "epochs": pictures.epochs,
+    "noisy-epochs": pictures.noisy_epochs,
     "curves": charts.curves,
     "stack-curves": charts.stack_curves,
     "stacks": charts.stacks,
+    "labels": charts.labels,
+    "class-errors": heatmap.class_errors,
+    "manifolds": toys.manifolds,
+    "field": toys.field,
 }
 
 

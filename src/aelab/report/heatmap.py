@@ -1,4 +1,4 @@
-"""Every model under every noise, with the floors on top."""
+"""Heat maps: every model under every noise, with the floors on top, and every stack on every class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from aelab.report.results import FILTERS, Results, spoken
+from aelab.report.pictures import trained
+from aelab.report.results import FILTERS, Item, Results, spoken
 from aelab.report.settings import Compare
 from aelab.report.style import chart
 
@@ -17,14 +18,14 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     """PSNR of the noisy image, the filters and every model under every noise, against the best filter."""
     noises, floors = results.noises, results.floors["denoising"]
     items = sorted(results.models, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
-    names = ["the noisy image", *map(spoken, FILTERS), *(item.name for item in items)]
+    names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
     values = np.array(
         [[floors[n][each]["psnr"] for n in noises] for each in ("noisy", *FILTERS)]
         + [[item.mean(f"psnr/{n}") for n in noises] for item in items]
     )
     gain = values - [results.best_filter(n)[1] for n in noises]
     title = "Noisy test images rebuilt, psnr in dB: bold beats the best filter"
-    figure, axes = chart(size=(max(6.8, 2.6 + 0.86 * len(noises)), 1.7 + 0.25 * len(names)), title=title)
+    figure, axes = chart(size=(max(8.0, 3.8 + 0.86 * len(noises)), 1.7 + 0.25 * len(names)), title=title)
     axes = axes[0, 0]
     image = axes.imshow(gain, cmap="RdBu", vmin=-CLIP, vmax=CLIP, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
@@ -40,6 +41,35 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xlabel("test noise; framed: the nearest to what the model met in training")
-    axes.set_ylabel("floors, then models from best to worst mean")
+    axes.set_ylabel("floors, then models and what they learned from, from best to worst mean")
     figure.colorbar(image, label="psnr above the best filter, dB", shrink=0.6, extend="both")
     return figure
+
+
+def class_errors(results: Results, settings: Compare) -> Figure | None:
+    """Test error of the fine-tuned stacks by class."""
+    items, names = [item for item in results.stacks if "predictions" in item.arrays], results.data["classes"]
+    if not items:
+        return None
+    values = np.array([_class_errors(item, len(names)) for item in items])
+    title = "Which classes do the fine-tuned stacks get wrong? Test error by class, %"
+    figure, axes = chart(size=(max(6.8, 2.6 + 0.62 * len(names)), 1.5 + 0.3 * len(items)), title=title)
+    axes = axes[0, 0]
+    top = max(1.0, float(np.nanmax(values)))
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        colour = "white" if value > 0.55 * top else "black"
+        axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(items)), [item.name for item in items])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("class of the test image; first seed")
+    figure.colorbar(image, label="test error, %")
+    return figure
+
+
+def _class_errors(item: Item, classes: int) -> list[float]:
+    """The share of wrong labels of each class's test images, in percent."""
+    labels, wrong = item.arrays["labels"], item.arrays["predictions"] != item.arrays["labels"]
+    return [100 * float(wrong[labels == k].mean()) for k in range(classes)]

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
+from aelab.report import claims, sections
+from aelab.report.cells import TITLES, cell, grid, name, number, ranked
 from aelab.report.results import FILTERS, Item, Results, interval, span, spoken
-from aelab.report.table import COUNTS
 
-HIGHER = ("psnr", "ssim", "probe_accuracy", "knn_accuracy")  # is better
-LOWER = ("sse", "bce", "negative_elbo", "test_error")
-SHARES = {"probe_accuracy": ".1f", "knn_accuracy": ".1f", "test_error": ".2f"}  # shown in percent
-FORMATS = {"ssim": ".3f", "hoyer": ".2f", "active_latents": ".1f", "dead_units": ".1f", **dict.fromkeys(COUNTS, ",.0f")}
-TITLES = {
-    "code_numbers": "numbers",
-    "probe_accuracy": "probe",
-    "knn_accuracy": "kNN",
-    "active_share": "active",
-    "dead_units": "dead",
-    "negative_elbo": "negative ELBO",
-    "active_latents": "active latents",
-    "code_bytes": "bytes per code",
-    "flops": "FLOPs per image",
-}
 SIZES = (4, 32)  # bounds of the classes of code sizes within which errors are compared
 NOISES_PER_TABLE = 4
 
@@ -37,13 +22,21 @@ def markdown(results: Results) -> str:
         f"# Comparison: {results.data['title']}",
         f"All numbers on the {results.floors['test_images']:,} test images: mean ± sample standard deviation over "
         f"seeds, where there are several. **Bold**: the best of the rows that can be compared. *Italic*: floors that "
-        f"nobody trained. ¹: beaten by a floor, see [Flags](#flags). n/a: does not apply. Made on {', '.join(devices)}."
-        " All columns, also ssim under noise and mse: `comparison.csv`.",
+        "nobody trained. ¹: beaten by a floor, see [Flags](#flags). ²: saw labels. n/a: does not apply. "
+        f"Made on {', '.join(devices)}. All columns, also ssim under noise and mse: `comparison.csv`.",
         *_reconstruction(results),
+        *sections.ink(results),
+        *sections.shift(results),
         *_denoising(results),
         *_representation(results),
+        *sections.codes(results),
+        *sections.parts(results),
+        *sections.health(results),
         *_generation(results),
+        *sections.samples(results),
         *_stacks(results),
+        *sections.classes(results),
+        *claims.section(results),
         *_cost(results),
         *_flags(results),
     ]
@@ -63,8 +56,8 @@ def _reconstruction(results: Results) -> list[str]:
             continue
         size = f"{low + 1:,} to {high:,} numbers" if high < math.inf else f"{low + 1:,} numbers or more: enough to copy"
         rows = [
-            [_name(results, item, "reconstruction"), cell(item, "code_numbers"), f"{results.pca(item):.2f}", *cells]
-            for item, cells in zip(items, _ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)
+            [name(results, item, "reconstruction"), cell(item, "code_numbers"), f"{results.pca(item):.2f}", *cells]
+            for item, cells in zip(items, ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)
         ]
         parts += [f"### {size}", grid(["model", "numbers", "PCA", "sse", "bce", "psnr", "ssim"], rows)]
     return parts
@@ -77,11 +70,11 @@ def _denoising(results: Results) -> list[str]:
         rows = [["*the noisy image*", *(f"{floors[n]['noisy']['psnr']:.2f}" for n in noises)]]
         rows += [[f"*{spoken(f)}*", *(f"{floors[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
         for item, cells in zip(
-            results.models, _ranked(results.models, [f"psnr/{noise}" for noise in noises]), strict=True
+            results.models, ranked(results.models, [f"psnr/{noise}" for noise in noises]), strict=True
         ):
             flagged = {flag.noise for flag in results.flags(item)}
             marked = [text + "¹" * (noise in flagged) for noise, text in zip(noises, cells, strict=True)]
-            rows.append([_name(results, item), *marked])
+            rows.append([name(results, item), *marked])
         parts.append(grid(["model", *map(spoken, noises)], rows))
     trained = [f"{item.name} ({', '.join(map(spoken, item.noise))})" for item in results.models if item.noise]
     return [*parts, f"Trained with noise: {'; '.join(trained) or 'none'}."]
@@ -93,8 +86,8 @@ def _representation(results: Results) -> list[str]:
         [f"*{name}*", "", *(number(found[m], m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
         for name, found in results.floors["probes"].items()
     ]
-    for item, cells in zip(results.models, _ranked(results.models, columns), strict=True):
-        rows.append([_name(results, item, "representation", "health"), cell(item, "code_numbers"), *cells])
+    for item, cells in zip(results.models, ranked(results.models, columns), strict=True):
+        rows.append([name(results, item, "representation", "health"), cell(item, "code_numbers"), *cells])
     return [
         "## Representation",
         "What a code is worth. probe, kNN: test accuracy in % of a linear classifier and of the nearest neighbours on "
@@ -108,48 +101,53 @@ def _generation(results: Results) -> list[str]:
     items = [item for item in results.models if "negative_elbo" in item.metrics]
     if not items:
         return []
-    columns = ("negative_elbo", "distortion", "rate", "active_latents")
-    rows = [
-        [_name(results, item, "health"), *cells] for item, cells in zip(items, _ranked(items, columns), strict=True)
-    ]
+    columns = ("negative_elbo", "distortion", "rate", "active_latents", "nll", "nll_draws")
+    rows = [[name(results, item, "health"), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
     return [
         "## Generation",
-        "Models with a likelihood, in nats per image, grey targets: negative ELBO = distortion + rate (lower is "
-        "better); active latents: those whose mean varies over the test images.",
+        "Models with a likelihood, in nats per image. Negative ELBO = distortion + rate (lower is better), of the "
+        "targets that a model learns on; active latents: those whose mean varies over the test images. nll: of binary "
+        "images, the same for every model, by importance sampling, so an upper bound; effective: so many draws count.",
         grid(["model", *(TITLES.get(column, column) for column in columns)], rows),
     ]
 
 
 def _stacks(results: Results) -> list[str]:
-    if not results.stacks:
-        return []
     n = results.floors["test_images"]
-    control = next((item for item in results.stacks if item.about["config"].get("layer") == "random"), None)
-    rows = []
-    for item, (text,) in zip(results.stacks, _ranked(results.stacks, ("test_error",)), strict=True):
-        error = item.mean("test_error")
-        half = interval(error, n)
-        bounds = f"{100 * max(0.0, error - half):.2f} to {100 * min(1.0, error + half):.2f}"
-        rows.append([item.name, text, bounds, verdict(item, control, n) if control else "n/a"])
-    against = control.name if control else "a stack that was not pretrained"
-    return [
+    parts = [
         "## Stacks",
-        f"Test error in % after fine-tuning. The interval is that of the mean error on {n:,} images; against "
-        f"{against}: the difference in points, ± 1.96 standard errors (test images and seeds together).",
-        grid(["stack", "test error", "95% interval", f"against {against}"], rows),
+        f"Test error in % after fine-tuning with so many labels. The interval: that of the mean error on {n:,} images. "
+        "Verdict: the difference, in points, to the stack of its kind that was not pretrained, ± 1.96 standard errors "
+        "(test images and seeds together).",
     ]
+    for budget, images in results.budgets.items():
+        metric = f"test_error/{budget}"
+        items = [item for item in results.stacks if metric in item.metrics]
+        rows = []
+        for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
+            error = item.mean(metric)
+            half = interval(error, n)
+            bounds = f"{100 * max(0.0, error - half):.2f} to {100 * min(1.0, error + half):.2f}"
+            control = results.control(item)
+            against = verdict(item, control, metric, n) if control else "n/a"
+            rows.append([item.name, text, bounds, control.name if control else "n/a", against])
+        parts += [
+            f"### {images:,} labels" + (" (all)" if budget == "all" else ""),
+            grid(["stack", "test error", "95% interval", "against", "verdict"], rows),
+        ]
+    return parts if results.stacks else []
 
 
-def verdict(item: Item, control: Item, n: int) -> str:
+def verdict(item: Item, control: Item, metric: str, n: int) -> str:
     """Is a stack better than the control? The difference of two error rates, taken as independent."""
     if item is control:
         return "the control"
     variance = 0.0
     for each in (item, control):
-        error, spread = each.mean("test_error"), each.spread("test_error")
-        seeds = 0.0 if math.isnan(spread) else spread**2 / len(each.metrics["test_error"])
+        error, spread = each.mean(metric), each.spread(metric)
+        seeds = 0.0 if math.isnan(spread) else spread**2 / len(each.metrics[metric])
         variance += error * (1 - error) / n + seeds
-    gain, margin = control.mean("test_error") - item.mean("test_error"), 1.96 * math.sqrt(variance)
+    gain, margin = control.mean(metric) - item.mean(metric), 1.96 * math.sqrt(variance)
     word = "no clear difference" if abs(gain) <= margin else "better" if gain > 0 else "worse"
     return f"{word}: {-100 * gain:+.2f} ± {100 * margin:.2f}"
 
@@ -157,13 +155,13 @@ def verdict(item: Item, control: Item, n: int) -> str:
 def _cost(results: Results) -> list[str]:
     columns = ("parameters", "flops", "code_bytes")
     rows = [
-        [_name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
+        [name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
         for item in results.items.values()
     ]
     return [
         "## Cost",
         "epochs: run, over all phases, and kept, of the last phase: where the last epoch is kept, more epochs might "
-        "do better. A range is over seeds. Stacks: fine-tuning alone.",
+        "do better. A range is over seeds. Stacks: fine-tuning alone, with all budgets of labels.",
         grid(["model", *(TITLES.get(column, column) for column in columns), "epochs run", "kept"], rows),
     ]
 
@@ -178,10 +176,12 @@ def _epochs(item: Item) -> list[str]:
 
 def _flags(results: Results) -> list[str]:
     meaning = {
-        "reconstruction": "PCA with as many numbers rebuilds better",
+        "reconstruction": "PCA with as many numbers (of hidden patches: the mean image) rebuilds better",
+        "shift": "PCA with as many numbers rebuilds the drawn shapes better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
-        "representation": "a linear probe does better on raw pixels",
-        "health": "parts of the code carry nothing; a range is over seeds",
+        "representation": "a linear probe, one with few labels, or k-means does better on raw pixels",
+        "generation": "a gaussian of PCA codes is nearer to the test images",
+        "health": "what the training doctor finds; a range is over seeds",
     }
     parts = ["## Flags"]
     flagged = [(item.name, flag) for item in results.models for flag in results.flags(item)]
@@ -189,46 +189,3 @@ def _flags(results: Results) -> list[str]:
         lines = [f"- {name}: {flag.words}" for name, flag in flagged if flag.group == group]
         parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]
     return parts
-
-
-def _name(results: Results, item: Item, *groups: str) -> str:
-    mark = "¹" if any(flag.group in groups for flag in results.flags(item)) else ""
-    return f"*{item.name}*" if item.is_floor else item.name + mark
-
-
-def _ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:
-    """The cells of a table, item by item; what prints like a metric's best is bold where two or more are known."""
-    best = {}
-    for metric in metrics:
-        known = [item.mean(metric) for item in items if not math.isnan(item.mean(metric))]
-        if metric.startswith((*HIGHER, *LOWER)) and len(known) > 1:
-            best[metric] = number((max if metric.startswith(HIGHER) else min)(known), metric)
-    return [
-        [
-            f"**{cell(item, metric)}**" if number(item.mean(metric), metric) == best.get(metric) else cell(item, metric)
-            for metric in metrics
-        ]
-        for item in items
-    ]
-
-
-def cell(item: Item, metric: str) -> str:
-    """mean ± spread; n/a where the metric does not apply."""
-    value, spread = item.mean(metric), item.spread(metric)
-    if math.isnan(value):
-        return "n/a"
-    with_spread = not math.isnan(spread) and metric not in COUNTS
-    return number(value, metric) + (f" ± {number(spread, metric)}" if with_spread else "")
-
-
-def number(value: float, metric: str) -> str:
-    """A value as the tables print it."""
-    if metric in SHARES:
-        return format(100 * value, SHARES[metric])
-    return format(value, FORMATS.get(metric, ".2f"))
-
-
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, first column left, the others right."""
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

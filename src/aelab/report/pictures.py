@@ -35,7 +35,7 @@ def denoising(results: Results, settings: Compare) -> Figure:
     """Per noise: clean, noisy, the best filter, then the models, each with its PSNR over all test images."""
     items = results.pick(settings.denoising)
     names = ["original", "noisy", "best filter", *(item.name for item in items)]
-    said = ["", "", "", *(_trained(item) for item in items)]
+    said = ["", "", "", *(trained(item) for item in items)]
     n = min([len(results.pictures["clean"]), *(len(item.arrays["reconstructions"]) for item in items)])
     shown = np.unique(np.linspace(0, n - 1, min(n, DIGITS) + 2).round().astype(int)[1:-1])
     bands = [results.noises[i : i + BAND] for i in range(0, len(results.noises), BAND)]
@@ -79,7 +79,7 @@ def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.
     return rows + [(item.arrays[f"denoised/{noise}"], item.mean(f"psnr/{noise}")) for item in items]
 
 
-def _trained(item: Item) -> str:
+def trained(item: Item) -> str:
     """What a model met in training, short enough for a label."""
     words = [spoken(each) for each in item.noise]
     return "clean images" if not words else words[0] if len(words) == 1 else f"{len(words)} noises mixed"
@@ -92,7 +92,7 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
         drawn = sorted(key for key in item.arrays if key.startswith("panel/epoch-"))
         if not drawn:
             continue
-        seen = Row(f"input, {_trained(item)}" if item.noise else "original", item.arrays["panel/input"])
+        seen = Row(f"input, {trained(item)}" if item.noise else "original", item.arrays["panel/input"])
         if item.noise:
             groups.append([seen])
         elif not any(group[0].label == "original" for group in groups):
@@ -103,6 +103,56 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
     title = "Validation images rebuilt in the course of learning"
     note = "rows: after so many epochs; kept: the epoch with\nthe smallest validation loss; first seed"
     return strips(groups, title, note=note) if groups else None
+
+
+def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
+    """Noisy validation digits through models that learn from clean ones, in the course of learning."""
+    groups: list[list[Row]] = []
+    for item in results.pick(settings.noisy_epochs):
+        drawn = sorted(key for key in item.arrays if key.startswith("panel/noisy-epoch-"))
+        if not drawn:
+            continue
+        clean, noisy = item.arrays["panel/input"], item.arrays["panel/noisy-input"]
+        if not groups:
+            groups.append([Row("clean", clean), Row("noisy, the input", noisy, (_psnr(clean, noisy),))])
+        labels = [f"epoch {int(key[-3:])}" for key in drawn[:-1]] + [f"epoch {_kept(item)} (kept)"]
+        labels[0] = f"{item.name}, {labels[0]}"
+        images = [item.arrays[key] for key in drawn]
+        groups.append([Row(label, x, (_psnr(clean, x),)) for label, x in zip(labels, images, strict=True)])
+    title = "Trained on clean images only, then shown noisy ones: does it learn to copy the noise?"
+    note = (
+        "noise: impulse 0.1, a fifth of the pixels become random; psnr: of the row against\n"
+        "the clean images, dB; kept: the epoch with the smallest validation loss; first seed"
+    )
+    return strips(groups, title, ("psnr",), note) if groups else None
+
+
+def _psnr(clean: np.ndarray, x: np.ndarray) -> str:
+    """10 log10(1 / mean squared error) in dB over all pixels of two rows of images, uint8."""
+    error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
+    return f"{10 * np.log10(1 / error):.1f}" if error else "inf"
+
+
+def pca(results: Results, settings: Compare) -> Figure | None:
+    """By numbers per code: what PCA rebuilds of the test digits, and what models with as many numbers do."""
+    by_size: dict[int, list[Item]] = {}
+    for item in results.pick(settings.pca):
+        by_size.setdefault(round(item.mean("code_numbers")), []).append(item)
+    groups = [[Row("original", results.pictures["clean"])]]
+    for k in sorted(size for size in by_size if f"pca/{size}" in results.pictures):
+        rows = [
+            Row(
+                f"PCA, {k} number{'s' * (k > 1)}",
+                results.pictures[f"pca/{k}"],
+                (f"{results.floors['pca_sse'][k]:.1f}",),
+            )
+        ]
+        items = sorted(by_size[k], key=lambda item: item.mean("sse"))
+        rows += [Row(item.name, item.arrays["reconstructions"], (f"{item.mean('sse'):.1f}",)) for item in items]
+        groups.append(rows)
+    title = "Test images rebuilt from as few numbers by PCA and by autoencoders"
+    note = "sse: squared error per image, mean over all test images and seeds;\nthe images are the first seed's"
+    return strips(groups, title, ("sse",), note) if len(groups) > 1 else None
 
 
 def _kept(item: Item) -> int:
@@ -125,19 +175,24 @@ def interpolations(results: Results, settings: Compare) -> Figure | None:
     return strips([[Row("pixels", blend)], rows], title, note=note)
 
 
+DRAWN = {"rbm": "by Gibbs sampling", "vector_quantised": "places drawn alone"}  # family -> how, if not from a prior
+
+
 def samples(results: Results, settings: Compare) -> Figure | None:
     """Generative models draw from their prior; a plain autoencoder's codes have none, so a gaussian is fitted."""
     found = [
-        (f"{item.name}: codes from its prior", tile(item.arrays["samples"], 5))
+        (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
         for item in results.pick(settings.samples)
         if "samples" in item.arrays
     ]
     found += [
-        (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5)) for item in results.pick((settings.plain,))
+        (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5))
+        for item in results.pick((settings.plain,))
+        if "random_codes" in item.arrays
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
     note = "random codes: a gaussian with each number's mean and variance over the test images; none was picked by hand"
-    return panels(found, title, note, dots=62) if found else None
+    return panels(found, title, note, dots=62, columns=4) if found else None
 
 
 def filters(results: Results, settings: Compare) -> Figure | None:
@@ -177,4 +232,4 @@ def _about(item: Item) -> str:
     config = item.about["config"]
     if config.get("penalty"):
         return f"{config['penalty'].upper()} penalty, weight {config['weight']:g}"
-    return f"trained {'with' if item.noise else 'on'} {_trained(item)}"
+    return f"trained {'with' if item.noise else 'on'} {trained(item)}"

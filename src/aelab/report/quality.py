@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from aelab.report.results import Results
+from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 from aelab.report.style import COLOURS, GREY, MARKERS, TITLE, round_ticks
 
@@ -18,8 +18,8 @@ def quality(results: Results, settings: Compare) -> Figure | None:
     """Squared error per test image against numbers per code."""
     if not results.models:
         return None
-    figure = Figure(figsize=(8.4, 5.4))
-    axes = figure.add_axes((0.08, 0.1, 0.89, 0.82))
+    figure = Figure(figsize=(10.2, 5.4))
+    axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # the families stand beside it
     items = results.models
     x = np.array([item.mean("code_numbers") for item in items])
     y = np.array([item.mean("sse") for item in items])
@@ -28,11 +28,7 @@ def quality(results: Results, settings: Compare) -> Figure | None:
     axes.plot(sizes, pca[1:-1], color=GREY, lw=1.6, label="PCA of every size", zorder=1)
     axes.axvline(results.pixels, color=GREY, lw=0.8, ls=":", zorder=1)
     spread = np.nan_to_num([item.spread("sse") for item in items])
-    families = list(dict.fromkeys(item.about["family"] for item in items))
-    for i, family in enumerate(families):
-        mine = [k for k, item in enumerate(items) if item.about["family"] == family]
-        how = {"fmt": MARKERS[i % len(MARKERS)], "ms": 6.5, "mec": "white", "mew": 0.6}
-        axes.errorbar(x[mine], y[mine], spread[mine], color=COLOURS[i % len(COLOURS)], label=family, **how)
+    by_family(axes, items, x, y, spread)
     low, high = float(y.min()) * 0.55, float(y.max()) * 1.35
     axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(0.8, max(results.pixels, float(x.max())) * 2.6))
     for axis, bounds in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, (low, high))):
@@ -42,11 +38,20 @@ def quality(results: Results, settings: Compare) -> Figure | None:
     axes.text(results.pixels * 1.04, high * 0.97, "as many as pixels", rotation=90, va="top", fontsize=7, color=GREY)
     axes.set_xlabel("numbers per code")
     axes.set_ylabel("squared error per test image (bars: spread over seeds)")
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     figure.suptitle("Error against code size: below the grey line, an autoencoder beats PCA", y=0.975, **TITLE)
     lines = [np.stack([sizes, pca[1:-1]], 1), np.array([[results.pixels, low], [results.pixels, high]])]
     label(axes, [item.name for item in items], np.stack([x, y], 1), spread, lines)
     return figure
+
+
+def by_family(axes: Axes, items: list[Item], x: np.ndarray, y: np.ndarray, bars: np.ndarray) -> None:
+    """One point with an upright bar per item, all [n]; marker and colour say the family."""
+    families = list(dict.fromkeys(item.about["family"] for item in items))
+    for i, family in enumerate(families):
+        mine = [k for k, item in enumerate(items) if item.about["family"] == family]
+        how = {"fmt": MARKERS[i % len(MARKERS)], "ms": 6.5, "mec": "white", "mew": 0.6}
+        axes.errorbar(x[mine], y[mine], bars[mine], color=COLOURS[i % len(COLOURS)], label=family, **how)
 
 
 NEAR, FAR = 9, (9, 15, 22, 32, 44)  # typographic points between a point and its name
@@ -102,7 +107,9 @@ def _place(spot: np.ndarray, far: float, turn: float, size: tuple[float, float])
 
 
 def _dense(line: np.ndarray) -> np.ndarray:
-    """A line [m, 2] in display units as points no further apart than one unit or so."""
+    """A line [m, 2] in display units as points no further apart than one unit or so; of no points, none."""
+    if not len(line):
+        return line
     steps = np.concatenate([[0], np.cumsum(np.abs(np.diff(line, axis=0)).max(1))])
     at = np.linspace(0, steps[-1], math.ceil(steps[-1]) + 1)
     return np.stack([np.interp(at, steps, line[:, axis]) for axis in (0, 1)], 1)

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 FILTERS = ("median", "gaussian", "non_local_means")
+WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
 SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One way in which a model is beaten by a floor. group: reconstruction, denoising, representation or health."""
+    """One way in which a model is beaten by a floor, or unwell.
+
+    group: reconstruction, shift, denoising, representation, generation or health.
+    """
 
     group: str
     words: str
@@ -60,6 +64,16 @@ class Item:
         """What it met in training, such as "masking 0.3"; empty for clean images."""
         return [] if self.is_stack else list(self.about["noise"])
 
+    @property
+    def saw_labels(self) -> bool:
+        """Whether learning, but for fine-tuning, or encoding uses labels."""
+        return self.about.get("saw_labels", False)
+
+    @property
+    def diagnoses(self) -> dict[str, str]:
+        """What the training doctor found, in words."""
+        return self.about.get("diagnoses", {})
+
     def mean(self, metric: str) -> float:
         """Mean over replicates; NaN where the metric does not apply."""
         return float(np.mean(self.metrics[metric])) if metric in self.metrics else math.nan
@@ -68,6 +82,11 @@ class Item:
         """Sample standard deviation over replicates; NaN for a single one."""
         values = self.metrics.get(metric, [])
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """The label budgets of a stack and how many training images each is: {"100": 100, "all": 3500}."""
+        return self.about.get("budgets", {})
 
     def curves(self) -> list[Curves]:
         """The phases of learning, in order; none where nothing was learnt by steps."""
@@ -97,6 +116,7 @@ class Results:
     items: dict[str, Item]
     floors: dict[str, Any]
     pictures: dict[str, np.ndarray]  # of the floors
+    power: Sequence[dict[str, Any]] = ()  # dense nets: depth, code, sse per replicate, on validation images
 
     @property
     def models(self) -> list[Item]:
@@ -105,6 +125,17 @@ class Results:
     @property
     def stacks(self) -> list[Item]:
         return [item for item in self.items.values() if item.is_stack]
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """The label budgets of all stacks, from the fewest labels up."""
+        found = {name: images for item in self.stacks for name, images in item.budgets.items()}
+        return dict(sorted(found.items(), key=lambda budget: budget[1]))
+
+    def control(self, item: Item) -> Item | None:
+        """The stack of the item's family that was not pretrained."""
+        same = [each for each in self.stacks if each.about["family"] == item.about["family"]]
+        return next((each for each in same if each.about["config"]["layer"] == "random"), None)
 
     @property
     def noises(self) -> list[str]:
@@ -118,10 +149,18 @@ class Results:
         """The models of these names, those that there are."""
         return [self.items[name] for name in names if name in self.items and not self.items[name].is_stack]
 
-    def pca(self, item: Item) -> float:
-        """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on."""
+    def pca(self, item: Item, error: str = "pca_sse") -> float:
+        """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on.
+
+        error: pca_sse, on test images, or pca_shift_sse, on drawn shapes.
+        """
         numbers = round(item.mean("code_numbers"))
-        return self.floors["pca_sse"][numbers] if numbers < self.pixels else 0.0
+        return self.floors[error][numbers] if numbers < self.pixels else 0.0
+
+    @property
+    def gaussian(self) -> tuple[str, dict[str, float]]:
+        """The floor of generated images: a gaussian of PCA codes, its name and what the judge says of it."""
+        return next((name, found) for name, found in self.floors["generation"].items() if name.endswith("gaussian"))
 
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) under a noise, and that PSNR."""
@@ -138,28 +177,42 @@ class Results:
         return list(dict.fromkeys(found))
 
     def flags(self, item: Item) -> list[Flag]:
-        """Where a model is beaten by a floor, and where parts of its code carry nothing."""
+        """Where a model is beaten by a floor, and what the training doctor found."""
         if item.is_stack or item.is_floor:
             return []
         found = []
         numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), self.pca(item)
         if numbers < self.pixels and sse > SLACK * pca:
             found.append(Flag("reconstruction", f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
+        hidden, mean_image = item.mean("hidden_mse"), self.floors["pca_sse"][0] / self.pixels
+        if hidden > mean_image:
+            words = f"mse {hidden:.4f} per hidden pixel, the mean image has {mean_image:.4f} per pixel"
+            found.append(Flag("reconstruction", words))
+        if "shift_sse" in item.metrics and numbers < self.pixels:
+            shapes, pca = item.mean("shift_sse"), self.pca(item, "pca_shift_sse")
+            if shapes > SLACK * pca:
+                found.append(Flag("shift", f"sse {shapes:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
         for noise in self.trained_on(item):
             psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
             floors = {"the noisy image": self.floors["denoising"][noise]["noisy"]["psnr"], f"the {spoken(name)}": floor}
             beaten = [f"{who} has {value:.2f}" for who, value in floors.items() if psnr < value]
             if beaten:
                 found.append(Flag("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
-        probe, raw = item.mean("probe_accuracy"), self.floors["probes"]["raw pixels"]["probe_accuracy"]
-        if probe < raw:
-            found.append(Flag("representation", f"probe {100 * probe:.1f}%, raw pixels {100 * raw:.1f}%"))
-        if item.mean("dead_units") > 0:
-            dead = item.metrics["dead_units"]
-            found.append(Flag("health", f"{span(dead)} of {numbers} numbers of the code never active"))
-        if item.mean("active_latents") < numbers:
-            found.append(Flag("health", f"{span(item.metrics['active_latents'])} of {numbers} latents active"))
-        return found
+        raw = self.floors["probes"]["raw pixels"]
+        beaten = [
+            f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
+            for metric, words in WORTH.items()
+            if metric in item.metrics and item.mean(metric) < raw[metric]
+        ]
+        if beaten:
+            found.append(Flag("representation", "; ".join(beaten)))
+        if "frechet" in item.metrics:
+            name, gaussian = self.gaussian
+            if item.mean("frechet") > gaussian["frechet"]:
+                words = f"frechet {item.mean('frechet'):.3f}, {name} has {gaussian['frechet']:.3f}"
+                found.append(Flag("generation", words))
+        ills = {name: words for name, words in item.diagnoses.items() if name != "beaten_by_floor"}
+        return found + [Flag("health", f"{name.replace('_', ' ')}: {words}") for name, words in ills.items()]
 
 
 def span(values: Sequence[float]) -> str:

@@ -17,6 +17,15 @@ class Compare:
     interpolations: tuple[str, ...]
     epochs: tuple[str, ...]  # validation digits in the course of learning
     denoising: tuple[str, ...]  # rows of the denoising figure
+    noisy_epochs: tuple[str, ...]  # learned from clean images: noisy digits in the course of learning
+    codes_3d: tuple[str, ...]  # 3-D codes
+    pca: tuple[str, ...]  # reconstructions beside those of PCA with as many numbers
+    grids: tuple[str, ...]  # 2-D codes decoded on a grid
+    chosen: tuple[str, ...]  # 3-D codes decoded inside and outside of where codes lie
+    by_class: tuple[str, ...]  # told the label: the same codes under every label
+    clusters: tuple[str, ...]  # one choice per image: what every choice decodes to
+    swaps: tuple[str, ...]  # content of one image, style of another
+    masked: tuple[str, ...]  # hidden patches rebuilt
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -117,19 +117,24 @@ def strips(groups: Sequence[Sequence[Row]], title: str, heads: Sequence[str] = (
     return page.figure
 
 
-def panels(found: Sequence[tuple[str, np.ndarray]], title: str, note: str, dots: int = 75, **how: Any) -> Figure:
-    """Pictures side by side, each under its own heading, `dots` of their pixels to an inch."""
-    top, gap = 0.68 + 0.17 * title.count("\n"), 0.25
-    sizes = [(picture.shape[1] / dots, picture.shape[0] / dots) for _, picture in found]
-    bottom = 0.4 + 0.14 * note.count("\n")
-    page = Page(
-        sum(w for w, _ in sizes) + gap * len(sizes) + 0.05, top + max(h for _, h in sizes) + bottom, title, note
-    )
-    x = 0.12
-    for (heading, picture), (width, height) in zip(found, sizes, strict=True):
-        page.text(x, top - 0.07, heading, va="bottom")
-        page.picture(x, top, width, height, picture, **how)
-        x += width + gap
+def panels(
+    found: Sequence[tuple[str, np.ndarray]], title: str, note: str, dots: int = 75, columns: int = 0, **how: Any
+) -> Figure:
+    """Pictures in lines of `columns` (0: all in one), each under its own heading, `dots` of their pixels to an inch."""
+    top, gap, columns = 0.68 + 0.17 * title.count("\n"), 0.25, columns or len(found)
+    lines = [found[i : i + columns] for i in range(0, len(found), columns)]
+    wide = max(sum(picture.shape[1] / dots + gap for _, picture in line) for line in lines)
+    tall = [max(picture.shape[0] for _, picture in line) / dots for line in lines]
+    heading, bottom = 0.36, 0.4 + 0.14 * note.count("\n")
+    page = Page(wide + 0.05, top + sum(tall) + heading * (len(lines) - 1) + bottom, title, note)
+    y = top
+    for line, height in zip(lines, tall, strict=True):
+        x = 0.12
+        for words, picture in line:
+            page.text(x, y - 0.07, words, va="bottom")
+            page.picture(x, y, picture.shape[1] / dots, picture.shape[0] / dots, picture, **how)
+            x += picture.shape[1] / dots + gap
+        y += height + heading
     return page.figure
 
 

@@ -11,8 +11,15 @@ import pandas as pd
 
 from aelab.report.results import Results
 
-HEADLINES = ("sse", "psnr", "probe_accuracy", "negative_elbo", "test_error")
-COUNTS = ("parameters", "flops", "code_numbers", "code_bytes")  # whole, and the same for every replicate
+HEADLINES = ("sse", "psnr", "probe_accuracy", "negative_elbo")  # and the test errors of stacks
+COUNTS = (
+    "parameters",
+    "flops",
+    "code_numbers",
+    "code_bytes",
+    "hidden_units",
+    "codes",
+)  # whole, and the same for every replicate
 DIGITS = 6  # that numbers keep in the CSV files
 
 
@@ -60,6 +67,11 @@ def csv(table: pd.DataFrame) -> str:
 def summary(results: Results) -> dict[str, dict[str, float]]:
     """A few headline numbers per item, means over replicates; one that does not apply is absent."""
     return {
-        item.name: {m: round(item.mean(m), 4) for m in HEADLINES if not math.isnan(item.mean(m))}
+        item.name: {
+            metric: round(item.mean(metric), 4)
+            for metric in item.metrics
+            if metric in HEADLINES or metric.startswith("test_error/")
+            if not math.isnan(item.mean(metric))
+        }
         for item in results.items.values()
     }

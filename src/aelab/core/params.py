@@ -1,0 +1,237 @@
+"""params.yaml as typed, frozen, strict objects: the only reader of YAML.
+
+A section's schema is a frozen dataclass that lives beside the code that uses it; it is looked up by the section's
+name and imported only when asked for. An entry of `models:`, `stacks:` or `narrow_stacks:` is one flat block: its
+`family`, the family's own knobs, and any key of the learning stage's block that it wants to override. An entry of
+`unrolled:` names one of `narrow_stacks:`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = Path("params.yaml")
+
+SCHEMAS = {
+    "runtime": "aelab.core.stage:Runtime",
+    "data": "aelab.data.sources:Choice",
+    "download": "aelab.data.sources:Download",
+    "prepare": "aelab.data.splits:Prepare",
+    "corrupt": "aelab.data.noisy:Corrupt",
+    "floors": "aelab.metrics.settings:Floors",
+    "train": "aelab.learning.settings:Training",
+    "pretrain": "aelab.learning.settings:Training",
+    "finetune": "aelab.learning.settings:Finetune",
+    "unroll": "aelab.learning.settings:Training",
+    "power": "aelab.learning.settings:Power",
+    "evaluate": "aelab.metrics.settings:Evaluate",
+    "compare": "aelab.report.settings:Compare",
+}
+LISTS = ("models", "stacks", "narrow_stacks", "unrolled")
+
+
+class ParamsError(ValueError):
+    """A wrong parameter: one line with file, key, value and what is allowed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split()))  # keys and entries may hold line breaks
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `models:`, `stacks:` or `narrow_stacks:`."""
+
+    name: str
+    family: str
+    config: dict[str, Any]  # the family's own knobs, checked by its Config
+    overrides: dict[str, Any]  # what it changes in the learning stage's block
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """One line of `unrolled:`."""
+
+    stack: str  # of `narrow_stacks:`
+
+
+def load(*sections: str) -> Any:
+    """The sections asked for, each as its frozen object, in the order asked for; a single one alone.
+
+    Names are the words of dvc.yaml: "seed", "train", "models.vae" (an Entry), "unrolled.unrolled_rbm" (an Unrolled),
+    "models" (the names of all entries).
+    Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
+    """
+    tree = _read()
+    unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
+    if unknown:
+        raise _error(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
+    found = [_section(tree, name) for name in sections]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
+    """The learning settings of one entry: `block` (the section's object) with the entry's overrides on top.
+
+    `data` is the data set's name: of the factors and of an entry's `on:` block, those of this data set apply.
+    Raises ParamsError, also for a wrong value in the `on:` block of another data set.
+    """
+    where = f"{section} of {entry.name}"
+    values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
+    on = values.pop("on", {})
+    merged = check(type(block), values, where)
+    _check_names(on, f"{where}.on")
+    for key in ("epochs", "batch"):
+        factors = getattr(merged, f"{key}_factor")
+        _check_names(factors, f"{where}.{key}_factor")
+        values[key] = max(1, round(getattr(merged, key) * factors.get(data, 1)))
+    settings = check(type(block), values, where)
+    for name, here in on.items():
+        if not isinstance(here, Mapping):
+            raise ParamsError(f"{FILE}: {where}.on.{name}: {here!r} is wrong; allowed: a block of keys")
+        special = check(type(block), {**values, **here}, f"{where}.on.{name}")
+        settings = special if name == data else settings
+    return settings
+
+
+def check(schema: type, values: Any, where: str) -> Any:
+    """`values` (a mapping) as the frozen dataclass `schema`; raises ParamsError with one line."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    if not isinstance(values, Mapping):
+        raise ParamsError(f"{FILE}: {where}: {values!r} is not a block of keys; allowed: {', '.join(_names(schema))}")
+    unknown = sorted(set(map(str, values)) - set(_names(schema)))
+    if unknown:
+        raise _error(f"{where}.{unknown[0]}", "unknown key", _names(schema))
+    hints, checked = typing.get_type_hints(schema), {}
+    for field in dataclasses.fields(schema):
+        if field.name in values:
+            adapter = TypeAdapter(hints[field.name], config=ConfigDict(strict=True, allow_inf_nan=False))
+            try:
+                checked[field.name] = adapter.validate_python(_plain(values[field.name]))
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(map(str, (where, field.name, *first["loc"])))
+                allowed = first["msg"].removeprefix("Input should be ").replace("tuple", "list")
+                raise ParamsError(f"{FILE}: {key}: {first['input']!r} is wrong; allowed: {allowed}") from None
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ParamsError(f"{FILE}: {where}.{field.name}: missing; allowed: {_words(hints[field.name])}")
+    try:
+        return schema(**checked)
+    except ValueError as error:  # raised by the schema itself, beginning with its key
+        raise ParamsError(f"{FILE}: {where}.{error}") from None
+
+
+def _read() -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe").load(FILE)
+    except FileNotFoundError:
+        raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
+    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
+        what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
+        raise ParamsError(f"{FILE}: not readable as YAML: {what}") from None
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{FILE}: holds {type(tree).__name__}; allowed: a mapping of sections")
+    return {str(key): value for key, value in tree.items()}
+
+
+def _section(tree: dict[str, Any], name: str) -> Any:
+    if name == "seed":
+        seed = tree.get("seed")
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ParamsError(f"{FILE}: seed: {seed!r} is wrong; allowed: a whole number, 0 or more")
+        return seed
+    group, _, item = name.partition(".")
+    if group not in tree:
+        raise ParamsError(f"{FILE}: {group}: missing section")
+    if group not in LISTS:
+        return check(_import(SCHEMAS[group]), tree[group], group)
+    entries = tree[group]
+    if not isinstance(entries, dict):
+        raise ParamsError(f"{FILE}: {group}: {entries!r} is not a block; allowed: name: {{family: ..., ...}}")
+    if not item:
+        return [str(key) for key in entries]
+    if item not in entries:
+        raise _error(f"{group}.{item}", "unknown entry", list(entries))
+    if group == "unrolled":
+        found = check(Unrolled, entries[item], f"{group}.{item}")
+        stacks = _section(tree, "narrow_stacks")
+        if found.stack not in stacks:
+            raise _error(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
+        return found
+    return _entry(group, item, entries[item])
+
+
+def _entry(group: str, name: str, values: Any) -> Entry:
+    where = f"{group}.{name}"
+    if not isinstance(values, dict) or "family" not in values:
+        raise ParamsError(f"{FILE}: {where}: needs `family:`; allowed: {', '.join(families())}")
+    if values["family"] not in families():
+        raise _error(f"{where}.family: {values['family']!r}", "unknown family", families())
+    schema = family_config(values["family"])
+    rest = {key: value for key, value in values.items() if key != "family"}
+    training = [*_names(_import(SCHEMAS["train"])), "on"]
+    unknown = sorted(set(map(str, rest)) - set(_names(schema)) - set(training))
+    if unknown:
+        raise _error(f"{where}.{unknown[0]}", "unknown key", [*_names(schema), *training])
+    own = {key: value for key, value in rest.items() if key in _names(schema)}
+    config = dataclasses.asdict(check(schema, own, where))
+    return Entry(name, values["family"], config, {key: value for key, value in rest.items() if key not in own})
+
+
+def families() -> list[str]:
+    """The model families: the files of the folder models/, which is the registry."""
+    return sorted(p.stem for p in (Path(__file__).parents[1] / "models").glob("*.py") if p.stem != "__init__")
+
+
+def family_config(family: str) -> type:
+    """The frozen dataclass of a family's own knobs."""
+    return _import(f"aelab.models.{family}:Config")
+
+
+def _check_names(block: Any, where: str) -> None:
+    """Raise ParamsError unless `block` is a mapping whose keys are data sets."""
+    names = list(_import("aelab.data.sources:SOURCES"))
+    if not isinstance(block, Mapping):
+        raise ParamsError(f"{FILE}: {where}: {block!r} is wrong; allowed: data set: value, of {', '.join(names)}")
+    for name in block:
+        if name not in names:
+            raise _error(f"{where}.{name}", "unknown data set", names)
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _names(schema: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(schema)]
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples, so that frozen objects hold frozen values."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+
+
+def _words(hint: Any) -> str:
+    words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return words.replace("tuple", "list")
+
+
+def _error(where: str, what: str, allowed: list[str]) -> ParamsError:
+    import difflib
+
+    word = where.split(":")[-1].strip(" '") if ":" in where else where.split(".")[-1]
+    near = difflib.get_close_matches(word, allowed, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return ParamsError(f"{FILE}: {where}: {what}{hint}; allowed: {', '.join(allowed)}")

@@ -1,0 +1,123 @@
+"""Several seeds of one thing at once: the first in this process, each other in a forked one. The results are the same.
+
+A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
+they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
+has one core, or computes on a GPU, the seeds are worked on one after another.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aelab.core import stage
+
+
+class Metrics(Protocol):
+    """Recorder.metrics: where numbers go while work is done."""
+
+    def __call__(self, values: dict[str, float], step: int = 0, replicate: int | None = None) -> None: ...
+
+
+Work = Callable[[int, Metrics], Any]  # (replicate, where its numbers go) -> its result, of what JSON can hold
+
+
+def each(work: Work, count: int, metrics: Metrics, alone: bool = False) -> list[Any]:
+    """[work(0, metrics), ..., work(count - 1, metrics)]; alone: one after another.
+
+    Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
+    work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if alone or count == 1 or cores == 1:
+        return [work(replicate, metrics) for replicate in range(count)]
+    turn = multiprocessing.get_context("fork").Semaphore(cores - 1)
+    children = [_Child(work, replicate, turn, metrics) for replicate in range(1, count)]
+    try:
+        first = work(0, metrics)
+        turn.release()  # this core is free now
+        return [first, *(child.result() for child in children)]
+    finally:
+        for child in children:
+            child.end()
+
+
+class _Child:
+    """One forked process, and the thread that listens to it."""
+
+    def __init__(self, work: Work, replicate: int, turn: Any, metrics: Metrics) -> None:
+        self.replicate, self.said = replicate, dict[str, Any]()
+        inlet, outlet = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(inlet)
+            _work(work, replicate, turn, outlet)
+        os.close(outlet)
+        self.thread = threading.Thread(target=self._listen, args=(inlet, metrics), daemon=True)
+        self.thread.start()
+        self.status: int | None = None
+
+    def _listen(self, inlet: int, metrics: Metrics) -> None:
+        with open(inlet, "rb") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "values" in message:
+                    metrics(**message)
+                else:
+                    self.said = message
+
+    def result(self) -> Any:
+        self.thread.join()
+        if "result" in self.said:
+            return self.said["result"]
+        if "error" in self.said:
+            raise KINDS.get(self.said["error"], RuntimeError)(*self.said["args"])
+        self.end()
+        raise ChildProcessError(f"replicate {self.replicate}: its process ended with status {self.status}")
+
+    def end(self) -> None:
+        """Stop the process, if it still runs, and take its status."""
+        if self.status is None:
+            if self.thread.is_alive():
+                os.kill(self.pid, 15)
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+KINDS = {"ValueError": ValueError, "OSError": OSError, "ArithmeticError": ArithmeticError}
+
+
+def _work(work: Work, replicate: int, turn: Any, outlet: int) -> None:
+    """The whole life of a child; it never returns."""
+    code = 1
+    try:
+        stage.die_with_parent()
+
+        def say(**message: Any) -> None:
+            line = json.dumps(message).encode() + b"\n"
+            while line:
+                line = line[os.write(outlet, line) :]
+
+        def metrics(values: dict[str, float], step: int = 0, replicate: int | None = None) -> None:
+            say(values=values, step=step, replicate=replicate)
+
+        with turn:
+            try:
+                say(result=work(replicate, metrics))
+                code = 0
+            except OSError as error:
+                say(error="OSError", args=[error.errno, error.strerror, error.filename])
+            except (ValueError, ArithmeticError) as error:
+                say(error="ValueError" if isinstance(error, ValueError) else "ArithmeticError", args=[str(error)])
+            except Exception:
+                say(error="Exception", args=[traceback.format_exc()])
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

@@ -1,0 +1,128 @@
+"""The frame around every stage: lock the out, work in a scratch folder, publish whole or not at all, fail in one line.
+
+A stage script is `stage.main(train)`: the function fills the scratch folder `job.out`, which becomes
+data/<stage>[/<item>] in one rename when it returns. Scratch folders live in data/.scratch, outside every folder
+that DVC hashes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aelab import tracking
+from aelab.core import runtime
+
+if TYPE_CHECKING:
+    import torch
+
+DATA = Path("data")
+SCRATCH = DATA / ".scratch"
+DEATHSIG = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how stages compute."""
+
+    device: str  # auto (a GPU where there is one), cpu, cuda, cuda:N
+    threads: int  # CPU threads per stage: part of the result's bits
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device: {self.device!r} is unknown; allowed: auto, cpu, cuda, cuda:N")
+        if self.threads < 1:
+            raise ValueError(f"threads: {self.threads} is out of range; allowed: 1 or more")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage's body is given: who it is and the scratch folder to fill."""
+
+    stage: str
+    item: str | None
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """The item's own name: "vae" of "vae" and of "train/vae"."""
+        return Path(self.item or "").name
+
+    def track(self, experiment: str) -> tracking.Recorder:
+        """The MLflow run of this stage in `experiment`, the data set's name. Open it first: its start costs seconds
+        in a process of its own, beside the imports of the stage."""
+        return tracking.Recorder(experiment=experiment, stage=self.stage, item=self.name or None)
+
+    def device(self, settings: Runtime) -> torch.device:
+        """Pin threads and determinism, return the device to compute on (see runtime.pin)."""
+        return runtime.pin(settings.device, settings.threads)
+
+
+def main(body: Callable[[Job], None]) -> None:
+    """Run one stage and leave with exit code 0, or print one line and leave with 1.
+
+    The body's name is the stage, its folder under data/ (or, for `compare`, metrics/) and its script; the first
+    argument on the command line, where there is one, is the item.
+    """
+    item = sys.argv[1] if len(sys.argv) > 1 else None
+    die_with_parent()
+    try:
+        _run(Job(body.__name__, item, SCRATCH), body)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, ArithmeticError) as error:
+        if os.environ.get("AELAB_TRACEBACK"):
+            traceback.print_exc()
+        what = str(error)
+        if isinstance(error, FileNotFoundError):
+            what = f"{error.filename}: not found; `dvc repro` makes it"
+        elif isinstance(error, OSError) and error.strerror and not error.filename:  # a full disk does not say where
+            what = f"{folder(body.__name__, item)}: not made ({error.strerror})"
+        sys.exit(f"{body.__name__}{f' {item}' if item else ''}: {' '.join(what.split())}")
+
+
+def folder(stage: str, item: str | None = None) -> Path:
+    """Where a stage's result lies: data/<stage>[/<item>]; what people read, of the last stage, is in metrics/."""
+    return Path("metrics") if stage == "compare" else DATA.joinpath(stage, *([Path(item).name] if item else []))
+
+
+def _run(job: Job, body: Callable[[Job], None]) -> None:
+    from filelock import FileLock, Timeout
+
+    target = folder(job.stage, job.item)
+    scratch = SCRATCH / "-".join(target.parts)
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{scratch}.lock", timeout=0):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            try:
+                body(dataclasses.replace(job, out=scratch))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(target, ignore_errors=True)
+                scratch.rename(target)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except Timeout:
+        raise ValueError(f"{target}: another run of this stage is at work on it; wait for it or end it") from None
+
+
+def die_with_parent() -> None:
+    """A killed dvc leaves no stage behind, a killed stage no children (Linux; elsewhere the lock still guards)."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(DEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            sys.exit(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

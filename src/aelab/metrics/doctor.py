@@ -1,0 +1,90 @@
+"""The training doctor: what is wrong with a model, by the names and in the words of a clinic. Numbers in, words out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+FELL = 0.01  # share of the first epoch's training loss that the best epoch must have taken off
+SPARE = 0.1  # share of hidden units that a net may leave idle
+SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+
+Columns = dict[str, list[float]]  # metric -> a value per replicate
+History = Sequence[Sequence[dict[str, Any]]]  # per replicate, a row per epoch (see history.json)
+
+
+def diagnose(metrics: Columns, history: History, floors: dict[str, Any]) -> dict[str, str]:
+    """What the model of these numbers suffers from: diagnosis -> its words; empty where it is well.
+
+    floors: floors.json. Closed-form models (no history) are floors themselves: nothing is asked of them.
+    """
+    if not any(history):
+        return {}
+    found = {name: ask(metrics, history, floors) for name, ask in DIAGNOSES.items()}
+    return {name: words for name, words in found.items() if words}
+
+
+def refuse(found: dict[str, str], fail_on: Sequence[str]) -> None:
+    """Raise ValueError, in one line, where one of `fail_on` is among the diagnoses found."""
+    for name in fail_on:
+        if name in found:
+            raise ValueError(f"{name}: {found[name]} (evaluate.fail_on names it)")
+
+
+def posterior_collapse(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
+    """A likelihood whose latents do not move with the image: they repeat the prior."""
+    if "active_latents" not in metrics:
+        return ""
+    active, numbers = metrics["active_latents"], round(metrics["code_numbers"][0])
+    return f"{span(active)} of {numbers} latents active" if min(active) < numbers else ""
+
+
+def dead_units(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
+    """Numbers of the code, or more than a tenth of the hidden units, that say nothing on any test image."""
+    words = []
+    if max(metrics.get("dead_units", [0])) > 0:
+        numbers = round(metrics["code_numbers"][0])
+        words.append(f"{span(metrics['dead_units'])} of {numbers} numbers of the code never active")
+    units = round(metrics.get("hidden_units", [0])[0])
+    if max(metrics.get("dead_hidden", [0])) > SPARE * units:
+        words.append(f"{span(metrics['dead_hidden'])} of {units} hidden units never change")
+    return ", ".join(words)
+
+
+def dead_codes(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
+    """Vectors of a codebook that no test image takes."""
+    dead = metrics.get("dead_codes", [0])
+    return f"{span(dead)} of {round(metrics['codes'][0])} codes never taken" if max(dead) > 0 else ""
+
+
+def never_fell(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
+    """A phase whose training loss ended within 1% of its first epoch's in some replicate (one epoch says nothing)."""
+    stuck = []
+    for phase in dict.fromkeys(row["phase"] for rows in history for row in rows):
+        for rows in history:
+            losses = [row["train"]["total"] for row in rows if row["phase"] == phase]
+            if len(losses) > 1 and losses[0] - min(losses) < FELL * abs(losses[0]):
+                stuck.append(f"{phase}: {losses[0]:.4g} at first, {min(losses):.4g} at best")
+                break
+    return "; ".join(stuck)
+
+
+def beaten_by_floor(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
+    """A reconstruction worse than that of PCA with as many numbers."""
+    if "sse" not in metrics:
+        return ""
+    numbers, sse = round(metrics["code_numbers"][0]), math.fsum(metrics["sse"]) / len(metrics["sse"])
+    pca = floors["pca_sse"][numbers] if numbers < len(floors["pca_sse"]) - 1 else math.inf
+    return f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}" if sse > SLACK * pca else ""
+
+
+DIAGNOSES: dict[str, Callable[[Columns, History, dict[str, Any]], str]] = {
+    ask.__name__: ask for ask in (posterior_collapse, dead_units, dead_codes, never_fell, beaten_by_floor)
+}
+
+
+def span(values: Sequence[float]) -> str:
+    """Whole numbers of several seeds in words: "3" or "0 to 3"."""
+    low, high = min(values), max(values)
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"

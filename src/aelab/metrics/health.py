@@ -1,0 +1,60 @@
+"""Do all parts of a network take part? Hidden units that never change, codes of a codebook that nobody takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU)
+STILL = 1e-3  # a unit whose outputs differ by less over all images says nothing
+
+
+@runtime_checkable
+class Codebook(Protocol):
+    """A model whose code is numbers of vectors in a codebook."""
+
+    codebook: Tensor  # [codes, depth]
+
+    def indices(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> int64 [B, h, w]."""
+        ...
+
+
+def hidden(model: nn.Module, run: Callable[[], Any]) -> dict[str, float]:
+    """While `run()` feeds images to `model`: hidden_units, and dead_hidden, how many of them do not change.
+
+    A unit is an output of an activation layer, encoder and decoder alike; a channel, over all its places, counts once.
+    Absent where no activation layer is used.
+    """
+    low: dict[nn.Module, Tensor] = {}
+    high: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, given: Any, out: Tensor) -> None:
+        units = 1 if out.dim() in (2, 4) else out.dim() - 1  # of [B, K], [B, C, H, W]; of tokens [B, T, K] the last
+        rows = out.detach().movedim(units, 0).flatten(1)
+        low[module] = torch.minimum(low[module], rows.amin(1)) if module in low else rows.amin(1)
+        high[module] = torch.maximum(high[module], rows.amax(1)) if module in high else rows.amax(1)
+
+    hooks = [each.register_forward_hook(note) for each in model.modules() if isinstance(each, ACTIVATIONS)]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not low:
+        return {}
+    ranges = torch.cat([high[module] - low[module] for module in low])
+    return {"hidden_units": len(ranges), "dead_hidden": float((ranges < STILL).sum())}
+
+
+def codebook(model: Codebook, x: Tensor) -> dict[str, float]:
+    """perplexity: exp of the entropy of how often each code is taken, 1 to `codes`; dead_codes: how many never are."""
+    with torch.no_grad():
+        taken = torch.cat([model.indices(part).flatten() for part in x.split(1000)])
+    codes = len(model.codebook)
+    share = torch.bincount(taken, minlength=codes).double() / len(taken)
+    entropy = torch.special.entr(share).sum()
+    return {"codes": codes, "perplexity": entropy.exp().item(), "dead_codes": float((share == 0).sum())}

@@ -1,0 +1,93 @@
+"""What networks are built of, and how their weights start."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+Activation = Literal["linear", "relu", "sigmoid", "tanh", "silu"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
+    """Raise ValueError "key: value is wrong; allowed: ..." unless `condition` holds (see params.check)."""
+    if not condition:
+        raise ValueError(f"{key}: {value} is wrong; allowed: {allowed}")
+
+
+def require_widths(key: str, widths: Sequence[int]) -> None:
+    """Raise ValueError unless there are widths, all positive."""
+    require(len(widths) > 0 and min(widths) > 0, key, list(widths), "one or more positive numbers")
+
+
+def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
+    """One dense layer and its activation: [B, inputs] -> [B, outputs]."""
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
+
+
+def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Dense layers of these widths, the first being the input's, with `activation` between them; the last is linear."""
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
+    return layers[:-1]
+
+
+class Transposed(nn.Module):
+    """A dense layer whose weight is another's transpose, with a bias of its own: [B, out] -> [B, in]."""
+
+    def __init__(self, source: nn.Linear) -> None:
+        super().__init__()
+        self._source = (source,)  # in a tuple, so that the weight is registered, saved and updated once
+        self.bias = nn.Parameter(torch.zeros(source.in_features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.linear(z, self._source[0].weight.t(), self.bias)
+
+
+def initialise(model: nn.Module, generator: Generator) -> None:
+    """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def widen(encoder: nn.Sequential) -> None:
+    """Make the weights of an encoder's sigmoid blocks four times as large (as deeplearning.net's SdA and DBN).
+
+    A sigmoid's slope is at most 1/4, so that deep stacks which start smaller take long to learn anything at all.
+    """
+    with torch.no_grad():
+        for block in encoder:
+            if any(isinstance(module, nn.Sigmoid) for module in block.modules()):
+                for module in block.modules():
+                    if isinstance(module, (nn.Linear, nn.Conv2d)):
+                        module.weight.mul_(4)
+
+
+def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
+    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
+    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
+
+
+def bernoulli_kl(rho: float, rho_hat: Tensor) -> Tensor:
+    """KL(rho || rho_hat) of two coins in nats, elementwise; 0 where they agree."""
+    rho_hat = rho_hat.clamp(1e-6, 1 - 1e-6)  # a unit at rest on a whole batch has log 0
+    p = torch.as_tensor(rho, dtype=rho_hat.dtype, device=rho_hat.device)
+    return p * (p / rho_hat).log() + (1 - p) * ((1 - p) / (1 - rho_hat)).log()

@@ -1,0 +1,144 @@
+"""Further sections of the comparison, each left out where no entry has its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aelab.report.cells import TITLES, cell, grid, name, number, ranked
+from aelab.report.results import Item, Results
+
+
+def ink(results: Results) -> list[str]:
+    """PSNR apart on strokes and blanks, and the "accuracy" that some print."""
+    items = having(results, "psnr_stroke")
+    if not items:
+        return []
+    columns = ("psnr_stroke", "psnr_blank", "keras_accuracy")
+    black = number(results.floors["keras_accuracy"], "keras_accuracy")
+    return [
+        "### Strokes and blanks",
+        'psnr in dB over the pixels above 0.5 in the clean image, and over the others. "accuracy": the share in % of '
+        f"pixels with round(output) == input, as Keras prints it. It misleads: a black image has {black}, and a grey "
+        "pixel is never right.",
+        table(results, items, columns, (), [["*a black image*", "", "", black]]),
+    ]
+
+
+def shift(results: Results) -> list[str]:
+    """Images unlike those of training."""
+    items = having(results, "shift_sse")
+    if not items:
+        return []
+    rows = [
+        [name(results, item, "shift"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_shift_sse'):.2f}"]
+        for item, cells in zip(items, ranked(items, ("shift_sse", "shift_ratio")), strict=True)
+    ]
+    return [
+        "## Shift",
+        "sse of drawn discs, bars and crosses, which nobody learnt, against that of the test images. A ratio near 1: "
+        "the model copies whatever it is given. PCA: sse on shapes of PCA with as many numbers, learnt on digits.",
+        grid(["model", "test images", "shapes", "ratio", "PCA on shapes"], rows),
+    ]
+
+
+def codes(results: Results) -> list[str]:
+    """Few labels, no labels, pairs."""
+    columns = ("few_labels_accuracy", "cluster_accuracy", "cluster_nmi", "cluster_ari")
+    columns += ("pair_accuracy", "same_class_accuracy")
+    items = having(results, columns[0])
+    if not items:
+        return []
+    floors = [
+        [f"*{floor}*", *(number(found[column], column) for column in columns)]
+        for floor, found in results.floors["probes"].items()
+    ]
+    sizes = results.floors["sizes"]
+    return [
+        "### With few labels, with none, in pairs",
+        f"In %. few labels: the linear probe given {sizes['labels']} images per class, mean over {sizes['subsets']} "
+        "draws; clusters: k-means, each cluster named by training labels; NMI, ARI: clusters against classes, 0 to 1. "
+        "Two small nets tell an image's own code from another's, and two codes of one class from those of two: 50 is "
+        "chance.",
+        table(results, items, columns, ("representation",), floors),
+    ]
+
+
+def parts(results: Results) -> list[str]:
+    """What the parts of a code hold, and what a model makes of hidden patches."""
+    found = []
+    items, columns = having(results, "probe_content"), ("probe_content", "probe_style")
+    if items:
+        words = "Linear probe in % on each part of the code: the content is to hold the class, the style to miss it."
+        found += ["### Parts of a code", words, table(results, items, columns)]
+    items = having(results, "hidden_mse")
+    if items:
+        mean_image = results.floors["pca_sse"][0] / results.pixels
+        words = "Squared error per hidden pixel, patches hidden at random; the mean image has that over all pixels."
+        rows = [["*the mean image*", number(mean_image, "hidden_mse")]]
+        found += ["### Hidden patches", words, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
+    return found
+
+
+def health(results: Results) -> list[str]:
+    """Hidden units and codebooks."""
+    items = [item for item in results.models if {"hidden_units", "codes"} & set(item.metrics)]
+    if not items:
+        return []
+    columns = ("hidden_units", "dead_hidden", "codes", "dead_codes", "perplexity")
+    return [
+        "## Health",
+        "hidden units: outputs of all activation layers, a channel counts once; dead: the same for every test image. "
+        "codes: of a codebook; perplexity: how many of them are in even use. Diagnoses stand in [Flags](#flags).",
+        table(results, items, columns, ("health",)),
+    ]
+
+
+def samples(results: Results) -> list[str]:
+    """The judge on generated images."""
+    items, columns = having(results, "frechet"), ("frechet", "precision", "recall")
+    if not items:
+        return []
+    rows = [
+        [f"*{floor}*", "", *(number(found[column], column) for column in columns)]
+        for floor, found in results.floors["generation"].items()
+    ]
+    for item, cells in zip(items, ranked(items, columns), strict=True):
+        rows.append([name(results, item, "generation"), item.about["samples"], *cells])
+    judge = 100 * results.floors["judge_accuracy"]
+    return [
+        "### Samples",
+        f"{results.floors['sizes']['generated']:,} images per model against as many test images, in the features of a "
+        f"small classifier of this data set ({judge:.1f}% right). frechet: the Frechet distance over the variance of "
+        "the test images; precision: the share of samples that look like test images; recall: the share of test images "
+        "that look like samples. Models without a prior decode random codes, drawn from a gaussian fitted to the codes "
+        "of training images.",
+        grid(["model", "from", *columns], rows),
+    ]
+
+
+def classes(results: Results) -> list[str]:
+    """Test errors of stacks by class."""
+    names = results.data["classes"]
+    columns = [f"class_error/{label}" for label in range(len(names))]
+    stacks = [item for item in results.stacks if columns[0] in item.metrics]
+    if not stacks:
+        return []
+    rows = [[item.name, *(f"{100 * item.mean(column):.1f}" for column in columns)] for item in stacks]
+    return ["### Errors by class", "In %, with all labels, means over seeds.", grid(["stack", *names], rows)]
+
+
+def having(results: Results, metric: str) -> list[Item]:
+    """The models that have a metric."""
+    return [item for item in results.models if metric in item.metrics]
+
+
+def table(
+    results: Results,
+    items: Sequence[Item],
+    columns: Sequence[str],
+    groups: Sequence[str] = (),
+    floors: Sequence[Sequence[str]] = (),
+) -> str:
+    """Floors, then a row per item; marked where a flag of one of `groups` is set."""
+    rows = [[name(results, item, *groups), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
+    return grid(["model", *(TITLES.get(column, column) for column in columns)], [*floors, *rows])

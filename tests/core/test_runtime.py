@@ -1,0 +1,89 @@
+"""Seeds, threads, determinism and device: what makes a run exact."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from aelab.core import runtime
+
+
+def test_a_derived_seed_is_the_same_for_ever():
+    """A change of this number changes every result of the lab."""
+    assert runtime.derive(1, "train", "vae", 0, "init") == 4240309447879874615
+
+
+def test_a_derived_seed_differs_for_every_word_and_order():
+    words = [
+        (1, "train", "vae", 0, "init"),
+        (2, "train", "vae", 0, "init"),
+        (1, "pretrain", "vae", 0, "init"),
+        (1, "train", "ae", 0, "init"),
+        (1, "train", "vae", 1, "init"),
+        (1, "train", "vae", 0, "order"),
+        (1, "vae", "train", 0, "init"),
+        (1, "train", "vae", 0),
+        (1,),
+    ]
+    seeds = {runtime.derive(*each) for each in words}
+    assert len(seeds) == len(words)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generators_of_different_uses_are_independent():
+    draws = [torch.randn(20_000, generator=runtime.generator(1, "train", "vae", i, "noise")) for i in range(5)]
+    for a, b in itertools.combinations(draws, 2):
+        assert abs((a * b).mean()) < 5 / 20_000**0.5
+    again = torch.randn(20_000, generator=runtime.generator(1, "train", "vae", 0, "noise"))
+    assert torch.equal(again, draws[0])
+
+
+def test_drawing_from_one_generator_leaves_another_and_the_global_one_alone():
+    one, other = runtime.generator(1, "a"), runtime.generator(1, "b")
+    state, everyone = other.get_state(), torch.get_rng_state()
+    torch.rand(100, generator=one)
+    assert torch.equal(other.get_state(), state)
+    assert torch.equal(torch.get_rng_state(), everyone)
+
+
+def in_a_process(code: str) -> str:
+    env = {key: value for key, value in os.environ.items() if key not in runtime.PINNED}
+    return subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+
+
+def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
+    code = """if True:
+        from aelab.core import runtime
+        import os
+        print(sorted(runtime.PINNED.items()) == sorted((k, os.environ.get(k)) for k in runtime.PINNED))
+        device = runtime.pin("cpu", 2)
+        import torch
+        print(device, torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
+        print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+        print(torch.backends.cpu.get_cpu_capability())
+    """
+    lines = in_a_process(code).splitlines()
+    assert lines[:3] == ["True", "cpu 2 2", "True False"]
+    assert lines[3] in ("AVX2", "DEFAULT")  # DEFAULT on a machine without AVX2
+
+
+def test_importing_the_module_does_not_load_torch():
+    code = "import sys; from aelab.core import runtime, stage, params; print('torch' in sys.modules)"
+    assert in_a_process(code) == "False\n"
+
+
+def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert runtime.pin("auto", 1) == torch.device("cpu")
+    assert runtime.describe(torch.device("cpu")) == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:99"])
+def test_a_gpu_that_is_not_there_is_one_clear_error(device, monkeypatch):
+    if device != "cuda:99":
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=rf"^runtime\.device: {device}: .* GPUs are visible; allowed: auto, cpu$"):
+        runtime.pin(device, 1)

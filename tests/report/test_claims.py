@@ -1,0 +1,139 @@
+"""Verdicts on made-up numbers, and the further sections of the comparison."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from test_results import RAW, made_up, model, stack
+
+from aelab.report import claims, markdown
+from aelab.report.claims import Claim
+
+
+@pytest.fixture
+def results():
+    made = made_up()
+    made.items.clear()
+    return made
+
+
+def row(results, monkeypatch, claim) -> str:
+    monkeypatch.setattr(claims, "CLAIMS", (claim,))
+    parts = claims.section(results)
+    return parts[-1].splitlines()[-1] if parts else ""
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "verdict"),
+    [
+        ([9.0, 10.0, 11.0], [19.0, 20.0, 21.0], "**holds**"),
+        ([19.0, 20.0, 21.0], [9.0, 10.0, 11.0], "**does not hold**"),
+        # standard errors of 1 / sqrt(3) each: the margin is 2.78 sqrt(2 / 3) = 2.27
+        ([9.0, 10.0, 11.0], [11.2, 12.2, 13.2], "within noise"),
+        ([9.0, 10.0, 11.0], [11.3, 12.3, 13.3], "**holds**"),
+        ([9.0], [19.0, 20.0, 21.0], "one seed: not known"),
+    ],
+)
+def test_verdicts(results, monkeypatch, better, worse, verdict):
+    results.items.update({"a": model("a", "dense", 2, better), "b": model("b", "dense", 2, worse)})
+    assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")).endswith(f"| {verdict} |")
+
+
+def test_more_is_better_where_it_is(results, monkeypatch):
+    results.items.update(
+        {
+            name: model(name, "dense", 2, [1.0, 1.0], probe_accuracy=values)
+            for name, values in (("a", [0.9, 0.9]), ("b", [0.8, 0.8]))
+        }
+    )
+    text = row(results, monkeypatch, Claim("a beats b", "probe_accuracy", "a", "b"))
+    assert text == "| a beats b | probe accuracy | a 90.0 | b 80.0 | **holds** |"
+
+
+def test_floors_have_no_spread(results, monkeypatch):
+    results.items["a"] = model("a", "dense", 2, [15.0, 15.0])
+    text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
+    assert text == "| a beats PCA | sse | a 15.00 | PCA 15.50 | **holds** |"
+    results.items["pca"] = model("pca", "linear", 2, [20.0])
+    assert row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca")).endswith("| pca 20.00 | **holds** |")
+
+
+def test_a_denoiser_is_held_against_the_best_filter_of_every_noise(results, monkeypatch):
+    results.items["a"] = model("a", "dense", 2, [1.0, 1.0], **{"psnr/masking-0.25": [13.0, 13.0]})
+    text = row(results, monkeypatch, Claim("a denoises", claims.ALL_NOISES, "a", claims.FILTERS))
+    assert text == "| a denoises | psnr, all noises | a 14.00 | the best filters 14.00 | within noise |"
+
+
+def test_errors_also_vary_with_the_test_images(results, monkeypatch):
+    results.items.update({name: stack(name, "x", [error] * 2) for name, error in (("a", 0.10), ("b", 0.18))})
+    claim = Claim("a beats b", "test_error/all", "a", "b")
+    assert row(results, monkeypatch, claim).endswith("| within noise |"), "100 test images"
+    many = replace(results, floors=results.floors | {"test_images": 10_000})
+    assert row(many, monkeypatch, claim).endswith("| **holds** |")
+
+
+def test_a_claim_without_its_entries_is_left_out(results, monkeypatch):
+    results.items["a"] = model("a", "dense", 2, [1.0])
+    assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")) == ""
+    assert row(results, monkeypatch, Claim("a beats b", "rate", "a", "a")) == ""
+
+
+NEW = {metric: [value] for metric, value in RAW.items()}
+NEW |= {"psnr_stroke": [10.0], "psnr_blank": [20.0], "keras_accuracy": [0.81], "shift_sse": [7.0], "shift_ratio": [1.4]}
+NEW |= {"frechet": [0.2], "precision": [0.5], "recall": [0.25], "hidden_units": [8], "dead_hidden": [1.0]}
+
+
+def lines(results, heading: str) -> list[str]:
+    """The rows of the section that begins with `heading`."""
+    text = markdown.markdown(results)
+    section = text.partition(f"{heading}\n")[2].partition("\n#")[0]
+    return [line for line in section.splitlines() if line.startswith("| ")][1:]
+
+
+def test_new_sections(results):
+    item = model("m", "dense", 2, [5.0], **NEW)
+    item.about.update(samples="random codes", saw_labels=True)
+    results.items["m"] = item
+    assert lines(results, "### Strokes and blanks") == [
+        "| *a black image* |  |  | 80.0 |",
+        "| m² | 10.00 | 20.00 | 81.0 |",
+    ]
+    assert lines(results, "## Shift") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
+    assert lines(results, "### With few labels, with none, in pairs") == [
+        "| *raw pixels* | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
+        "| m² | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
+    ]
+    assert lines(results, "## Health") == ["| m² | 8 | 1.0 | n/a | n/a | n/a |"]
+    assert lines(results, "### Samples") == [
+        "| *training images* |  | 0.100 | 0.90 | 0.80 |",
+        "| *PCA 4 gaussian* |  | 0.500 | 0.60 | 0.70 |",
+        "| m² | random codes | 0.200 | 0.50 | 0.25 |",
+    ]
+
+
+def test_parts_patches_and_classes(results):
+    results.items["s"] = model("s", "split", 2, [5.0], probe_content=[0.9], probe_style=[0.2])
+    results.items["h"] = model("h", "masked", 2, [5.0], hidden_mse=[0.3])
+    results.items["k"] = stack("k", "x", [0.1])
+    results.items["k"].metrics.update({f"class_error/{i}": [i / 100] for i in range(10)})
+    assert lines(results, "### Parts of a code") == ["| s | 90.0 | 20.0 |"]
+    assert lines(results, "### Hidden patches") == ["| *the mean image* | 0.2500 |", "| h¹ | 0.3000 |"]
+    assert lines(results, "### Errors by class") == [
+        "| k | 0.0 | 1.0 | 2.0 | 3.0 | 4.0 | 5.0 | 6.0 | 7.0 | 8.0 | 9.0 |"
+    ]
+
+
+def test_sections_without_rows_are_left_out(results):
+    results.items["m"] = model("m", "dense", 2, [5.0])
+    text = markdown.markdown(results)
+    for heading in ("Strokes", "Shift", "few labels", "Parts", "Hidden", "Health\n", "Samples", "by class", "Claims"):
+        assert f" {heading}" not in "\n".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
+
+
+def test_a_flag_of_a_group_marks_its_table(results):
+    results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet": [0.6], "shift_sse": [99.0]})
+    results.items["m"].about["samples"] = "prior"
+    assert lines(results, "### Samples")[-1].startswith("| m¹ | prior |")
+    assert lines(results, "## Shift")[0].startswith("| m¹ |")
+    assert lines(results, "## Health")[0].startswith("| m |")
+    assert not math.isnan(results.items["m"].mean("frechet"))
