@@ -53,6 +53,15 @@ with Recorder(experiment="digits", stage="train", item=item, tags={"device": "cp
     recorder.tags({"epochs": 3})
 """
 )
+HANDED_OVER = (
+    PROLOGUE
+    + """
+with Recorder(experiment="digits", stage="train", item=item, wait=False) as recorder:
+    for step in range(3000):  # more than a pipe holds
+        recorder.metrics({"score": float(step)}, step=step, replicate=step % 2)
+os._exit(0)  # nothing of the stage is left
+"""
+)
 RAISES = (
     PROLOGUE
     + """
@@ -144,7 +153,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, t
     """Eight stages at once on a store that is not there yet: (root, item -> (code, stderr), pids of the killed)."""
     root = tmp_path_factory.mktemp("tracking") / "main checkout"
     scripts = {"rich": RICH, "raises": RAISES, "interrupted": INTERRUPTED, "killed": KILLED}
-    scripts |= {f"plain{i}": PLAIN for i in range(4)}
+    scripts |= {f"plain{i}": PLAIN for i in range(3)} | {"handed over": HANDED_OVER}
     stages = {item: start(script, item, root, MLFLOW_RUN_ID="0" * 32) for item, script in scripts.items()}
     killed = stages.pop("killed")
     assert killed.stdout is not None
@@ -166,7 +175,7 @@ def test_eight_stages_at_once_all_arrive(project):
     for item, (_, stderr) in ended.items():
         assert "tracking:" not in stderr, stderr
         assert f"train {item}" in found
-    for i in range(4):
+    for i in range(3):
         assert ended[f"plain{i}"] == (0, "")
         assert found[f"train plain{i}"].info.status == "FINISHED"
         assert found[f"train plain{i}"].data.metrics == {"score": 1.0}
@@ -241,6 +250,14 @@ def test_an_exception_or_ctrl_c_marks_the_runs_failed(project):
     assert found["train interrupted"].data.tags["error"].startswith("KeyboardInterrupt")
 
 
+def test_a_stage_need_not_wait_until_all_is_written(project):
+    """Its stderr closes when the writer ends, so that `project` has waited for it."""
+    found = runs(project[0])
+    item, replicate = found["train handed over"], found["train handed over #1"]
+    assert item.info.status == replicate.info.status == "FINISHED"
+    assert replicate.data.metrics["score"] == 2999
+
+
 def test_a_killed_stage_leaves_killed_runs_and_no_process(project):
     root, _, pids = project
     found = runs(root)
@@ -261,6 +278,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
             "unwritable": "sqlite:////proc/nowhere/mlflow.db",
         }
         stages = {item: start(TIMED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
+        stages["left"] = start(HANDED_OVER, "left", root, MLFLOW_TRACKING_URI=stores["unwritable"])
         outputs = {item: stage.communicate(timeout=120) for item, stage in stages.items()}
     return {item: (stages[item].returncode, *output) for item, output in outputs.items()}
 
@@ -275,6 +293,13 @@ def test_a_store_out_of_order_costs_one_line_and_seconds(troubled, item):
     assert line.startswith("tracking: ")
     assert "training goes on" in line
     assert "secret" not in line
+
+
+def test_a_writer_left_alone_says_on_stderr_what_it_could_not_write(troubled):
+    code, _, stderr = troubled["left"]
+    assert code == 0
+    assert len(stderr.splitlines()) == 1
+    assert stderr.startswith("tracking: ")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@
         recorder.params({"train": settings})
         recorder.metrics({"validation/total": 104.2}, step=3, replicate=0)
 
-The Recorder starts `python -m aelab.tracking` and hands it JSON lines through a pipe, so that the seconds MLflow needs
-pass while the stage trains. It fails soft: whatever happens to the store costs one line on stderr and at most about ten
-seconds at the end, never a training. Wrong arguments are the caller's mistake and raise.
+The Recorder starts `python -m aelab.tracking_worker` and hands it JSON lines through a pipe, so that the seconds MLflow
+needs pass while the stage trains and while the next one starts. It fails soft: whatever happens to the store costs one
+line on stderr and at most about ten seconds at the end, never a training. Wrong arguments are the caller's mistake and
+raise.
 
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
 parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
@@ -51,7 +52,8 @@ class Recorder:
     """One tracked run of a stage; a context manager, used by one thread.
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
-    tags: set on every run, and stronger than those tracking finds itself.
+    tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
+    written, or only until it is handed over (the writer then ends by itself, after a minute at most).
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
     dies without a word they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
     """
@@ -62,13 +64,14 @@ class Recorder:
         stage: str,
         item: str | None = None,
         tags: Mapping[str, str] | None = None,
+        wait: bool = True,
     ) -> None:
         switch = os.environ.get("AELAB_TRACKING", "on")
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
-        self._heard, self._warned = 0.0, False
+        self._heard, self._warned, self._wait = 0.0, False, wait
         if switch == "off":
             return
         environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
@@ -77,7 +80,6 @@ class Recorder:
                 [sys.executable, "-P", "-m", "aelab.tracking_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # MLflow and alembic are chatty; failures come back through stdout
                 bufsize=0,
                 env=environment,
                 start_new_session=True,  # Ctrl-C in the terminal must not reach it before the runs are closed
@@ -87,7 +89,8 @@ class Recorder:
             return
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
-        threading.Thread(target=self._write, args=(self._process,), daemon=True).start()
+        self._writer = threading.Thread(target=self._write, args=(self._process,), daemon=True)
+        self._writer.start()
         facts = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
         self._send(
             "begin",
@@ -124,9 +127,10 @@ class Recorder:
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.
 
-        Raises FileNotFoundError.
+        So close waits. Raises FileNotFoundError.
         """
         os.stat(path)
+        self._wait = True
         self._send("artifact", os.path.abspath(path), folder=folder)  # the worker's working folder is another one
 
     def tags(self, values: Mapping[str, str]) -> None:
@@ -134,7 +138,7 @@ class Recorder:
         self._send("tags", {key: str(value) for key, value in values.items()})
 
     def close(self, error: BaseException | None = None) -> None:
-        """Wait until all is written; mark the runs FINISHED, or FAILED with `error`. Never raises for the store."""
+        """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store."""
         if self._process is None:
             return
         process, began = self._process, time.monotonic()
@@ -142,6 +146,12 @@ class Recorder:
         self._send("end", "FAILED" if error else "FINISHED", error=first_line)
         self._outbox.put(None)
         self._process, self._heard = None, began
+        if not self._wait:
+            self._writer.join(PATIENCE)
+            if self._writer.is_alive():
+                self._warn("the process that writes does not listen")
+                process.kill()
+            return
         while (
             self._reader.is_alive()
             and (left := min(self._heard + PATIENCE, began + LONGEST_CLOSE) - time.monotonic()) > 0

@@ -1,7 +1,8 @@
 """The half of tracking that runs in a process of its own: reads a Recorder's messages on stdin, writes them to MLflow.
 
-Its stdout answers with one short line per sign of progress and "failed <why>" for what could not be written. It ends
-with the message "end", or a few seconds after its stage died.
+Its stdout answers with one short line per sign of progress and "failed <why>" for what could not be written; where the
+stage no longer listens, the first failure is said on stderr. It ends with the message "end", or a few seconds after its
+stage died without that word.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from aelab.tracking import git, root, store
 STARTING = 110.0  # seconds in which importing and migrating count as progress on a slow machine
 WRITING = 30.0  # the same for one write to a store on this machine, or one file; a server has to answer by itself
 ORPHAN = 8.0  # seconds between the death of the stage and ours
+LAST = 60.0  # seconds that a stage's last words may take once it is gone
 LONGEST = 6000  # characters of a parameter that MLflow keeps
 
 Values = dict[tuple[str, int], dict[int | None, float]]  # (metric, step) -> replicate -> value
@@ -39,12 +41,14 @@ class Line:
 
     def __init__(self) -> None:
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._replies = os.dup(1)
+        self._replies, self._stderr = os.dup(1), os.dup(2)
         with open(os.devnull, "w") as void:
             os.dup2(void.fileno(), 1)  # MLflow prints links on stdout
+            os.dup2(void.fileno(), 2)  # MLflow and alembic are chatty
         self._busy: dict[int, float] = {}  # thread -> until when its silence counts as work
         self._allowance = 0.0 if store().startswith("http") else WRITING  # a dead server must not look busy
         self._stage = os.getppid()
+        self._ended = threading.Event()  # the stage has said its last word
         for loop in (self._listen, self._beat):
             threading.Thread(target=loop, daemon=True).start()
 
@@ -59,10 +63,13 @@ class Line:
         finally:
             self._busy[thread] = before
 
-    def say(self, word: str) -> None:
-        """Send one line to the stage, if it still lives."""
-        with contextlib.suppress(OSError):
+    def say(self, word: str) -> bool:
+        """Send one line to the stage; whether it still listens."""
+        try:
             os.write(self._replies, word.encode() + b"\n")
+        except OSError:
+            return False
+        return True
 
     def attempt(self, action: Callable[..., None], *args: Any, **fields: Any) -> None:
         """The one place where trouble with the store ends: it is reported, and the next message has its chance."""
@@ -77,17 +84,19 @@ class Line:
     def failed(self, error: Exception) -> None:
         """Tell the stage in one line, without a password from the store's URI."""
         text = re.sub(r"//[^/@\s]*@", "//", (str(error).strip() or type(error).__name__).splitlines()[0])
-        self.say("failed " + (text if len(text) < 160 else text[:150] + "..."))
+        text = text if len(text) < 160 else text[:150] + "..."
+        if not self.say(f"failed {text}") and self._stderr is not None:
+            os.write(self._stderr, f"tracking: {text}; MLflow may lack the end of a run\n".encode())
+            self._stderr = None
 
     def _listen(self) -> None:
-        ended = False
         for line in sys.stdin.buffer:
             if line.endswith(b"\n"):  # a stage may die in the middle of one
                 message = json.loads(line)
-                ended = message["kind"] == "end"
+                if message["kind"] == "end":
+                    self._ended.set()
                 self.inbox.put(message)
-        if not ended:
-            self._orphaned()
+        self._orphaned()
 
     def _beat(self) -> None:
         """Processes forked by the stage may keep our stdin open after its death, so watch the parent too."""
@@ -96,9 +105,13 @@ class Line:
             if time.monotonic() < max(list(self._busy.values()), default=0.0):
                 self.say(".")
             if os.getppid() != self._stage:
+                self._ended.wait(1)  # its last words may still lie in the pipe
                 self._orphaned()
 
     def _orphaned(self) -> None:
+        if self._ended.is_set():
+            time.sleep(LAST)
+            os._exit(1)
         self.inbox.put({"kind": "end", "args": ["KILLED"], "at": int(time.time() * 1000), "error": None})
         time.sleep(ORPHAN)
         os._exit(1)

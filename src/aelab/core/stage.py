@@ -59,8 +59,8 @@ class Job:
 
     def track(self, experiment: str) -> tracking.Recorder:
         """The MLflow run of this stage in `experiment`, the data set's name. Open it first: its start costs seconds
-        in a process of its own, beside the imports of the stage."""
-        return tracking.Recorder(experiment=experiment, stage=self.stage, item=self.name or None)
+        in a process of its own, beside the imports of the stage. It may still be writing when the stage has ended."""
+        return tracking.Recorder(experiment=experiment, stage=self.stage, item=self.name or None, wait=False)
 
     def device(self, settings: Runtime) -> torch.device:
         """Pin threads and determinism, return the device to compute on (see runtime.pin)."""
