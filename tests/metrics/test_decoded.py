@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from aelab.core import params
-from aelab.data.tensors import Data, Tensors
-from aelab.learning.classifier import Classifier
-from aelab.metrics import arrays, decoded
+from aelab.data.tensors import Tensors
+from aelab.metrics import decoded
 from aelab.metrics.images import spread
 from aelab.models.base import Autoencoder, Output, Spec
 from aelab.models.base.registry import build
@@ -124,14 +123,3 @@ def test_hidden_are_the_places_that_a_masked_model_rebuilds():
     patches = hidden.reshape(2, 2, 2, 2).swapaxes(1, 2).reshape(4, 4)
     assert (patches.all(1) | ~patches.any(1)).all(), "whole patches"
     assert patches.all(1).sum() == 3
-
-
-def test_a_stack_keeps_its_predictions_of_the_test_split():
-    test = split()
-    model = Classifier(known(2), SPEC)
-    with torch.no_grad():
-        model.top.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    found = arrays.of(model, Data(test, test, test, {}), SETTINGS, draw)
-    np.testing.assert_array_equal(found["predictions"], test.x[:, 0, 0, :2].argmax(1))
-    assert found["predictions"].dtype == np.uint8
-    np.testing.assert_array_equal(found["labels"], test.y)

@@ -160,10 +160,10 @@ def test_every_code_is_decoded_under_every_label(results):
     np.testing.assert_array_equal(picture, tile(results.items["vae"].arrays["by_class"], 10))
 
 
-def test_errors_by_class_are_shares_of_the_class(results):
+def test_errors_by_class_are_means_over_seeds(results):
     figure = drawn(results, "class-errors")
     cells = [text.get_text() for text in figure.axes[0].texts]
-    assert cells == 2 * ["0.0", "0.0", "0.0", "100.0", *6 * ["0.0"]]
+    assert cells == 2 * ["0.0", "0.0", "0.0", "90.0", *6 * ["0.0"]]
 
 
 def test_the_front_is_what_no_cheaper_model_beats():

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from aelab.report.results import Item, Results, interval, spoken
+from aelab.report import markdown
+from aelab.report.results import Flag, Item, Results, interval, spoken
 from aelab.report.settings import Compare
 
 SIDE, DIGITS, TEST = 8, 10, 100
@@ -56,10 +57,9 @@ def stack(name: str, layer: str, errors: list[float]) -> Item:
         for i in range(len(errors))
     ]
     about |= {"replicates": len(errors), "history": history, "budgets": budgets}
-    labels = np.arange(TEST) % 10
-    arrays = {"labels": labels, "predictions": np.where(labels == 3, 0, labels).astype(np.uint8)}  # no 3 is found
     found = {"test_error/10": [2 * error for error in errors], "test_error/all": errors}
-    return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, arrays)
+    found |= {f"class_error/{label}": [0.8, 1.0] if label == 3 else [0.0, 0.0] for label in range(10)}
+    return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, {})
 
 
 SETTINGS = Compare(
@@ -242,9 +242,19 @@ def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
 
-def test_floors_and_stacks_have_no_flags(results):
+def test_floors_have_no_flags(results):
     assert results.flags(model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
+
+
+def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
     assert results.flags(results.items["stack_ae"]) == []
+    [flag] = results.flags(results.items["stack_random"])
+    assert flag == Flag("classification", "70.0% right, a linear classifier on raw pixels 90.0%")
+    results.items["stack_ae"].about["diagnoses"] = {"never_fell": "all labels: 2 at first, 2 at best"}
+    assert results.flags(results.items["stack_ae"]) == [Flag("health", "never fell: all labels: 2 at first, 2 at best")]
+    page = markdown.markdown(results)
+    assert "- stack_ae: never fell" in page
+    assert "| stack_ae¹ |" in page
 
 
 def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):

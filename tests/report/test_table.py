@@ -88,9 +88,9 @@ def test_a_stack_is_held_against_the_control_with_every_budget(results):
     assert few == "| stack_ae | **20.00 ± 0.00** | 12.16 to 27.84 | stack_random | better: -40.00 ± 12.40 |"
     assert lines(results, "### 10 labels") == ["### 10 labels"]
     assert lines(results, "### 80 labels") == ["### 80 labels (all)"]
-    assert lines(results, "| stack_random ")[1].endswith("| 21.02 to 38.98 | stack_random | the control |")
+    assert lines(results, "| stack_random¹ ")[1].endswith("| 21.02 to 38.98 | stack_random | the control |")
     results.items["stack_ae"].metrics["test_error/all"][:] = [0.28, 0.28]
-    assert "no clear difference: -2.00" in lines(results, "| stack_ae ")[1]
+    assert "no clear difference: -2.00" in lines(results, "| stack_ae¹ ")[1]
 
 
 def test_without_a_control_there_is_no_verdict(results):

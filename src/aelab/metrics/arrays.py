@@ -8,7 +8,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from aelab.data.tensors import Data, pixels
-from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
 from aelab.metrics import decoded
 from aelab.metrics.evaluation import Draw
@@ -18,13 +17,8 @@ from aelab.models.base import Autoencoder
 
 
 def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str, np.ndarray]:
-    """What the pictures of `model` are drawn from: images as uint8 [n, H, W], codes and weights as float32.
-
-    Labels and predictions are of the whole test split: int64 [N], uint8 [N].
-    """
-    if isinstance(model, Classifier):
-        found = predictions(model, data.test.x).byte()
-        return {"predictions": found.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
+    """What the pictures of `model` are drawn from: images as uint8 [n, H, W], codes and weights as float32, labels of
+    the whole test split as int64 [N]. A classifier has its numbers alone."""
     if not isinstance(model, Autoencoder):
         return {}
     rows = spread(data.test.y, settings.digits)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from aelab.report.pictures import trained
-from aelab.report.results import FILTERS, Item, Results, spoken
+from aelab.report.results import FILTERS, Results, spoken
 from aelab.report.settings import Compare
 from aelab.report.style import chart
 
@@ -47,11 +47,13 @@ def noise_map(results: Results, settings: Compare) -> Figure:
 
 
 def class_errors(results: Results, settings: Compare) -> Figure | None:
-    """Test error of the fine-tuned stacks by class."""
-    items, names = [item for item in results.stacks if "predictions" in item.arrays], results.data["classes"]
+    """Test error of the stacks by class, fine-tuned with all labels, means over seeds."""
+    names = results.data["classes"]
+    metrics = [f"class_error/{label}" for label in range(len(names))]
+    items = [item for item in results.stacks if metrics[0] in item.metrics]
     if not items:
         return None
-    values = np.array([_class_errors(item, len(names)) for item in items])
+    values = np.array([[100 * item.mean(metric) for metric in metrics] for item in items])
     title = "Which classes do the fine-tuned stacks get wrong? Test error by class, %"
     figure, axes = chart(size=(max(6.8, 2.6 + 0.62 * len(names)), 1.5 + 0.3 * len(items)), title=title)
     axes = axes[0, 0]
@@ -64,12 +66,6 @@ def class_errors(results: Results, settings: Compare) -> Figure | None:
     axes.set_yticks(range(len(items)), [item.name for item in items])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_xlabel("class of the test image; first seed")
+    axes.set_xlabel("class of the test image; with all labels, mean over seeds")
     figure.colorbar(image, label="test error, %")
     return figure
-
-
-def _class_errors(item: Item, classes: int) -> list[float]:
-    """The share of wrong labels of each class's test images, in percent."""
-    labels, wrong = item.arrays["labels"], item.arrays["predictions"] != item.arrays["labels"]
-    return [100 * float(wrong[labels == k].mean()) for k in range(classes)]

@@ -130,7 +130,8 @@ def _stacks(results: Results) -> list[str]:
             bounds = f"{100 * max(0.0, error - half):.2f} to {100 * min(1.0, error + half):.2f}"
             control = results.control(item)
             against = verdict(item, control, metric, n) if control else "n/a"
-            rows.append([item.name, text, bounds, control.name if control else "n/a", against])
+            marked = name(results, item, "classification", "health")
+            rows.append([marked, text, bounds, control.name if control else "n/a", against])
         parts += [
             f"### {images:,} labels" + (" (all)" if budget == "all" else ""),
             grid(["stack", "test error", "95% interval", "against", "verdict"], rows),
@@ -181,10 +182,11 @@ def _flags(results: Results) -> list[str]:
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
         "representation": "a linear probe, one with few labels, or k-means does better on raw pixels",
         "generation": "a gaussian of PCA codes is nearer to the test images",
+        "classification": "with all labels, a linear classifier on raw pixels is better",
         "health": "what the training doctor finds; a range is over seeds",
     }
     parts = ["## Flags"]
-    flagged = [(item.name, flag) for item in results.models for flag in results.flags(item)]
+    flagged = [(item.name, flag) for item in results.items.values() for flag in results.flags(item)]
     for group, words in meaning.items():
         lines = [f"- {name}: {flag.words}" for name, flag in flagged if flag.group == group]
         parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]

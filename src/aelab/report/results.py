@@ -18,7 +18,7 @@ SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
 class Flag:
     """One way in which a model is beaten by a floor, or unwell.
 
-    group: reconstruction, shift, denoising, representation, generation or health.
+    group: reconstruction, shift, denoising, representation, generation, classification or health.
     """
 
     group: str
@@ -178,8 +178,20 @@ class Results:
 
     def flags(self, item: Item) -> list[Flag]:
         """Where a model is beaten by a floor, and what the training doctor found."""
-        if item.is_stack or item.is_floor:
+        if item.is_floor:
             return []
+        ills = {name: words for name, words in item.diagnoses.items() if name != "beaten_by_floor"}
+        health = [Flag("health", f"{name.replace('_', ' ')}: {words}") for name, words in ills.items()]
+        return (self._classified(item) if item.is_stack else self._beaten(item)) + health
+
+    def _classified(self, item: Item) -> list[Flag]:
+        """Whether a fine-tuned stack, with all labels, is worse than a linear classifier on raw pixels."""
+        right, linear = 1 - item.mean("test_error/all"), self.floors["probes"]["raw pixels"]["probe_accuracy"]
+        words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
+        return [Flag("classification", words)] if right < linear else []
+
+    def _beaten(self, item: Item) -> list[Flag]:
+        """Where a model is beaten by a floor."""
         found = []
         numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), self.pca(item)
         if numbers < self.pixels and sse > SLACK * pca:
@@ -211,8 +223,7 @@ class Results:
             if item.mean("frechet") > gaussian["frechet"]:
                 words = f"frechet {item.mean('frechet'):.3f}, {name} has {gaussian['frechet']:.3f}"
                 found.append(Flag("generation", words))
-        ills = {name: words for name, words in item.diagnoses.items() if name != "beaten_by_floor"}
-        return found + [Flag("health", f"{name.replace('_', ' ')}: {words}") for name, words in ills.items()]
+        return found
 
 
 def span(values: Sequence[float]) -> str:
