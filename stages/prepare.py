@@ -9,7 +9,9 @@ def prepare(job: stage.Job) -> None:
 
     seed, settings = params.load("seed", "prepare")
     folder = stage.folder("download")
-    name = checkpoints.load_json(folder / "meta.json")["name"]
+    name = checkpoints.load_json(folder / "meta.json").get("name")
+    if name not in sources.SOURCES:
+        raise ValueError(f"{folder / 'meta.json'}: {name!r} is no data set; `dvc repro` or `dvc checkout` restores it")
     source = sources.SOURCES[name]
     with job.track(name) as recorder:
         recorder.params({"seed": seed, "prepare": settings})

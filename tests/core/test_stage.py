@@ -187,6 +187,18 @@ def test_a_wrong_parameter_ends_the_stage_in_one_line(lab, old, new, line):
     assert lab.fail("download").startswith(f"download: params.yaml: {line}")
 
 
+def test_more_memory_than_there_is_is_one_line(prepared):
+    prepared.edit(VAE, VAE.replace("400", "2000000000"))
+    line = prepared.fail("train", "vae")
+    assert line == "train vae: out of memory; smaller widths, batches or fewer images need less"
+
+
+@pytest.mark.parametrize("items", [("",), ("vae", "ae")])
+def test_arguments_that_are_no_name_of_an_entry_are_one_line(lab, items):
+    line = failed(lab.start("train", *items))
+    assert line == f"train: arguments {list(items)}; allowed: one name, or none where the stage has no items"
+
+
 def test_a_missing_file_of_parameters_is_one_line(lab):
     (lab.folder / "params.yaml").unlink()
     assert lab.fail("download").startswith("download: params.yaml: not found in ")

@@ -178,6 +178,11 @@ def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     assert meta.digest == splits.digest((train.x, train.y))
 
 
+def test_a_download_of_no_known_name_is_one_line(prepared):
+    (prepared.folder / "data/download/meta.json").write_text('{"name": "nmist"}')
+    assert "data/download/meta.json: 'nmist' is no data set" in prepared.fail("prepare")
+
+
 def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
     before = prepared.files()
     prepared.run("prepare")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = Path("data")
 SCRATCH = DATA / ".scratch"
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, of CPU and GPU
 DEATHSIG = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -73,18 +74,25 @@ def main(body: Callable[[Job], None]) -> None:
     The body's name is the stage, its folder under data/ (or, for `compare`, metrics/) and its script; the first
     argument on the command line, where there is one, is the item.
     """
+    if len(sys.argv) > 2 or "" in sys.argv:
+        sys.exit(f"{body.__name__}: arguments {sys.argv[1:]}; allowed: one name, or none where the stage has no items")
     item = sys.argv[1] if len(sys.argv) > 1 else None
     die_with_parent()
     try:
         _run(Job(body.__name__, item, SCRATCH), body)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, ArithmeticError) as error:
+    except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+        memory = isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+        if isinstance(error, RuntimeError) and not memory:
+            raise
         if os.environ.get("AELAB_TRACEBACK"):
             traceback.print_exc()
         what = str(error)
         if isinstance(error, FileNotFoundError):
             what = f"{error.filename}: not found; `dvc repro` makes it"
+        elif memory:
+            what = "out of memory; smaller widths, batches or fewer images need less"
         elif isinstance(error, OSError) and error.strerror and not error.filename:  # a full disk does not say where
             what = f"{folder(body.__name__, item)}: not made ({error.strerror})"
         sys.exit(f"{body.__name__}{f' {item}' if item else ''}: {' '.join(what.split())}")
