@@ -59,7 +59,7 @@ def readme(text: str) -> str:
 def page() -> str:
     """metrics/comparison.md as a page that says how, where and when it was made."""
     title, body = Path("metrics/comparison.md").read_text().split("\n", 1)
-    name = pd.read_json("data/prepare/meta.json", typ="series")["name"]
+    name = pd.read_json("data/prepare/learning/meta.json", typ="series")["name"]
     import torch
 
     made = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"

@@ -7,7 +7,7 @@ from aelab.core import checkpoints, params, stage
 def compare(job: stage.Job) -> None:
     from aelab.data import splits
 
-    data = checkpoints.load_json(splits.FOLDER / "meta.json")
+    data = checkpoints.load_json(splits.LEARNING / "meta.json")
     with job.track(data["name"]) as recorder:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})

@@ -12,22 +12,24 @@ def evaluate(job: stage.Job) -> None:
 
     meta = splits.meta()
     with job.track(meta.name) as recorder:
-        seed, machine, sizes, settings = params.load("seed", "runtime", "floors", "evaluate")
-        recorder.params({"seed": seed, "runtime": machine, "floors": sizes, "evaluate": settings})
+        seed, machine, settings = params.load("seed", "runtime", "evaluate")
+        recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
         from aelab.core import seeds
         from aelab.data import tensors
         from aelab.learning import replicates
         from aelab.metrics import arrays, doctor, evaluation, judge
+        from aelab.metrics.settings import Floors
         from aelab.models.base import Spec
 
         device, source, floors = job.device(machine), stage.DATA / str(job.item), stage.folder("floors")
+        held_against = checkpoints.load_json(floors / "floors.json")
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
         judging = judge.load(
             Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors"), device
         )
         common = partial(runtime.generator, seed, "floors", device=device)  # the floors' own draws
-        bench = evaluation.Bench(data, sizes, judging, common)
+        bench = evaluation.Bench(data, Floors(**held_against["sizes"]), judging, common)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         parts, described, kept = replicates.parts(source), {}, {}
 
@@ -50,7 +52,7 @@ def evaluate(job: stage.Job) -> None:
         columns = {name: [row[name] for row in measured] for name in measured[0]}
         histories = [checkpoints.load_json(part / "history.json") for part in parts]
         history = [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
-        ills = doctor.diagnose(columns, history, checkpoints.load_json(floors / "floors.json"))
+        ills = doctor.diagnose(columns, history, held_against)
         recorder.tags({f"doctor.{name}": words for name, words in ills.items()})
         doctor.refuse(ills, settings.fail_on)
         about |= described | {"diagnoses": ills, "metrics": columns, "history": history}

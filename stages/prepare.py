@@ -22,8 +22,10 @@ def prepare(job: stage.Job) -> None:
             images, labels = parts["train"]
             rows = splits.stratified(labels, [settings.limit], runtime.derive(seed, "prepare", "limit"))[0]
             parts["train"] = images[rows], labels[rows]
+        learning = job.out / splits.LEARNING.name
+        learning.mkdir()
         for part, arrays in parts.items():
-            splits.save(job.out, part, arrays)
+            splits.save(job.out if part == "test" else learning, part, arrays)
         digest = splits.digest(parts["train"])
         shape = [1, *parts["train"][0].shape[1:]]
         meta = {
@@ -33,7 +35,7 @@ def prepare(job: stage.Job) -> None:
             "classes": source.classes,
             "digest": digest,
         }
-        checkpoints.save_json(job.out / "meta.json", meta)
+        checkpoints.save_json(learning / "meta.json", meta)
         recorder.dataset(name=name, digest=digest, source=source.title, context="train")
         recorder.metrics({f"images/{part}": float(len(labels)) for part, (_, labels) in parts.items()})
 

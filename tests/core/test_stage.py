@@ -224,7 +224,7 @@ def test_a_wrong_entry_ends_training_in_one_line(prepared, old, new, line):
     ("stage", "items", "missing"),
     [
         ("prepare", (), "data/download/meta.json"),
-        ("train", ("vae",), "data/prepare/meta.json"),
+        ("train", ("vae",), "data/prepare/learning/meta.json"),
     ],
 )
 def test_a_stage_without_what_it_reads_names_the_file(lab, stage, items, missing):

@@ -33,7 +33,7 @@ def test_every_grey_value_survives_the_way_to_floats_and_back():
 def test_corrupt_makes_the_same_noise_in_any_process_and_another_for_each_split(prepared, monkeypatch):
     # the same clean images in both splits: what differs then is the noise
     folder = prepared.folder / "data/prepare"
-    (folder / "test.npz").write_bytes((folder / "validation.npz").read_bytes())
+    (folder / "test.npz").write_bytes((folder / "learning/validation.npz").read_bytes())
     prepared.run("corrupt")
     monkeypatch.chdir(prepared.folder)
     twins, clean = {split: noisy.load(split) for split in SPLITS}, splits.load("validation").x

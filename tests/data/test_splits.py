@@ -163,7 +163,7 @@ def test_a_missing_split_is_named(tmp_path):
 
 @pytest.mark.parametrize("content", ["", '{"name": "mnist', "[]", "{}", '{"name": 1, "shape": 2}'])
 def test_a_damaged_description_is_an_error_that_names_the_file(content, tmp_path, monkeypatch):
-    monkeypatch.setattr(splits, "FOLDER", tmp_path)
+    monkeypatch.setattr(splits, "LEARNING", tmp_path)
     (tmp_path / "meta.json").write_text(content)
     with pytest.raises(ValueError, match=r"meta\.json: not readable \("):
         splits.meta()
@@ -191,13 +191,13 @@ def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
     prepared.run("prepare")
     after = prepared.files()
     assert after.keys() == before.keys()
-    for name in SIZES:
+    for name in ("learning/train", "learning/validation", "test"):
         assert after[f"data/prepare/{name}.npz"] != before[f"data/prepare/{name}.npz"]
 
 
 def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared, monkeypatch):
     before = prepared.files()
-    whole = {image.tobytes() for image in np.load(prepared.folder / "data/prepare/train.npz")["images"]}
+    whole = {image.tobytes() for image in np.load(prepared.folder / "data/prepare/learning/train.npz")["images"]}
     prepared.edit("limit: null", "limit: 105")
     prepared.run("prepare")
     after = prepared.files()
@@ -206,7 +206,7 @@ def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared,
     assert len(train) == 105
     assert balance(train.y) <= 1
     assert {image.tobytes() for image in train.x} <= whole
-    for name in ("validation", "test"):
+    for name in ("learning/validation", "test"):
         assert after[f"data/prepare/{name}.npz"] == before[f"data/prepare/{name}.npz"]
     assert splits.meta().digest == splits.digest((train.x, train.y))
 

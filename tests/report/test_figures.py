@@ -120,8 +120,8 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps(item.about))
         np.savez(folder / "arrays.npz", **item.arrays)
-    for folder, name, content in (("prepare", "meta", results.data), ("floors", "floors", results.floors)):
-        (tmp_path / "data" / folder).mkdir()
+    for folder, name, content in (("prepare/learning", "meta", results.data), ("floors", "floors", results.floors)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
         (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
     (tmp_path / "data/power").mkdir()
     (tmp_path / "data/power/power.json").write_text(json.dumps(results.power))

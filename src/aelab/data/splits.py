@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path("data/prepare")
+LEARNING = FOLDER / "learning"  # all that learning stages may read: a folder of its own, which they depend on
 Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
 
 
@@ -85,7 +86,7 @@ def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarr
 
 
 def save(folder: Path, name: str, part: Part) -> None:
-    """Write one split as data/prepare/<name>.npz (the bytes depend on the arrays alone)."""
+    """Write one split as <folder>/<name>.npz (the bytes depend on the arrays alone)."""
     images, labels = part
     save_arrays(folder / f"{name}.npz", {"images": images[:, None], "labels": labels})
 
@@ -95,8 +96,10 @@ def digest(part: Part) -> str:
     return hashlib.sha256(part[0].tobytes() + part[1].tobytes()).hexdigest()[:32]
 
 
-def load(name: str, folder: Path = FOLDER) -> Images:
-    """One split that `save` wrote. Raises FileNotFoundError, or ValueError that names a damaged file."""
+def load(name: str, folder: Path | None = None) -> Images:
+    """One split that `save` wrote; None: as `prepare` left it. Raises FileNotFoundError, or ValueError that names a
+    damaged file."""
+    folder = folder or (FOLDER if name == "test" else LEARNING)
     arrays = load_arrays(folder / f"{name}.npz")
     if arrays.keys() != {"images", "labels"}:
         raise ValueError(f"{folder / name}.npz: holds {', '.join(arrays)}; allowed: images, labels")
@@ -121,7 +124,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def meta() -> Meta:
     """The data set's description that `prepare` wrote. Raises FileNotFoundError, ValueError for a damaged file."""
-    path = FOLDER / "meta.json"
+    path = LEARNING / "meta.json"
     try:
         stored = json.loads(path.read_text())
         return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"])
