@@ -16,13 +16,13 @@ from aelab.report.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, chart, roun
 def curves(results: Results, settings: Compare) -> Figure | None:
     """Loss by epoch, one panel per model and phase."""
     title = "Learning curves: loss by epoch, each in its model's own unit (compare shapes, not heights)"
-    return _curves(results.models, title, "loss, logarithmic")
+    return _curves(results.models, title, "loss (logarithmic where it is positive)")
 
 
 def stack_curves(results: Results, settings: Compare) -> Figure | None:
     """Error by epoch while stacks are fine-tuned."""
     title = "Fine-tuning the stacks: wrong labels by epoch"
-    return _curves(results.stacks, title, "wrong labels, %, logarithmic", 100.0, shared=True)
+    return _curves(results.stacks, title, "wrong labels, %, logarithmic (train falls below)", 100.0, shared=True)
 
 
 def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
@@ -36,7 +36,8 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
     for each in axes.flat[len(found) :]:
         each.axis("off")
     for i, (each, (item, phase)) in enumerate(zip(axes.flat, found, strict=False)):
-        values = [factor * side for _, p in (found if shared else [(item, phase)]) for side in (p.train, p.validation)]
+        # training ends without errors, which no logarithm shows
+        values = [factor * each.validation for _, each in found] if shared else [phase.train, phase.validation]
         _curve(each, phase, factor)
         _scale(each, np.concatenate([value[np.isfinite(value)] for value in values]))
         if i + columns >= len(found):

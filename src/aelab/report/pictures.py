@@ -191,7 +191,7 @@ def samples(results: Results, settings: Compare) -> Figure | None:
         if "random_codes" in item.arrays
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
-    note = "random codes: a gaussian with each number's mean and variance over the test images; none was picked by hand"
+    note = "random codes: of a gaussian with mean and covariance of the test images' codes; none was picked by hand"
     return panels(found, title, note, dots=62, columns=4) if found else None
 
 
