@@ -26,6 +26,7 @@ def compare(job: stage.Job) -> None:
             checkpoints.load_json(floors / "floors.json"),
             splits.load_arrays(floors / "arrays.npz"),
             checkpoints.load_json(stage.folder("power") / "power.json"),
+            checkpoints.load_json(stage.folder("transfer") / "transfer.json"),
         )
         summary = table.summary(results)
         (job.out / "comparison.csv").write_text(table.csv(table.frame(results)), encoding="utf-8")

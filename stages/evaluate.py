@@ -40,7 +40,7 @@ def evaluate(job: stage.Job) -> None:
                 model = replicates.load(part, replicate, device)
                 found |= evaluation.numbers(model, bench, settings, draw)
                 if replicate == 0:
-                    described.update(evaluation.about(model))
+                    described.update(evaluation.about(model, data.test, settings))
                     kept.update(arrays.of(model, data, settings, draw))
             metrics(found, replicate=replicate)
             return found

@@ -111,7 +111,7 @@ def project(tmp_path_factory):
 
 
 def test_the_first_run_runs_every_stage(project):
-    wanted = {"download", "prepare", "corrupt", "floors", "power", "compare"}
+    wanted = {"download", "prepare", "corrupt", "floors", "power", "transfer", "compare"}
     wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in MODELS}
     wanted |= {f"{stage}@{name}" for stage in ("pretrain", "finetune", "evaluate_stacks") for name in STACKS}
     wanted |= {f"pretrain_narrow@{name}" for name in NARROW}

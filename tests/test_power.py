@@ -41,3 +41,18 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
 def test_a_wrong_grid_is_one_line(prepared, old, new, line):
     prepared.edit(old, new)
     assert prepared.fail("power") == f"power: params.yaml: {line}"
+
+
+def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared):
+    """The stage `transfer`."""
+    prepared.change(shrink)
+    prepared.change(lambda tree: tree["corrupt"].update(noises=["masking 0.5", "salt 0.1"]))
+    prepared.run("corrupt")
+    prepared.run("transfer")
+    found = json.loads((prepared.folder / "data/transfer/transfer.json").read_text())
+    names = ["clean", "masking-0.5", "salt-0.1"]
+    assert list(found) == names
+    assert all([list(seed) for seed in seeds] == [names, names] for seeds in found.values())
+    assert all(seed["clean"] > seed["salt-0.1"] for seed in found["clean"]), "noise that it never met"
+    about = json.loads((prepared.folder / "data/transfer/salt-0.1/model.json").read_text())
+    assert (about["noise"], about["config"]["tied"], about["replicates"]) == (["salt 0.1"], True, 2)

@@ -35,6 +35,7 @@ def test_an_optimizer_moves_as_torch_s_does(name, weight_decay):
     def theirs(parameters):
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         keys = {"lr": settings.lr, "weight_decay": weight_decay}
+        parameters = [{"params": parameters[:1]}, {"params": parameters[1:], "weight_decay": 0.0}]  # no decay of biases
         if name == "sgd":
             optimizer = torch.optim.SGD(parameters, momentum=0.9, **keys)
         else:

@@ -20,8 +20,18 @@ def test_flops_are_those_that_torch_counts(name):
     assert cost.flops(model, x, y) == counter.get_total_flops() > 0
 
 
-def test_a_code_of_32_numbers_takes_128_bytes():
-    assert cost.code_bytes(32) == 128
+@pytest.mark.parametrize(
+    ("family", "knobs", "bits"),
+    [
+        ("dense", {"widths": (32,)}, 32 * 32),
+        ("vector_quantised", {"channels": (2, 2), "depth": 2, "codes": 128}, 7 * 7 * 7),
+        ("categorical", {"hidden": (4,), "variables": 3, "categories": 4}, 3 * 2),
+        ("conv_unpool", {"channels": (2,), "strides": (1,)}, 2 * 14 * 14 * (32 + 2)),
+    ],
+)
+def test_a_code_takes_as_many_bits_as_it_must(family, knobs, bits):
+    model = registry.build(family, knobs, Spec((1, 28, 28), 10), torch.Generator())
+    assert model.code_bits(model.encode(torch.rand(1, 1, 28, 28)).shape[1]) == bits
 
 
 def test_parameters_count_a_shared_weight_once_and_buffers_where_nothing_is_learned():

@@ -20,12 +20,12 @@ SIZES = Floors(
     code=8, digits=10, neighbours=5, labels=5, subsets=2, codes=250, steps=5, shapes=30, generated=100, epochs=1
 )
 SETTINGS = Evaluate(draws=5, likelihoods=20, digits=10, samples=5, steps=3, units=5, fail_on=())
-ALWAYS = {"sse", "psnr_stroke", "psnr_blank", "keras_accuracy", "shift_sse", "shift_ratio", "probe_accuracy"}
-ALWAYS |= {"few_labels_accuracy", "cluster_nmi", "cluster_ari", "cluster_accuracy", "pair_accuracy"}
-ALWAYS |= {"same_class_accuracy", "psnr_stroke/masking-0.25", "code_numbers", "flops"}
+ALWAYS = {"probe_accuracy", "few_labels_accuracy", "cluster_nmi", "cluster_ari", "cluster_accuracy", "pair_accuracy"}
+ALWAYS |= {"same_class_accuracy", "code_numbers", "code_bytes", "flops", "active_share"}
+REBUILT = {"sse", "psnr_stroke", "psnr_blank", "keras_accuracy", "shift_sse", "shift_ratio", "psnr_stroke/masking-0.25"}
 JUDGED = {"frechet", "precision", "recall"}
 SOMETIMES = JUDGED | {"nll", "nll_draws", "negative_elbo", "perplexity", "dead_codes", "hidden_mse"}
-SOMETIMES |= {"probe_content", "probe_style"}
+SOMETIMES |= {"probe_content", "probe_style", "pseudo_likelihood", "read_mse", "predicted_mse"}
 
 FAMILIES = {
     "dense": ({"widths": (8,), "code": "relu"}, JUDGED, "random codes"),
@@ -42,6 +42,8 @@ FAMILIES = {
         {"hidden_mse"},
         None,
     ),
+    "rbm": ({"units": 8}, JUDGED | {"pseudo_likelihood"}, "prior"),
+    "recurrent": ({"units": 4, "predicted": 14}, JUDGED | {"read_mse", "predicted_mse"}, "random codes"),
     "split": (
         {"hidden": (16,), "content": 3, "style": 3, "classify": 1.0, "blind": 1.0, "alike": 1.0, "adversary": 8},
         JUDGED | {"probe_content", "probe_style"},
@@ -77,10 +79,27 @@ def test_a_model_gets_the_measures_that_apply_to_it(family, bench):
     model = built(family, bench)
     found = evaluation.numbers(model, bench, SETTINGS, own)
     assert set(found) >= ALWAYS
+    assert set(found) & REBUILT == (REBUILT if model.decodes else set())
     assert set(found) & SOMETIMES == FAMILIES[family][1]
     assert all(math.isfinite(value) for name, value in found.items() if name != "bce")
-    about = evaluation.about(model)
-    assert about == {"saw_labels": family in ("conditional", "split"), "samples": FAMILIES[family][2]}
+    about = evaluation.about(model, bench.data.test, SETTINGS)
+    sizes = {"nll": {"images": 20, "draws": 5}} if "nll" in found else {}
+    assert about == {"saw_labels": family in ("conditional", "split"), "samples": FAMILIES[family][2]} | sizes
+
+
+def test_read_and_predicted_rows_make_up_the_error(bench):
+    found = evaluation.numbers(built("recurrent", bench), bench, SETTINGS, own)
+    assert (found["read_mse"] + found["predicted_mse"]) / 2 == pytest.approx(found["mse"], rel=1e-5)
+
+
+def test_a_tanh_code_at_rest_says_nothing(bench):
+    knobs = {"widths": (8,), "code": "tanh", "penalty": "kl", "weight": 1.0}
+    model = registry.build("sparse", knobs, SPEC, torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        model.encoder[0][1].weight.zero_()
+        model.encoder[0][1].bias.copy_(torch.tensor([100.0] + [-100.0] * 7))
+    found = evaluation.numbers(model, bench, SETTINGS, own)
+    assert (found["active_share"], found["dead_units"], found["hoyer"]) == (1 / 8, 7, 1.0)
 
 
 def test_the_same_numbers_twice(bench):
@@ -110,7 +129,7 @@ def test_errors_by_class_add_up(bench):
     by_class = torch.tensor([found[f"class_error/{label}"] for label in range(10)], dtype=torch.float64)
     assert (by_class @ counts / counts.sum()).item() == pytest.approx(found["test_error/all"])
     assert by_class.tolist() == [0.0] + [1.0] * 9, "a top layer of zeros says class 0"
-    assert evaluation.about(model) == {}
+    assert evaluation.about(model, bench.data.test, SETTINGS) == {}
 
 
 def test_all_models_meet_the_same_shapes_and_a_copier_has_no_error(bench):

@@ -125,6 +125,8 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
     (tmp_path / "data/power").mkdir()
     (tmp_path / "data/power/power.json").write_text(json.dumps(results.power))
+    (tmp_path / "data/transfer").mkdir()
+    (tmp_path / "data/transfer/transfer.json").write_text(json.dumps(results.transfer))
     np.savez(tmp_path / "data/floors/arrays.npz", **results.pictures)
     stages = str(ROOT / "stages")
     code = f"import sys; sys.path.insert(0, {stages!r}); sys.argv = ['compare']; import compare; "

@@ -169,7 +169,9 @@ def made_up() -> Results:
     data = {"name": "made_up", "title": "Made-up digits", "classes": [str(i) for i in range(10)]}
     errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
     power = [{"depth": depth, "code": code, "sse": sse} for (depth, code), sse in errors.items()]
-    return Results(data, {item.name: item for item in items}, floors, pictures, power)
+    psnr = {"clean": {"clean": 20.0, "masking-0.25": 15.0}, "masking-0.25": {"clean": 18.0, "masking-0.25": 19.0}}
+    transfer = {name: [found, found] for name, found in psnr.items()}
+    return Results(data, {item.name: item for item in items}, floors, pictures, power, transfer)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ SCHEMAS = {
     "finetune": "aelab.learning.settings:Finetune",
     "unroll": "aelab.learning.settings:Training",
     "power": "aelab.learning.settings:Power",
+    "transfer": "aelab.learning.settings:Transfer",
     "evaluate": "aelab.metrics.settings:Evaluate",
     "compare": "aelab.report.settings:Compare",
 }

@@ -33,51 +33,67 @@ class Adam:
     """Adam (Kingma & Ba 2015), weight decay added to the gradient; `decoupled`: AdamW (Loshchilov & Hutter 2019)."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float, decoupled: bool) -> None:
-        self.parameters: list[Tensor] = [*parameters]
-        self.weight_decay = weight_decay
+        self.groups = [(_Moments(group), decay) for group, decay in groups(parameters, weight_decay)]
         self.update = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        self.first = [torch.zeros_like(p) for p in self.parameters]  # running means of the gradient,
-        self.second = [torch.zeros_like(p) for p in self.parameters]  # and of its square
-        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
     def step(self, lr: float) -> None:
-        gradients = taken(self.parameters)
-        for step in self.steps:
-            step += 1
-        with torch.no_grad():
-            self.update(
-                self.parameters,
-                gradients,
-                self.first,
-                self.second,
-                [],
-                self.steps,
-                lr=lr,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                weight_decay=self.weight_decay,
-                eps=EPSILON,
-                amsgrad=False,
-                maximize=False,
-            )
+        for moments, decay in self.groups:
+            gradients = taken(moments.parameters)
+            for step in moments.steps:
+                step += 1
+            with torch.no_grad():
+                self.update(
+                    moments.parameters,
+                    gradients,
+                    moments.first,
+                    moments.second,
+                    [],
+                    moments.steps,
+                    lr=lr,
+                    beta1=BETAS[0],
+                    beta2=BETAS[1],
+                    weight_decay=decay,
+                    eps=EPSILON,
+                    amsgrad=False,
+                    maximize=False,
+                )
+
+
+class _Moments:
+    """Parameters, running means of their gradients and of the squares of these, and the steps so far."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.first = [torch.zeros_like(p) for p in parameters]
+        self.second = [torch.zeros_like(p) for p in parameters]
+        self.steps = [torch.zeros((), device=p.device) for p in parameters]
 
 
 class SGD:
     """Gradient descent with momentum 0.9, weight decay added to the gradient."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
-        self.parameters: list[Tensor] = [*parameters]
-        self.weight_decay = weight_decay
-        self.velocity = [torch.zeros_like(p) for p in self.parameters]
+        self.groups = [
+            (group, [torch.zeros_like(p) for p in group], decay) for group, decay in groups(parameters, weight_decay)
+        ]
 
     def step(self, lr: float) -> None:
-        gradients = taken(self.parameters)
-        with torch.no_grad():
-            if self.weight_decay:
-                torch._foreach_add_(gradients, self.parameters, alpha=self.weight_decay)
-            torch._foreach_mul_(self.velocity, MOMENTUM)
-            torch._foreach_add_(self.velocity, gradients)
-            torch._foreach_add_(self.parameters, self.velocity, alpha=-lr)
+        for parameters, velocity, decay in self.groups:
+            gradients = taken(parameters)
+            with torch.no_grad():
+                if decay:
+                    torch._foreach_add_(gradients, parameters, alpha=decay)
+                torch._foreach_mul_(velocity, MOMENTUM)
+                torch._foreach_add_(velocity, gradients)
+                torch._foreach_add_(parameters, velocity, alpha=-lr)
+
+
+def groups(parameters: Sequence[Tensor], weight_decay: float) -> list[tuple[list[Tensor], float]]:
+    """Parameters and their decay: weights decay, biases and other vectors do not."""
+    if not weight_decay:
+        return [([*parameters], 0.0)]
+    found = [([p for p in parameters if p.dim() > 1], weight_decay), ([p for p in parameters if p.dim() < 2], 0.0)]
+    return [(group, decay) for group, decay in found if group]
 
 
 def taken(parameters: list[Tensor]) -> list[Tensor]:

@@ -12,6 +12,7 @@ A fine-tuned stack has such a folder for each label budget, and a model.json tha
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +155,10 @@ def _learned(
         return runtime.generator(seed, *rest, replicate, use, device=where)
 
     model = task.build(replicate, draw("init")).to(device)
-    watch = Watch(task, replicate, metrics, panel)
+    train, validation = task.part(data, replicate)
+    watch = Watch(task, replicate, metrics, panel, len(train.x))
     try:
-        fit(model, *task.part(data, replicate), task.settings, draw, watch)
+        fit(model, train, validation, task.settings, draw, watch)
     except DivergedError as error:
         raise DivergedError(f"replicate {replicate}, {error}") from None
     finally:
@@ -168,16 +170,21 @@ def _learned(
 
 
 class Watch:
-    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch)."""
+    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
 
-    def __init__(self, task: Task, replicate: int, metrics: seeds.Metrics, panel: Panel | None) -> None:
+    images: of training; how many pass per second is tracked and kept nowhere else, as no file may depend on the hour.
+    """
+
+    def __init__(self, task: Task, replicate: int, metrics: seeds.Metrics, panel: Panel | None, images: int) -> None:
         self.task, self.replicate, self.metrics, self.panel = task, replicate, metrics, panel
+        self.images, self.began = images, 0.0
         self.progress, self.epochs = Progress(replicate), task.settings.epochs
         self.history: list[dict[str, Any]] = []
         self.passed = 0  # epochs over all phases: the step in the tracking store
 
     def steps(self, phase: str, total: int) -> None:
         self.progress.start(f"{self.task.words[2]} #{self.replicate} {phase}", total)
+        self.began = time.monotonic()
 
     def step(self) -> None:
         self.progress.step()
@@ -190,6 +197,10 @@ class Watch:
         for kind, terms in (("train", epoch.train), ("validation", epoch.validation)):
             values = {f"{prefix}{kind}/{term}": value for term, value in terms.items()}
             self.metrics(values, step=self.passed, replicate=self.replicate)
+        seconds = time.monotonic() - self.began
+        cost = {f"{prefix}seconds_per_epoch": seconds, f"{prefix}images_per_second": self.images / seconds}
+        self.metrics(cost, step=self.passed, replicate=self.replicate)
+        self.began += seconds
         if self.panel and self.passed in self.task.settings.panel:
             self.panel.draw(model, self.passed)
 

@@ -1,4 +1,5 @@
-"""The knobs of learning: the blocks `train`, `pretrain`, `finetune`, `unroll` and `power` of params.yaml.
+"""The knobs of learning: the blocks `train`, `pretrain`, `finetune`, `unroll`, `power` and
+`transfer` of params.yaml.
 
 An entry of `models:` may override those of `train`, one of the stacks those of `pretrain`.
 """
@@ -108,3 +109,14 @@ class Power:
     def widths(self, depth: int, code: int) -> tuple[int, ...]:
         """Of the encoder's layers."""
         return (*[self.hidden] * (depth - 1), code)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The denoising autoencoder (sigmoid, tied) that is trained on each noise in turn. It learns as `train` says."""
+
+    widths: tuple[int, ...]  # of the encoder's layers
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"widths: {list(self.widths)} is wrong; allowed: one or more positive numbers")

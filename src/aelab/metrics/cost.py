@@ -31,11 +31,6 @@ def flops(model: nn.Module, x: Tensor, condition: Tensor | None = None) -> int:
     return counter.total
 
 
-def code_bytes(numbers: int) -> int:
-    """Bytes of one code as it comes: float32."""
-    return 4 * numbers
-
-
 class _Counter(TorchFunctionMode):
     """Adds up what passes through the few functions that do the arithmetic."""
 

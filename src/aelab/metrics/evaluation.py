@@ -5,6 +5,7 @@ Numbers carry the names of the table, the JSON files and MLflow. A measure that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -12,10 +13,21 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.data.tensors import Data, Tensors, pixels
+from aelab.data.tensors import Data, Tensors
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
-from aelab.metrics import clusters, cost, generation, health, judge, likelihood, pairs, reconstruction, representation
+from aelab.metrics import (
+    clusters,
+    cost,
+    denoising,
+    generation,
+    health,
+    judge,
+    likelihood,
+    pairs,
+    reconstruction,
+    representation,
+)
 from aelab.metrics.representation import Coded
 from aelab.metrics.settings import Evaluate, Floors
 from aelab.metrics.shift import shapes
@@ -30,6 +42,22 @@ class Hiding(Protocol):
 
     def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
         """Squared error per hidden pixel of each image [B]."""
+        ...
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A model that reads the rows above `seen` and predicts the others."""
+
+    seen: int
+
+
+@runtime_checkable
+class PseudoLikely(Protocol):
+    """A model whose log p(x) only a pseudo-likelihood estimates."""
+
+    def pseudo_likelihood(self, x: Tensor, generator: Generator) -> Tensor:
+        """The estimate for each image [B], in nats."""
         ...
 
 
@@ -76,24 +104,29 @@ def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> d
     coded = [(mapped(model.encode, *split), split.y) for split in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
-    found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
-    found |= reconstruction.by_ink(data.test.x, rebuilt[0])
-    found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
-    found |= denoising(model, data) | shift(model, bench.shapes(), found["sse"]) | worth(bench, coded)
-    found |= representation.sparsity(coded[2][0]) | hidden
+    if model.decodes:  # else it is given part of the image beside the code
+        found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
+        found |= reconstruction.by_ink(data.test.x, rebuilt[0])
+        found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
+        found |= denoising.measure(model, data.test, data.noisy) | shift(model, bench.shapes(), found["sse"])
+    found |= worth(bench, coded) | representation.sparsity(coded[2][0] - model.rest) | hidden
     found |= generated(model, bench, coded[0][0], draw("generated")) | special(model, bench, settings, coded, draw)
     width = coded[2][0].shape[1]
-    found |= {"code_numbers": width, "code_bytes": cost.code_bytes(width)}
+    found |= {"code_numbers": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
     found["flops"] = cost.flops(model, data.test.x[:1], data.test.y[:1])
     return found
 
 
-def about(model: nn.Module) -> dict[str, Any]:
-    """What the table says of a model beside its numbers: saw_labels; samples, "prior", "random codes" or null."""
+def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:
+    """What the table says of a model beside its numbers: saw_labels; samples, "prior", "random codes" or null; where
+    `nll` is estimated, on how many images and from how many draws."""
     if not isinstance(model, Autoencoder):
         return {}
     samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
-    return {"saw_labels": model.saw_labels, "samples": samples}
+    found: dict[str, Any] = {"saw_labels": model.saw_labels, "samples": samples}
+    if isinstance(model, likelihood.Weighted):
+        found["nll"] = {"images": min(settings.likelihoods, len(test.y)), "draws": settings.draws}
+    return found
 
 
 def worth(bench: Bench, coded: list[Coded]) -> dict[str, float]:
@@ -124,7 +157,7 @@ def generated(model: Autoencoder, bench: Bench, codes: Tensor, generator: Genera
 
 
 def special(model: Autoencoder, bench: Bench, settings: Evaluate, coded: list[Coded], draw: Draw) -> dict[str, float]:
-    """What only some models have: a likelihood, a codebook, parts, hidden patches."""
+    """What only some models have: a likelihood or something like it, a codebook, parts, hidden patches, unread rows."""
     found: dict[str, float] = {}
     test = bench.data.test.x
     if isinstance(model, Likelihood):
@@ -140,6 +173,13 @@ def special(model: Autoencoder, bench: Bench, settings: Evaluate, coded: list[Co
         with torch.no_grad():
             errors = [model.hidden_error(part, generator) for part in test.split(1000)]
         found["hidden_mse"] = torch.cat(errors).double().mean().item()
+    if isinstance(model, PseudoLikely):
+        with torch.no_grad():
+            found["pseudo_likelihood"] = model.pseudo_likelihood(test, draw("pseudo_likelihood")).double().mean().item()
+    if isinstance(model, Predicting):
+        squares = (mapped(model.reconstruct, *bench.data.test) - test).square().double()
+        found["read_mse"] = squares[:, :, : model.seen].mean().item()
+        found["predicted_mse"] = squares[:, :, model.seen :].mean().item()
     if isinstance(model, Parted):
         for i, name in enumerate(("content", "style")):
             parts = [(model.parts(codes)[i], y) for codes, y in coded]
@@ -155,18 +195,6 @@ def classification(model: Classifier, test: Tensors) -> dict[str, float]:
     wrong = (predictions(model, test.x) != test.y).double()
     by_class = {f"class_error/{label}": wrong[test.y == label].mean().item() for label in test.y.unique().tolist()}
     return {f"test_error/{model.labels}": wrong.mean().item()} | by_class
-
-
-def denoising(model: Autoencoder, data: Data) -> dict[str, float]:
-    """PSNR (dB) and SSIM of the rebuilt noisy test images against the clean ones, per noise; PSNR by ink too."""
-    found = {}
-    for label, noisy in data.noisy.items():
-        rebuilt = mapped(lambda x, y: model.reconstruct(pixels(x), y), noisy, data.test.y)
-        found[f"psnr/{label}"] = reconstruction.psnr(data.test.x, rebuilt).mean().item()
-        found[f"ssim/{label}"] = reconstruction.ssim(data.test.x, rebuilt).mean().item()
-        by_ink = reconstruction.by_ink(data.test.x, rebuilt)
-        found |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
-    return found
 
 
 def shift(model: Autoencoder, drawn: Tensors, sse: float) -> dict[str, float]:

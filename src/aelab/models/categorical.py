@@ -92,6 +92,10 @@ class Categorical(Autoencoder):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return one_hot(self.encoder(x)).flatten(1)
 
+    def code_bits(self, numbers: int) -> float:
+        """Each variable's category."""
+        return self.config.variables * math.log2(self.config.categories)
+
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         logits = self.encoder(batch.noisy)  # [B, V, C]
         noisy = logits + gumbel(logits, generator)

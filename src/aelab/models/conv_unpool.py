@@ -118,6 +118,11 @@ class UnpoolingAutoencoder(Autoencoder):
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.output(self.raw(z))
 
+    def code_bits(self, numbers: int) -> float:
+        """Values as float32, places within their windows."""
+        values = math.prod(self.pooled[-1])
+        return 32.0 * values + (numbers - values) * math.log2(self.pool**2)
+
     def raw(self, z: Tensor) -> Tensor:
         """Codes [B, K] -> raw outputs [B, C, H, W]."""
         depths = [*reversed(range(len(self.pooled)))]  # as the decoder meets them

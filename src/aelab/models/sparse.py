@@ -71,6 +71,7 @@ class SparseAutoencoder(Autoencoder):
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(spec, *dense_parts(config, spec))
         self.config = config
+        self.rest = -1.0 if config.code == "tanh" else 0.0
         self.register_buffer("running", torch.full((config.widths[0],), config.rho), persistent=config.memory > 0)
 
     def penalty(self, hidden: list[Tensor]) -> dict[str, Tensor]:

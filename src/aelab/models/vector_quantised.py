@@ -116,6 +116,10 @@ class VectorQuantised(Autoencoder):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.looked_up(self.indices(x).flatten()).flatten(1)
 
+    def code_bits(self, numbers: int) -> float:
+        """The number of a code at each place."""
+        return math.prod(self.map[1:]) * math.log2(self.config.codes)
+
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         """`perplexity` is logged, not minimised: exp of the entropy of the batch's codes, 1 to `codes`."""
         z_e = self.encoder(batch.noisy)

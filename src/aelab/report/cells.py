@@ -18,8 +18,20 @@ HIGHER = (
     "pair_accuracy",
     "same_class_accuracy",
     "probe_content",
+    "pseudo_likelihood",
 )  # is better
-LOWER = ("sse", "bce", "negative_elbo", "nll", "test_error", "shift_sse", "frechet", "hidden_mse")
+LOWER = (
+    "sse",
+    "bce",
+    "negative_elbo",
+    "nll",
+    "test_error",
+    "shift_sse",
+    "frechet",
+    "hidden_mse",
+    "read_mse",
+    "predicted_mse",
+)
 SHARES = {  # shown in percent
     **dict.fromkeys(("probe_accuracy", "knn_accuracy", "few_labels_accuracy", "cluster_accuracy"), ".1f"),
     **dict.fromkeys(("pair_accuracy", "same_class_accuracy", "probe_content", "probe_style", "keras_accuracy"), ".1f"),
@@ -27,7 +39,7 @@ SHARES = {  # shown in percent
 }
 FORMATS = {
     "ssim": ".3f",
-    "hidden_mse": ".4f",
+    **dict.fromkeys(("hidden_mse", "read_mse", "predicted_mse"), ".4f"),
     **dict.fromkeys(("active_latents", "dead_units", "dead_hidden", "dead_codes", "perplexity"), ".1f"),
     "frechet": ".3f",
     "nll_draws": ".1f",
@@ -57,6 +69,9 @@ TITLES = {
     "probe_content": "content",
     "probe_style": "style",
     "hidden_mse": "hidden pixels",
+    "read_mse": "read",
+    "predicted_mse": "predicted",
+    "pseudo_likelihood": "pseudo-likelihood",
     "hidden_units": "hidden units",
     "dead_hidden": "of them dead",
     "dead_codes": "never taken",

@@ -92,6 +92,7 @@ def stacks(results: Results, settings: Compare) -> Figure | None:
         _errors(each, items, f"test_error/{budget}", n)
         each.set_title(f"{images:,} labels")
         each.set_yticks(range(len(items)), [item.name for item in items] if each is axes[0, 0] else [])
+    axes[0, 0].set_ylabel("stack")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
 

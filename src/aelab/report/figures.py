@@ -14,6 +14,7 @@ FIGURES = {
     "pca": pictures.pca,
     "denoising": pictures.denoising,
     "noise-map": heatmap.noise_map,
+    "transfer": heatmap.transfer,
     "quality": quality.quality,
     "power": tradeoffs.power,
     "cost": tradeoffs.cost,

@@ -17,7 +17,7 @@ CLIP = 8.0  # dB: differences beyond it look alike
 def noise_map(results: Results, settings: Compare) -> Figure:
     """PSNR of the noisy image, the filters and every model under every noise, against the best filter."""
     noises, floors = results.noises, results.floors["denoising"]
-    items = sorted(results.models, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
+    items = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
     names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
     values = np.array(
         [[floors[n][each]["psnr"] for n in noises] for each in ("noisy", *FILTERS)]
@@ -46,6 +46,33 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     return figure
 
 
+def transfer(results: Results, settings: Compare) -> Figure | None:
+    """One net trained on each noise, tried on every noise: PSNR in dB, mean over seeds."""
+    if not results.transfer:
+        return None
+    trained_on, tried_on = list(results.transfer), list(next(iter(results.transfer.values()))[0])
+    values = np.array(
+        [[np.mean([seed[name] for seed in seeds]) for name in tried_on] for seeds in results.transfer.values()]
+    )
+    title = "Noise transfer: one net, trained on each noise and tried on all of them (bold: the best of a column)"
+    figure, axes = chart(size=(2.6 + 0.8 * len(tried_on), 1.6 + 0.34 * len(trained_on)), title=title)
+    axes = axes[0, 0]
+    behind = values - values.max(0)  # of columns: noises are not equally hard
+    image = axes.imshow(behind, cmap="Blues", vmin=-CLIP, vmax=0, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        weight = "bold" if behind[i, j] == 0 else "normal"
+        colour = "white" if behind[i, j] > -0.4 * CLIP else "black"
+        axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour, fontweight=weight)
+    axes.set_xticks(range(len(tried_on)), [spoken(name).replace(" 0", "\n0") for name in tried_on], fontsize=8)
+    axes.set_yticks(range(len(trained_on)), [spoken(name) for name in trained_on])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("noise of the validation images; psnr in dB, mean over seeds")
+    axes.set_ylabel("noise in training")
+    figure.colorbar(image, label="psnr below the best of the column, dB", extend="min")
+    return figure
+
+
 def class_errors(results: Results, settings: Compare) -> Figure | None:
     """Test error of the stacks by class, fine-tuned with all labels, means over seeds."""
     names = results.data["classes"]
@@ -66,6 +93,7 @@ def class_errors(results: Results, settings: Compare) -> Figure | None:
     axes.set_yticks(range(len(items)), [item.name for item in items])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    axes.set_ylabel("stack")
     axes.set_xlabel("class of the test image; with all labels, mean over seeds")
     figure.colorbar(image, label="test error, %")
     return figure

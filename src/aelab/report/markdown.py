@@ -33,6 +33,7 @@ def markdown(results: Results) -> str:
         *sections.parts(results),
         *sections.health(results),
         *_generation(results),
+        *sections.pseudo(results),
         *sections.samples(results),
         *_stacks(results),
         *sections.classes(results),
@@ -51,7 +52,7 @@ def _reconstruction(results: Results) -> list[str]:
     ]
     bounds = (0, *SIZES, results.pixels - 1, math.inf)
     for low, high in itertools.pairwise(bounds):
-        items = [item for item in results.models if low < item.mean("code_numbers") <= high]
+        items = [item for item in results.rebuilding if low < item.mean("code_numbers") <= high]
         if not items:
             continue
         size = f"{low + 1:,} to {high:,} numbers" if high < math.inf else f"{low + 1:,} numbers or more: enough to copy"
@@ -69,9 +70,8 @@ def _denoising(results: Results) -> list[str]:
         noises = results.noises[start : start + NOISES_PER_TABLE]
         rows = [["*the noisy image*", *(f"{floors[n]['noisy']['psnr']:.2f}" for n in noises)]]
         rows += [[f"*{spoken(f)}*", *(f"{floors[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
-        for item, cells in zip(
-            results.models, ranked(results.models, [f"psnr/{noise}" for noise in noises]), strict=True
-        ):
+        items = results.rebuilding
+        for item, cells in zip(items, ranked(items, [f"psnr/{noise}" for noise in noises]), strict=True):
             flagged = {flag.noise for flag in results.flags(item)}
             marked = [text + "¹" * (noise in flagged) for noise, text in zip(noises, cells, strict=True)]
             rows.append([name(results, item), *marked])
@@ -102,12 +102,14 @@ def _generation(results: Results) -> list[str]:
     if not items:
         return []
     columns = ("negative_elbo", "distortion", "rate", "active_latents", "nll", "nll_draws")
+    sizes = next((item.about["nll"] for item in items if "nll" in item.about), {"images": 0, "draws": 0})
     rows = [[name(results, item, "health"), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
     return [
         "## Generation",
         "Models with a likelihood, in nats per image. Negative ELBO = distortion + rate (lower is better), of the "
-        "targets that a model learns on; active latents: those whose mean varies over the test images. nll: of binary "
-        "images, the same for every model, by importance sampling, so an upper bound; effective: so many draws count.",
+        "targets that a model learns on; active latents: those whose mean varies over the test images. nll: of "
+        f"{sizes['images']:,} binary test images, the same for every model, by importance sampling with "
+        f"{sizes['draws']:,} draws, so an upper bound; effective: so many draws count.",
         grid(["model", *(TITLES.get(column, column) for column in columns)], rows),
     ]
 
@@ -180,7 +182,8 @@ def _flags(results: Results) -> list[str]:
         "reconstruction": "PCA with as many numbers (of hidden patches: the mean image) rebuilds better",
         "shift": "PCA with as many numbers rebuilds the drawn shapes better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
-        "representation": "a linear probe, one with few labels, or k-means does better on raw pixels",
+        "representation": "a linear probe, one with few labels, or k-means does better on raw pixels; or a code that "
+        "is to be blind to the class is not",
         "generation": "a gaussian of PCA codes is nearer to the test images",
         "classification": "with all labels, a linear classifier on raw pixels is better",
         "health": "what the training doctor finds; a range is over seeds",

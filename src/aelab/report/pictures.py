@@ -16,7 +16,7 @@ def reconstructions(results: Results, settings: Compare) -> Figure | None:
         return None
     rows = [
         Row(item.name, item.arrays["reconstructions"], (f"{item.mean('code_numbers'):,.0f}", f"{item.mean('sse'):.1f}"))
-        for item in sorted(results.models, key=lambda item: item.mean("sse"))
+        for item in sorted(results.rebuilding, key=lambda item: item.mean("sse"))
     ]
     return strips(
         [[Row("original", results.pictures["clean"])], rows],
@@ -214,7 +214,8 @@ def units(results: Results, settings: Compare) -> Figure | None:
     for item in items:
         weights = item.arrays["filters"]
         scaled.append(weights / np.maximum(np.sqrt((weights**2).sum((1, 2), keepdims=True)), 1e-12))
-    bound = float(np.quantile(np.abs(np.concatenate(scaled)), 0.97)) if scaled else 1.0
+    strengths = [np.abs(weights).ravel() for weights in scaled]  # of whole images and of patches
+    bound = float(np.quantile(np.concatenate(strengths), 0.97)) if scaled else 1.0
     title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
     note = "white: positive, mid-grey: zero, black: negative; one scale for all, the strongest 3% clipped; first seed"
     return _units(items, scaled, title, note, bound)

@@ -16,11 +16,11 @@ from aelab.report.style import COLOURS, GREY, MARKERS, TITLE, round_ticks
 
 def quality(results: Results, settings: Compare) -> Figure | None:
     """Squared error per test image against numbers per code."""
-    if not results.models:
+    items = results.rebuilding
+    if not items:
         return None
     figure = Figure(figsize=(10.2, 5.4))
     axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # the families stand beside it
-    items = results.models
     x = np.array([item.mean("code_numbers") for item in items])
     y = np.array([item.mean("sse") for item in items])
     pca = np.array(results.floors["pca_sse"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,10 +117,18 @@ class Results:
     floors: dict[str, Any]
     pictures: dict[str, np.ndarray]  # of the floors
     power: Sequence[dict[str, Any]] = ()  # dense nets: depth, code, sse per replicate, on validation images
+    transfer: Mapping[str, Sequence[dict[str, float]]] = field(
+        default_factory=dict
+    )  # trained on -> per replicate, psnr
 
     @property
     def models(self) -> list[Item]:
         return [item for item in self.items.values() if not item.is_stack]
+
+    @property
+    def rebuilding(self) -> list[Item]:
+        """The models whose code alone rebuilds an image."""
+        return [item for item in self.models if "sse" in item.metrics]
 
     @property
     def stacks(self) -> list[Item]:
@@ -195,7 +203,9 @@ class Results:
         found = []
         numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), self.pca(item)
         if numbers < self.pixels and sse > SLACK * pca:
-            found.append(Flag("reconstruction", f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
+            words = f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+            mean = self.floors["pca_sse"][0]
+            found.append(Flag("reconstruction", words + f", the mean image {mean:.2f}" * (sse > mean)))
         hidden, mean_image = item.mean("hidden_mse"), self.floors["pca_sse"][0] / self.pixels
         if hidden > mean_image:
             words = f"mse {hidden:.4f} per hidden pixel, the mean image has {mean_image:.4f} per pixel"
@@ -218,6 +228,11 @@ class Results:
         ]
         if beaten:
             found.append(Flag("representation", "; ".join(beaten)))
+        chance, n = 1 / len(self.data["classes"]), self.floors["test_images"]
+        if item.mean("probe_style") > chance + interval(chance, n):
+            told = 100 * item.mean("probe_style")
+            words = f"the style tells the class of {told:.1f}%, chance is {100 * chance:.1f}%"
+            found.append(Flag("representation", words))
         if "frechet" in item.metrics:
             name, gaussian = self.gaussian
             if item.mean("frechet") > gaussian["frechet"]:

@@ -64,7 +64,7 @@ def codes(results: Results) -> list[str]:
 
 
 def parts(results: Results) -> list[str]:
-    """What the parts of a code hold, and what a model makes of hidden patches."""
+    """What the parts of a code hold, and what a model makes of hidden patches and of rows that it does not read."""
     found = []
     items, columns = having(results, "probe_content"), ("probe_content", "probe_style")
     if items:
@@ -76,6 +76,10 @@ def parts(results: Results) -> list[str]:
         words = "Squared error per hidden pixel, patches hidden at random; the mean image has that over all pixels."
         rows = [["*the mean image*", number(mean_image, "hidden_mse")]]
         found += ["### Hidden patches", words, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
+    items = having(results, "predicted_mse")
+    if items:
+        words = "Squared error per pixel of the rows that are read, and of those below, which are predicted from them."
+        found += ["### Predicted rows", words, table(results, items, ("read_mse", "predicted_mse"))]
     return found
 
 
@@ -91,6 +95,15 @@ def health(results: Results) -> list[str]:
         "codes: of a codebook; perplexity: how many of them are in even use. Diagnoses stand in [Flags](#flags).",
         table(results, items, columns, ("health",)),
     ]
+
+
+def pseudo(results: Results) -> list[str]:
+    """What stands in for a likelihood."""
+    items = having(results, "pseudo_likelihood")
+    if not items:
+        return []
+    words = "The sum over pixels of ln p(pixel | all others), estimated, in nats per test image, rounded to 0 and 1."
+    return ["### Pseudo-likelihood", words, table(results, items, ("pseudo_likelihood",), ("health",))]
 
 
 def samples(results: Results) -> list[str]:

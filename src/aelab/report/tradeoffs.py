@@ -101,8 +101,7 @@ def cost(results: Results, settings: Compare) -> Figure | None:
     """Error against arithmetic and against parameters; those that no cheaper model beats are named."""
     found = {}
     for metric in ("flops", "parameters"):
-        items = [item for item in results.models if item.mean(metric) > 0 and item.mean("sse") > 0]
-        items = [item for item in items if "hidden" not in item.arrays]  # of those a quarter of the image is given
+        items = [item for item in results.rebuilding if item.mean(metric) > 0 and item.mean("sse") > 0]
         if items:
             found[metric] = items
     if len(found) < 2:

@@ -83,6 +83,7 @@ class Autoencoder(nn.Module):
 
     saw_labels = False  # whether learning or encoding uses labels; the table says so
     decodes = True  # whether any code decodes to an image by itself
+    rest = 0.0  # what a number of the code is that says nothing
     tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
@@ -101,6 +102,10 @@ class Autoencoder(nn.Module):
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Codes [B, K] -> images [B, C, H, W] in data units."""
         return self.output(self.decoder(z))
+
+    def code_bits(self, numbers: int) -> float:
+        """Bits of one code of so many numbers, as it would be stored; float32 where a family says nothing else."""
+        return 32.0 * numbers
 
     def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images -> their reconstructions, both [B, C, H, W]."""
