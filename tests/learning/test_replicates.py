@@ -1,6 +1,7 @@
-"""The panel: digits as a model rebuilds them in the course of learning, noisy ones too where it learns from clean."""
+"""The panel: digits as a model rebuilds them in the course of learning; and which labels a replicate learns from."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from torch import nn
 
 from aelab.data.tensors import Tensors
-from aelab.learning.replicates import Panel
+from aelab.learning import replicates
+from aelab.learning.replicates import Panel, Task, with_labels
 from aelab.learning.settings import Training
 
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, None, 1, (), (), (1,))
@@ -71,3 +73,64 @@ def test_the_figure_s_words_are_true():
     words = f"noise: {Panel.NOISE.kind} {Panel.NOISE.level:g}, a fifth of the pixels"
     assert 2 * Panel.NOISE.level == 1 / 5
     assert words in Path(__file__).parents[2].joinpath("src/aelab/report/pictures.py").read_text()
+
+
+# Labels
+
+
+def numbered(n, first):
+    """n images of ten classes, whose pixel is their number from `first` on."""
+    return Tensors(torch.arange(first, first + n).float().view(n, 1, 1, 1), torch.arange(n) % 10)
+
+
+DATA = numbered(400, 0), numbered(60, 1000)
+
+
+def seen(n, replicate=0, seed=1):
+    """The numbers of the training and of the validation images that a replicate sees, in order."""
+    return [split.x.flatten().tolist() for split in with_labels(n, seed)(DATA, replicate)]
+
+
+@pytest.mark.parametrize(("n", "validation"), [(10, 10), (50, 50), (100, 60), (400, 60)])
+def test_as_many_training_images_as_have_labels_and_no_more_validation_images(n, validation):
+    parts = with_labels(n, 1)(DATA, 0)
+    assert [len(split.x) for split in parts] == [n, validation]
+    for split, all_of_it, first in zip(parts, DATA, (0, 1000), strict=True):
+        numbers = split.x.flatten().long() - first
+        assert len(numbers.unique()) == len(numbers)
+        assert torch.equal(all_of_it.y[numbers], split.y), "images keep their labels"
+        assert torch.bincount(split.y).tolist() == [len(numbers) // 10] * 10
+
+
+def test_the_images_of_a_smaller_budget_are_the_first_of_a_larger_one():
+    for replicate in (0, 1):
+        budgets = [seen(n, replicate) for n in (10, 40, 400)]
+        for few, many in itertools.pairwise(budgets):
+            for kind in (0, 1):
+                assert few[kind] == many[kind][: len(few[kind])]
+
+
+def test_another_replicate_and_another_seed_draw_other_images():
+    for kind in (0, 1):
+        draws = [frozenset(seen(20, replicate, seed)[kind]) for replicate, seed in ((0, 1), (1, 1), (2, 1), (0, 2))]
+        assert len(set(draws)) == 4
+    train, validation = with_labels(20, 1)((DATA[0], DATA[0]), 0)
+    assert not torch.equal(train.x, validation.x), "each split has draws of its own"
+
+
+def test_every_stack_learns_from_the_same_images(monkeypatch, tmp_path):
+    learned = []
+    monkeypatch.setattr(replicates, "fit", lambda model, *splits_and_more: learned.append(splits_and_more[:2]))
+
+    def drawing(replicate, generator):
+        torch.rand(replicate + len(learned), generator=generator)  # one stack may use up more chance than another
+        return nn.Linear(1, 1)
+
+    for stack in ("stack_ae", "stack_rbm"):
+        torch.manual_seed(len(stack))
+        task = Task(tmp_path, drawing, {}, SETTINGS, (1, "finetune", stack, "20"), with_labels(20, 1))
+        for replicate in (0, 1):
+            replicates._learned(task, replicate, DATA, lambda *values, **more: None, None)
+    for replicate in (0, 1):
+        ours, theirs = ([split.x.flatten().tolist() for split in learned[i + replicate]] for i in (0, 2))
+        assert ours == theirs == seen(20, replicate)

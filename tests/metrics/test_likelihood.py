@@ -86,3 +86,54 @@ def test_binary_images_have_the_grey_values_as_chances():
     binary = likelihood.binarised(x, random())
     assert set(binary.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(binary.mean(0).flatten(), torch.tensor([0.0, 0.25, 1.0]), atol=0.015, rtol=0)
+
+
+class Linear:
+    """p(z) = N(0, I), p(x|z) = N(W z + b, s^2 I) on 5 pixels and 2 latents; q(z|x) is the true posterior, `widened`."""
+
+    def __init__(self, s=0.7, widened=1.0):
+        self.W = torch.randn(5, 2, generator=random(1), dtype=torch.float64)
+        self.b = torch.randn(5, generator=random(2), dtype=torch.float64)
+        self.s, self.widened = s, widened
+
+    def marginal(self):
+        covariance = self.W @ self.W.T + self.s**2 * torch.eye(5, dtype=torch.float64)
+        return torch.distributions.MultivariateNormal(self.b, covariance)
+
+    def posterior(self, x):
+        """N(S W'(x - b) / s^2, S) with S^-1 = I + W'W / s^2 (Bishop 2006, eq. 2.116)."""
+        covariance = torch.linalg.inv(torch.eye(2, dtype=torch.float64) + self.W.T @ self.W / self.s**2)
+        mean = (x.flatten(1).double() - self.b) @ self.W @ covariance / self.s**2
+        return torch.distributions.MultivariateNormal(mean, self.widened * covariance)
+
+    def log_weights(self, x, k, generator):
+        q = self.posterior(x)
+        eps = torch.randn(k, len(x), 2, generator=generator, dtype=torch.float64)
+        z = q.loc + eps @ q.scale_tril[0].T
+        given_z = torch.distributions.Normal(z @ self.W.T + self.b, self.s).log_prob(x.flatten(1).double()).sum(-1)
+        return given_z + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
+
+
+@pytest.fixture
+def five():
+    """Images of five pixels."""
+    return 2 * torch.randn(7, 1, 1, 5, generator=random(3))
+
+
+@pytest.mark.parametrize("k", [1, 8])
+def test_under_the_true_posterior_every_draw_is_the_exact_likelihood_of_a_linear_model(five, k):
+    model = Linear()
+    assert isinstance(model, likelihood.Weighted)
+    exactly = -model.marginal().log_prob(five.flatten(1).double()).mean().item()
+    found = likelihood.importance(model, five, k, random())
+    assert found == {"nll": pytest.approx(exactly, abs=1e-9), "nll_draws": pytest.approx(k)}
+
+
+def test_a_poor_proposal_finds_the_exact_likelihood_of_a_linear_model_with_fewer_effective_draws(five):
+    model = Linear(widened=3.0)
+    exactly = -model.marginal().log_prob(five.flatten(1).double()).mean().item()
+    found = likelihood.importance(model, five, 40_000, random())
+    assert found["nll"] == pytest.approx(exactly, abs=0.01)
+    # per latent E[w]^2 / E[w^2] = sqrt(2 v - 1) / v at v times the variance: 5 / 9 for two latents at v = 3
+    assert found["nll_draws"] == pytest.approx(40_000 * 5 / 9, rel=0.02)
+    assert likelihood.importance(model, five.repeat(100, 1, 1, 1), 1, random())["nll"] > exactly + 0.1

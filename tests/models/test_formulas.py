@@ -57,6 +57,18 @@ def test_rate_and_distortion_add_up_to_the_loss_at_beta_1_and_beta_weighs_the_ra
         torch.testing.assert_close(losses.total, distortion.mean() + beta * rate.mean())
 
 
+def test_beta_0_leaves_the_rate_out_of_the_loss_and_of_its_gradient():
+    x, model = torch.rand(16, *SPEC.shape), entry("vae_no_kl")
+    losses = model.loss(Batch(x, x, torch.zeros(16)), torch.Generator().manual_seed(3))
+    assert losses.terms["kl"] > 0
+    assert losses.total == losses.terms["reconstruction"]
+    weights = list(model.encoder.parameters())
+    found, expected = (
+        torch.autograd.grad(loss, weights, retain_graph=True) for loss in (losses.total, losses.terms["reconstruction"])
+    )
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
+
+
 def test_the_reparametrised_draw_has_the_posterior_s_mean_and_deviation():
     mu, logvar = torch.full((200_000, 1), 1.5), torch.full((200_000, 1), math.log(0.25))
     z = gaussian_draw(mu, logvar, torch.Generator().manual_seed(0))

@@ -34,14 +34,55 @@ def made(results: Results, settings: Compare) -> set[str]:
     return {name for name, make in figures.FIGURES.items() if make(results, settings) is not None}
 
 
+# figure with axes -> what their labels say, units among it
+LABELS = {
+    "noise-map": ("above the best filter, dB",),
+    "quality": ("numbers per code", "squared error per test image"),
+    "power": ("numbers per code", "squared error per validation image", "layers", "squared error / PCA's"),
+    "cost": ("floating-point operations", "numbers learned", "squared error per test image"),
+    "rate": ("p(z)), nats", "p(x|z), nats"),
+    "codes": ("first number of the code", "second number of the code"),
+    "codes-3d": ("first number of the code", "second number of the code", "third number"),
+    "grids": ("first number of the code", "second number of the code"),
+    "clusters": ("category of the code", "test images"),
+    "curves": ("epoch", "loss"),
+    "stack-curves": ("epoch", "wrong labels, %"),
+    "stacks": ("test error, %",),
+    "labels": ("labelled training images", "test error, %"),
+    "class-errors": ("test error, %",),
+    "manifolds": ("first coordinate", "second coordinate"),
+    "field": ("first coordinate", "second coordinate"),
+}
+NO_Y_LABEL = ("stacks", "class-errors")
+
+
+def in_sight(figure):
+    """The axes that are more than the frame of a picture."""
+    return [axes for axes in figure.axes if axes.axison]
+
+
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_says_what_to_see(results, settings, name):
     figure = figures.FIGURES[name](results, settings)
     title = figure.get_suptitle() or figure.texts[0].get_text()
     assert len(title.split()) >= 4
-    for axes in figure.axes:
-        if axes.axison and axes.get_subplotspec() is not None and axes.get_subplotspec().is_last_row():
+    labelled = {axes.get_position(original=True).y0 for axes in in_sight(figure) if axes.get_ylabel()}
+    for axes in in_sight(figure):
+        place, bar = axes.get_subplotspec(), axes.get_label() == "<colorbar>"
+        if not bar and (place is None or place.is_last_row()):
             assert axes.get_xlabel()
+        if name not in NO_Y_LABEL:
+            shared = not bar and axes.get_position(original=True).y0 in labelled
+            assert axes.get_ylabel() or figure.get_supylabel() or shared
+    labels = [figure.get_supylabel()]
+    labels += [label for axes in in_sight(figure) for label in (axes.get_xlabel(), axes.get_ylabel())]
+    for words in LABELS.get(name, ()):
+        assert any(words in label for label in labels), words
+
+
+def test_every_figure_with_axes_has_its_labels_told(results, settings):
+    drawn = {name for name, make in figures.FIGURES.items() if in_sight(make(results, settings))}
+    assert drawn == set(LABELS)
 
 
 @pytest.mark.parametrize("gone", ["two", "noisy", "vae", "pca", "stack_random"])
