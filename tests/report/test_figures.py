@@ -37,6 +37,7 @@ def made(results: Results, settings: Compare) -> set[str]:
 # figure with axes -> what their labels say, units among it
 LABELS = {
     "noise-map": ("above the best filter, dB",),
+    "transfer": ("noise in training", "psnr in dB", "below the best of the column, dB"),
     "quality": ("numbers per code", "squared error per test image"),
     "power": ("numbers per code", "squared error per validation image", "layers", "squared error / PCA's"),
     "cost": ("floating-point operations", "numbers learned", "squared error per test image"),
@@ -53,7 +54,6 @@ LABELS = {
     "manifolds": ("first coordinate", "second coordinate"),
     "field": ("first coordinate", "second coordinate"),
 }
-NO_Y_LABEL = ("stacks", "class-errors")
 
 
 def in_sight(figure):
@@ -71,9 +71,8 @@ def test_a_figure_says_what_to_see(results, settings, name):
         place, bar = axes.get_subplotspec(), axes.get_label() == "<colorbar>"
         if not bar and (place is None or place.is_last_row()):
             assert axes.get_xlabel()
-        if name not in NO_Y_LABEL:
-            shared = not bar and axes.get_position(original=True).y0 in labelled
-            assert axes.get_ylabel() or figure.get_supylabel() or shared
+        shared = not bar and axes.get_position(original=True).y0 in labelled
+        assert axes.get_ylabel() or figure.get_supylabel() or shared
     labels = [figure.get_supylabel()]
     labels += [label for axes in in_sight(figure) for label in (axes.get_xlabel(), axes.get_ylabel())]
     for words in LABELS.get(name, ()):

@@ -200,6 +200,14 @@ def test_power_is_error_against_size_and_against_depth_as_a_share_of_pca_s(resul
     assert drawn(replace(results, power=()), "power") is None
 
 
+def test_transfer_says_which_training_is_best_for_each_noise(results):
+    axes = drawn(results, "transfer").axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["clean", "masking 0.25"]
+    assert [text.get_text() for text in axes.texts] == ["20.0", "15.0", "18.0", "19.0"]
+    assert [text.get_fontweight() == "bold" for text in axes.texts] == [True, False, False, True]
+    assert drawn(replace(results, transfer={}), "transfer") is None
+
+
 def test_toys_are_drawn_where_they_lie(results):
     curves = drawn(results, "manifolds").axes[1]
     np.testing.assert_array_equal(curves.lines[0].get_xydata(), results.pictures["toy/bent_ae"])
