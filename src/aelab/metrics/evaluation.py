@@ -18,7 +18,6 @@ from aelab.learning.loop import mapped
 from aelab.metrics import clusters, cost, generation, health, judge, likelihood, pairs, reconstruction, representation
 from aelab.metrics.representation import Coded
 from aelab.metrics.settings import Evaluate, Floors
-from aelab.metrics.shift import shapes
 from aelab.models.base import Autoencoder, Generative, Likelihood, Spec
 
 Draw = Callable[[str], Generator]
@@ -55,10 +54,10 @@ class Bench:
     def spec(self) -> Spec:
         return Spec(tuple(self.data.test.x.shape[1:]), self.judge.top.out_features)  # type: ignore[arg-type]
 
-    def shapes(self) -> Tensors:
-        """The drawn shapes [n, C, H, W]; models that are told a label are told one class after the other."""
-        drawn = shapes(self.sizes.shapes, self.spec.shape, self.draw("shapes"))
-        return Tensors(drawn, torch.arange(len(drawn), device=drawn.device) % self.spec.classes)
+    @property
+    def strange(self) -> Tensors:
+        """The strange images [n, C, H, W] that are measured, and the labels that models are told where they are."""
+        return Tensors(*(part[: self.sizes.strange] for part in self.data.strange))
 
     def judged(self, made: Tensor) -> dict[str, float]:
         """Generated images against as many test images (see generation.measure)."""
@@ -79,7 +78,7 @@ def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> d
     found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
     found |= reconstruction.by_ink(data.test.x, rebuilt[0])
     found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
-    found |= denoising(model, data) | shift(model, bench.shapes(), found["sse"]) | worth(bench, coded)
+    found |= denoising(model, data) | shift(model, bench.strange, found["sse"]) | worth(bench, coded)
     found |= representation.sparsity(coded[2][0]) | hidden
     found |= generated(model, bench, coded[0][0], draw("generated")) | special(model, bench, settings, coded, draw)
     width = coded[2][0].shape[1]
@@ -169,8 +168,7 @@ def denoising(model: Autoencoder, data: Data) -> dict[str, float]:
     return found
 
 
-def shift(model: Autoencoder, drawn: Tensors, sse: float) -> dict[str, float]:
-    """shift_sse: squared error per drawn shape; shift_ratio: over that per test image, `sse`."""
-    rebuilt = mapped(model.reconstruct, *drawn)
-    strange = reconstruction.squared_errors(drawn.x, rebuilt).mean().item()
-    return {"shift_sse": strange, "shift_ratio": strange / sse if sse > 0 else float("inf")}
+def shift(model: Autoencoder, strange: Tensors, sse: float) -> dict[str, float]:
+    """shift_sse: squared error per strange image; shift_ratio: over that per test image, `sse`."""
+    error = reconstruction.squared_errors(strange.x, mapped(model.reconstruct, *strange)).mean().item()
+    return {"shift_sse": error, "shift_ratio": error / sse if sse > 0 else float("inf")}
