@@ -1,4 +1,4 @@
-"""Fetch the data set, check its bytes, keep it as arrays."""
+"""Fetch the data set and what is strange to it, check the bytes, keep them as arrays."""
 
 import here  # noqa: F401  (first: which code runs)
 from aelab.core import checkpoints, params, stage
@@ -11,6 +11,7 @@ def download(job: stage.Job) -> None:
     with job.track(choice.name) as recorder:
         recorder.params({"data": choice})
         parts = sources.fetch(choice.name, settings.mirrors.get(choice.name, ()))
+        parts |= sources.fetch_strange(choice.name, settings.mirrors)
         for name, part in parts.items():
             splits.save(job.out, name, part)
         source = sources.SOURCES[choice.name]

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from aelab.data import splits
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src/aelab"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")])
@@ -105,6 +107,12 @@ def test_no_learning_stage_depends_on_test_data(name):
     allowed = {"data/prepare/learning"}
     allowed |= {"finetune": {"data/pretrain/${key}"}, "unroll": {"data/pretrain/${item.stack}"}}.get(name, set())
     assert data == allowed
+
+
+def test_what_no_learning_stage_may_read_lies_beside_what_they_depend_on():
+    files = {f"data/prepare/{name}.npz" for name in splits.HELD_OUT}
+    assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning"} | files
+    assert {"test", "strange"} == set(splits.HELD_OUT)
 
 
 def test_models_are_measured_as_the_floors_are():

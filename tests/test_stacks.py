@@ -15,7 +15,7 @@ def shrink(tree) -> None:
         tree[section] |= {"epochs": 2, "epochs_factor": {}, "replicates": 2}
     tree["finetune"]["labels"] = [20, 1000, "all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["floors"] |= {"epochs": 1, "steps": 5, "codes": 500, "shapes": 50, "generated": 200}
+    tree["floors"] |= {"epochs": 1, "steps": 5, "codes": 500, "strange": 50, "generated": 200}
     tree["stacks"] = STACKS
     tree["narrow_stacks"] = {"narrow": STACKS["stack_rbm"] | {"code": "linear"}}
     tree["unrolled"] = {"unrolled": {"stack": "narrow"}}

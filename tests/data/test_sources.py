@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import json
 import socket
 import struct
 import threading
@@ -11,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from aelab.data import sources
+from aelab.data import sources, splits
 
 NAMES = [name for name, _ in sources.SOURCES["mnist"].sha256]
+SHAPES = ((6, 28, 28), (6,), (2, 28, 28), (2,))  # of the small files that stand for the true ones
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -63,13 +65,19 @@ def files(monkeypatch):
     for variable in ("AELAB_MIRROR", "DVC_ROOT"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("no_proxy", "*")
-    rng = np.random.default_rng(0)
-    arrays = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((6, 28, 28), (6,), (2, 28, 28), (2,))]
-    contents = {name: idx_bytes(array) for name, array in zip(NAMES, arrays, strict=True)}
-    sums = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
-    small = dataclasses.replace(sources.SOURCES["mnist"], sha256=sums)
-    monkeypatch.setitem(sources.SOURCES, "mnist", small)
+    contents = small_files(0)
+    monkeypatch.setitem(sources.SOURCES, "mnist", dataclasses.replace(sources.SOURCES["mnist"], sha256=sums(contents)))
     return contents
+
+
+def small_files(seed: int) -> dict[str, bytes]:
+    rng = np.random.default_rng(seed)
+    arrays = [rng.integers(0, high, shape, dtype=np.uint8) for high, shape in zip((256, 10) * 2, SHAPES, strict=True)]
+    return {name: idx_bytes(array) for name, array in zip(NAMES, arrays, strict=True)}
+
+
+def sums(contents: dict[str, bytes]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
 
 
 def pages(files, compress=gzip.compress) -> dict[str, bytes]:
@@ -141,7 +149,7 @@ def test_a_bad_mirror_is_passed_over_and_alone_is_one_line(files, mirror, damage
     mirror.pages = {f"/good{path.removeprefix('/mnist')}": body for path, body in good.items()}
     path = f"/mnist/{NAMES[0]}.gz"
     mirror.pages |= good | {path: damage(good[path])}
-    with pytest.raises(ValueError, match=f"^{NAMES[0]}: no place has it ") as caught:
+    with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: no place has it ") as caught:
         sources.fetch("mnist", (mirror.url,))
     line = str(caught.value)
     assert len(line.splitlines()) == 1
@@ -154,7 +162,7 @@ def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, m
     wrong = idx_bytes(np.arange(6, dtype=np.uint8))
     mirror.pages = pages(files) | {f"/mnist/{NAMES[1]}.gz": gzip.compress(wrong)}
     expected, found = (hashlib.sha256(content).hexdigest() for content in (files[NAMES[1]], wrong))
-    with pytest.raises(ValueError, match=f"^{NAMES[1]}: .*expected SHA-256 {expected}, found {found}"):
+    with pytest.raises(ValueError, match=f"^mnist/{NAMES[1]}: .*expected SHA-256 {expected}, found {found}"):
         sources.fetch("mnist", (mirror.url,))
 
 
@@ -174,7 +182,7 @@ def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
     "url", ["", "no address", "http://", "http://127.0.0.1:x/", "http://127.0.0.1/a b", "file:///nowhere"]
 )
 def test_an_address_that_is_none_is_one_line(files, url):
-    with pytest.raises(ValueError, match=f"^{NAMES[0]}: no place has it ") as caught:
+    with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: no place has it ") as caught:
         sources.fetch("mnist", (url,))
     assert len(str(caught.value).splitlines()) == 1
 
@@ -204,7 +212,7 @@ def test_a_damaged_or_empty_local_folder_gives_way_to_the_mirrors(files, mirror,
     mirror.asked.clear()
     check(sources.fetch("mnist", (mirror.url,)), files)
     assert mirror.asked == [f"/mnist/{NAMES[i]}.gz" for i in (0, 2, 3)]
-    with pytest.raises(ValueError, match=f"^{NAMES[0]}: .*copies/mnist/{NAMES[0]}.gz: .*; http.*Not Found"):
+    with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: .*copies/mnist/{NAMES[0]}.gz: .*; http.*Not Found"):
         sources.fetch("mnist", (mirror.url + "nothing",))
 
 
@@ -236,6 +244,95 @@ def test_the_stage_reads_the_local_folder_from_the_project(lab, tmp_path):
     (lab.folder / "params.yaml").write_text(text.replace("https://", "http://127.0.0.1:9/"))
     line = lab.fail("download", env={"AELAB_MIRROR": "copies", "DVC_ROOT": str(tmp_path)})
     assert line.index(f"{tmp_path}/copies/mnist: holds no {NAMES[0]}.gz") < line.index("http://127.0.0.1:9/")
+
+
+@pytest.mark.parametrize("name", sources.SOURCES)
+def test_a_source_says_what_is_strange_to_it(name):
+    source = sources.SOURCES[name]
+    expected = {"mnist": "Fashion-MNIST test images", "fashion_mnist": "MNIST test images", "mnist5k": "drawn shapes"}
+    assert source.strange.title == expected[name]
+    if source.strange.source:
+        other = sources.SOURCES[source.strange.source]
+        assert other is not source
+        assert len(other.sha256) == 4, "it brings its own test split"
+        assert len(other.classes) == len(source.classes), "its labels are ones that a model can be told"
+
+
+def test_strange_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
+    mirror.pages = pages(files)
+    parts = sources.fetch_strange("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
+    assert parts.keys() == {"strange"}
+    images, labels = parts["strange"]
+    assert images.tobytes() == files[NAMES[2]][16:]
+    assert (labels.dtype, labels.tolist()) == (np.int64, list(files[NAMES[3]][8:]))
+    assert mirror.asked == [f"/mnist/{NAMES[i]}.gz" for i in (2, 3)]
+    with pytest.raises(ValueError, match=f"^mnist/{NAMES[2]}: no place has it \\(no mirror is given\\)"):
+        sources.fetch_strange("fashion_mnist", {"fashion_mnist": (mirror.url,)})
+    assert sources.fetch_strange("mnist5k", {}) == {}
+
+
+SMALL = """
+import dataclasses, json
+import here
+from aelab.core import stage
+from aelab.data import sources
+from real import download
+for name, sums in json.load(open("sums.json")).items():
+    sources.SOURCES[name] = dataclasses.replace(sources.SOURCES[name], sha256=tuple(map(tuple, sums)))
+stage.main(download)
+"""
+
+
+@pytest.fixture
+def small(lab):
+    """A lab with a folder of small files of both sets, and the stage that knows their checksums; their bytes by set."""
+    contents = {"mnist": small_files(0), "fashion_mnist": small_files(1)}
+    for name, files in contents.items():
+        folder = lab.folder / "copies" / sources.SOURCES[name].folder
+        folder.mkdir(parents=True)
+        for file, content in files.items():
+            (folder / f"{file}.gz").write_bytes(gzip.compress(content))
+    (lab.folder / "sums.json").write_text(json.dumps({name: sums(files) for name, files in contents.items()}))
+    (lab.folder / "stages/download.py").rename(lab.folder / "stages/real.py")
+    (lab.folder / "stages/download.py").write_text(SMALL)
+    lab.change(lambda tree: tree["download"].update(mirrors={}))
+    lab.env["AELAB_MIRROR"] = "copies"
+    return lab, contents
+
+
+@pytest.mark.parametrize(("name", "other"), [("mnist", "fashion_mnist"), ("fashion_mnist", "mnist")])
+def test_download_and_prepare_keep_what_is_strange_beside_the_test_split(small, name, other):
+    lab, contents = small
+    lab.change(lambda tree: tree["data"].update(name=name))
+    lab.run("download")
+    lab.run("prepare")
+    strange = splits.load("strange", lab.folder / "data/prepare")
+    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((2, 1, 28, 28), np.uint8, np.int64)
+    assert strange.x.tobytes() == contents[other][NAMES[2]][16:]
+    assert strange.y.tolist() == list(contents[other][NAMES[3]][8:])
+    meta = json.loads((lab.folder / "data/prepare/learning/meta.json").read_text())
+    assert meta["strange"] == sources.SOURCES[name].strange.title
+    before = lab.files()
+    lab.run("download")
+    lab.run("prepare")
+    assert lab.files() == before
+    (lab.folder / "data/download/strange.npz").unlink()
+    assert lab.fail("prepare") == "prepare: data/download/strange.npz: not found; `dvc repro` makes it"
+
+
+def test_without_the_other_set_s_files_download_ends_in_a_line_that_names_the_missing_one(small):
+    lab, _ = small
+    lab.change(lambda tree: tree["data"].update(name="mnist"))
+    other = lab.folder / "copies/fashion-mnist"
+    for name in NAMES[:2]:  # its training files are nobody's business
+        (other / f"{name}.gz").unlink()
+    lab.run("download")
+    (other / f"{NAMES[3]}.gz").unlink()
+    missing = f"fashion-mnist/{NAMES[3]}"
+    assert lab.fail("download") == (
+        f"download: {missing}: no place has it (copies/fashion-mnist: holds no {NAMES[3]}.gz); "
+        f"set AELAB_MIRROR to a folder that holds {missing}.gz"
+    )
 
 
 def test_the_embedded_digits_are_five_thousand_in_ten_classes():

@@ -1,6 +1,7 @@
 """Train, validation and test: their sizes, balance and bytes."""
 
 import io
+import json
 import os
 import pickle
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.data import sources, splits
+from aelab.core import runtime
+from aelab.data import drawn, sources, splits
 
 SIZES = sources.SOURCES["mnist5k"].sizes
 
@@ -176,6 +178,18 @@ def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     assert (meta.name, meta.shape, meta.classes) == ("mnist5k", (1, 28, 28), tuple("0123456789"))
     train = splits.load("train")
     assert meta.digest == splits.digest((train.x, train.y))
+    learning = {path.name for path in splits.LEARNING.iterdir()}
+    assert learning == {"train.npz", "validation.npz", "meta.json"}, "neither test nor strange images"
+
+
+def test_what_is_strange_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypatch):
+    monkeypatch.chdir(prepared.folder)
+    strange = splits.load("strange")
+    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((1000, 1, 28, 28), np.uint8, np.int64)
+    assert strange.y.tolist() == [i % 10 for i in range(1000)]
+    seed = runtime.derive(1, "prepare", "strange")
+    assert np.array_equal(strange.x[:, 0], drawn.shapes(1000, (28, 28), 10, seed)[0])
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["strange"] == "drawn shapes"
 
 
 def test_a_download_of_no_known_name_is_one_line(prepared):
@@ -191,7 +205,7 @@ def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
     prepared.run("prepare")
     after = prepared.files()
     assert after.keys() == before.keys()
-    for name in ("learning/train", "learning/validation", "test"):
+    for name in ("learning/train", "learning/validation", "test", "strange"):
         assert after[f"data/prepare/{name}.npz"] != before[f"data/prepare/{name}.npz"]
 
 
@@ -206,7 +220,7 @@ def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared,
     assert len(train) == 105
     assert balance(train.y) <= 1
     assert {image.tobytes() for image in train.x} <= whole
-    for name in ("learning/validation", "test"):
+    for name in ("learning/validation", "test", "strange"):
         assert after[f"data/prepare/{name}.npz"] == before[f"data/prepare/{name}.npz"]
     assert splits.meta().digest == splits.digest((train.x, train.y))
 
@@ -223,8 +237,10 @@ MIRROR = Path(os.environ.get("DVC_ROOT", "."), os.environ.get("AELAB_MIRROR", ""
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_last_ten_thousand_official_training_images_are_validation(name, lab, monkeypatch):
-    if not os.environ.get("AELAB_MIRROR") or not (MIRROR / sources.SOURCES[name].folder).is_dir():
-        pytest.skip(f"AELAB_MIRROR names no folder with {sources.SOURCES[name].folder}/, and the files are large")
+    other = sources.SOURCES[sources.SOURCES[name].strange.source]
+    for folder in (sources.SOURCES[name].folder, other.folder):
+        if not os.environ.get("AELAB_MIRROR") or not (MIRROR / folder).is_dir():
+            pytest.skip(f"AELAB_MIRROR names no folder with {folder}/, and the files are large")
     lab.env["AELAB_MIRROR"] = str(MIRROR.resolve())
     lab.edit("name: mnist5k", f"name: {name}")
     lab.run("download")
@@ -241,6 +257,10 @@ def test_the_last_ten_thousand_official_training_images_are_validation(name, lab
     assert np.array_equal(test.x, official.x)
     assert np.array_equal(test.y, official.y)
     assert splits.meta().name == name
+    strange = splits.load("strange")
+    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((10000, 1, 28, 28), np.uint8, np.int64)
+    assert np.bincount(strange.y).shape == (10,)
+    assert strange.y[:5].tolist() == {"mnist": [9, 2, 1, 1, 6], "fashion_mnist": [7, 2, 1, 0, 4]}[name]
     if name == "mnist":  # as the files of LeCun, Cortes and Burges begin
         assert train.y[:5].tolist() == [5, 0, 4, 1, 9]
         assert test.y[:5].tolist() == [7, 2, 1, 0, 4]

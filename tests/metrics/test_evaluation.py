@@ -17,7 +17,7 @@ from aelab.models.base import Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
 SIZES = Floors(
-    code=8, digits=10, neighbours=5, labels=5, subsets=2, codes=250, steps=5, shapes=30, generated=100, epochs=1
+    code=8, digits=10, neighbours=5, labels=5, subsets=2, codes=250, steps=5, strange=30, generated=100, epochs=1
 )
 SETTINGS = Evaluate(draws=5, likelihoods=20, digits=10, samples=5, steps=3, units=5, fail_on=())
 ALWAYS = {"probe_accuracy", "few_labels_accuracy", "cluster_nmi", "cluster_ari", "cluster_accuracy", "pair_accuracy"}
@@ -56,7 +56,8 @@ FAMILIES = {
 def bench(digits):
     parts = [Tensors(digits[0][rows], digits[1][rows]) for rows in (slice(300), slice(300, 450), slice(450, 600))]
     noisy = corrupt(parts[2].x, "masking", 0.25, torch.Generator().manual_seed(0))
-    data = Data(*parts, {"masking-0.25": noisy.mul(255).round().to(torch.uint8)})
+    strange = Tensors(1 - parts[2].x, torch.arange(150) % 10)
+    data = Data(*parts, {"masking-0.25": noisy.mul(255).round().to(torch.uint8)}, strange)
     return evaluation.Bench(data, SIZES, judge.build(SPEC, torch.Generator().manual_seed(0)), common)
 
 
@@ -132,14 +133,26 @@ def test_errors_by_class_add_up(bench):
     assert evaluation.about(model, bench.data.test, SETTINGS) == {}
 
 
-def test_all_models_meet_the_same_shapes_and_a_copier_has_no_error(bench):
-    drawn = bench.shapes()
-    assert torch.equal(drawn.x, bench.shapes().x)
-    assert drawn.y.tolist() == [i % 10 for i in range(30)]
+def test_so_many_strange_images_are_measured_and_a_copier_has_no_error(bench):
+    assert torch.equal(bench.strange.x, bench.data.strange.x[:30])
+    assert bench.strange.y.tolist() == [i % 10 for i in range(30)]
+    many = dataclasses.replace(bench, sizes=dataclasses.replace(SIZES, strange=1000))
+    assert len(many.strange.x) == 150, "all there are"
     model = registry.build("linear", {"components": 784}, SPEC, torch.Generator())
     model.directions.copy_(torch.eye(784))
-    found = evaluation.shift(model, drawn, sse=2.0)
+    found = evaluation.shift(model, bench.strange, sse=2.0)
     assert found == {"shift_sse": pytest.approx(0, abs=1e-6), "shift_ratio": pytest.approx(0, abs=1e-6)}
+
+
+def test_shift_is_the_error_of_the_strange_images(bench):
+    """The mean image's error, by hand."""
+    model = registry.build("linear", {"components": 0}, SPEC, torch.Generator())
+    model.observe(*bench.data.train)
+    expected = (bench.data.strange.x[:30] - bench.data.train.x.mean(0)).square().flatten(1).sum(1).mean().item()
+    found = evaluation.shift(model, bench.strange, sse=2.0)
+    assert found == {"shift_sse": pytest.approx(expected), "shift_ratio": pytest.approx(expected / 2)}
+    pca = floors.pca_errors(bench.data.train.x.flatten(1), bench.strange.x.flatten(1))
+    assert pca[0] == pytest.approx(expected)
 
 
 def test_floors_are_measured_as_models_are(bench):

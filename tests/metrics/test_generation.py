@@ -79,7 +79,7 @@ def test_random_codes_have_the_mean_and_covariance_of_the_codes():
 @pytest.fixture(scope="module")
 def data(digits):
     parts = [Tensors(digits[0][rows], digits[1][rows]) for rows in (slice(1500), slice(1500, 1800), slice(1800, 2400))]
-    return Data(*parts, {})
+    return Data(*parts, {}, parts[2])
 
 
 def draw(use):
@@ -100,6 +100,6 @@ def test_the_judge_learns_and_is_the_same_from_its_file(data):
 
 def test_the_judge_is_the_same_twice(data):
     spec = Spec((1, 28, 28), 10)
-    small = Data(*(Tensors(x[:100], y[:100]) for x, y in (data.train, data.validation, data.test)), {})
+    small = Data(*(Tensors(x[:100], y[:100]) for x, y in (data.train, data.validation, data.test)), {}, data.strange)
     one, two = (judge.train(small, spec, 1, draw).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)

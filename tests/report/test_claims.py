@@ -7,7 +7,7 @@ import pytest
 from test_results import RAW, made_up, model, stack
 
 from aelab.report import claims, markdown
-from aelab.report.claims import Claim
+from aelab.report.claims import CLAIMS, Claim
 
 
 @pytest.fixture
@@ -37,6 +37,13 @@ def row(results, monkeypatch, claim) -> str:
 def test_verdicts(results, monkeypatch, better, worse, verdict):
     results.items.update({"a": model("a", "dense", 2, better), "b": model("b", "dense", 2, worse)})
     assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")).endswith(f"| {verdict} |")
+
+
+def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
+    results.items.update({name: model(name, "dense", 2, [1.0], shift_sse=[2.0, 2.0]) for name in "ab"})
+    text = row(results, monkeypatch, Claim("a rebuilds {strange} better", "shift_sse", "a", "b"))
+    assert text == "| a rebuilds made-up clothes better | shift sse | a 2.00 | b 2.00 | within noise |"
+    assert any("{strange}" in claim.words for claim in CLAIMS if claim.metric == "shift_sse")
 
 
 def test_more_is_better_where_it_is(results, monkeypatch):
@@ -99,6 +106,10 @@ def test_new_sections(results):
         "| m² | 10.00 | 20.00 | 81.0 |",
     ]
     assert lines(results, "## Shift") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
+    text = markdown.markdown(results)
+    assert "sse on made-up clothes, which nobody learnt, against that of the test images." in text
+    assert "| model | test images | made-up clothes | ratio | PCA |" in text
+    assert "**Shift**: PCA with as many numbers rebuilds the made-up clothes better." in text
     assert lines(results, "### With few labels, with none, in pairs") == [
         "| *raw pixels* | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
         "| m² | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",

@@ -166,7 +166,12 @@ def made_up() -> Results:
         toy = {name: random.normal(size=(n, 2)) for name, n in (("points", 5), ("pca", 2), ("ae", 5))}
         pictures |= {f"toy/{kind}_{name}": value for name, value in (toy | {"errors": np.array([0.5, 0.25])}).items()}
     pictures |= {f"{kind}/{noise}": images(seed=9) for kind in ("noisy", *filtered) for noise in NOISES}
-    data = {"name": "made_up", "title": "Made-up digits", "classes": [str(i) for i in range(10)]}
+    data = {
+        "name": "made_up",
+        "title": "Made-up digits",
+        "strange": "made-up clothes",
+        "classes": [str(i) for i in range(10)],
+    }
     errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
     power = [{"depth": depth, "code": code, "sse": sse} for (depth, code), sse in errors.items()]
     psnr = {"clean": {"clean": 20.0, "masking-0.25": 15.0}, "masking-0.25": {"clean": 18.0, "masking-0.25": 19.0}}

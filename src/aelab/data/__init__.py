@@ -1,1 +1,1 @@
-"""The data: where it comes from (sources), how it is split (splits), its fixed noisy twins (noisy)."""
+"""The data: where it comes from (sources, drawn), how it is split (splits), its fixed noisy twins (noisy)."""

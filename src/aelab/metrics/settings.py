@@ -16,7 +16,7 @@ class Floors:
     subsets: int  # of so many labels, over which its accuracy is a mean
     codes: int  # training images at most, on whose codes k-means, the pair tests and random codes are fitted
     steps: int  # of learning of the pair tests' nets
-    shapes: int  # drawn shapes that a model is to rebuild
+    strange: int  # images unlike those of training, at most, that a model is to rebuild
     generated: int  # images that a model makes, judged against as many test images at most
     epochs: int  # of the judge, the classifier in whose features generated images are compared
 

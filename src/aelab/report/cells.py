@@ -58,8 +58,6 @@ TITLES = {
     "psnr_stroke": "strokes",
     "psnr_blank": "blanks",
     "keras_accuracy": '"accuracy"',
-    "shift_sse": "shapes",
-    "shift_ratio": "ratio",
     "few_labels_accuracy": "few labels",
     "cluster_nmi": "NMI",
     "cluster_ari": "ARI",

@@ -18,7 +18,10 @@ FILTERS, PCA = "the best filters", "PCA"  # floors that stand in for an entry
 
 @dataclass(frozen=True)
 class Claim:
-    """`better` is said to be better than `worse` by `metric`: names of entries, or a floor."""
+    """`better` is said to be better than `worse` by `metric`: names of entries, or a floor.
+
+    words: {strange} stands for what is strange to the data set.
+    """
 
     words: str
     metric: str
@@ -27,8 +30,8 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("Trained with noise, the same net rebuilds strange images better", "shift_sse", "dae_gaussian", "stacked_ae"),
-    Claim("Trained with noise, the same net rebuilds strange images better", "shift_sse", "dae_masking", "dae_0"),
+    Claim("Trained with noise, the same net rebuilds {strange} better", "shift_sse", "dae_gaussian", "stacked_ae"),
+    Claim("Trained with noise, the same net rebuilds {strange} better", "shift_sse", "dae_masking", "dae_0"),
     Claim("Trained with noise, the same net removes noise better", ALL_NOISES, "dae_masking", "dae_0"),
     Claim("A learnt denoiser beats classical filters on every noise", EACH_NOISE, "conv_dae", FILTERS),
     Claim("Sparse units denoise better than dense ones", ALL_NOISES, "sparse_kl", "dense_sigmoid"),
@@ -73,7 +76,8 @@ def section(results: Results) -> list[str]:
             metric = "psnr, all noises" if claim.metric == ALL_NOISES else claim.metric.replace("/", ", ")
             metric = metric.replace("salt_pepper", "salt & pepper").replace("_", " ")
             cells = [f"{each.name} {shown(each, claim.metric)}" for each in (better, worse)]
-            rows.append([claim.words, metric, *cells, verdict(claim, better, worse)])
+            words = claim.words.format(strange=results.data["strange"])
+            rows.append([words, metric, *cells, verdict(claim, better, worse)])
     if not rows:
         return []
     return [

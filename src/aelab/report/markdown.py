@@ -180,7 +180,7 @@ def _epochs(item: Item) -> list[str]:
 def _flags(results: Results) -> list[str]:
     meaning = {
         "reconstruction": "PCA with as many numbers (of hidden patches: the mean image) rebuilds better",
-        "shift": "PCA with as many numbers rebuilds the drawn shapes better",
+        "shift": f"PCA with as many numbers rebuilds the {results.data['strange']} better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
         "representation": "a linear probe, one with few labels, or k-means does better on raw pixels; or a code that "
         "is to be blind to the class is not",

@@ -160,7 +160,7 @@ class Results:
     def pca(self, item: Item, error: str = "pca_sse") -> float:
         """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on.
 
-        error: pca_sse, on test images, or pca_shift_sse, on drawn shapes.
+        error: pca_sse, on test images, or pca_shift_sse, on strange images.
         """
         numbers = round(item.mean("code_numbers"))
         return self.floors[error][numbers] if numbers < self.pixels else 0.0
@@ -211,9 +211,9 @@ class Results:
             words = f"mse {hidden:.4f} per hidden pixel, the mean image has {mean_image:.4f} per pixel"
             found.append(Flag("reconstruction", words))
         if "shift_sse" in item.metrics and numbers < self.pixels:
-            shapes, pca = item.mean("shift_sse"), self.pca(item, "pca_shift_sse")
-            if shapes > SLACK * pca:
-                found.append(Flag("shift", f"sse {shapes:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
+            strange, pca = item.mean("shift_sse"), self.pca(item, "pca_shift_sse")
+            if strange > SLACK * pca:
+                found.append(Flag("shift", f"sse {strange:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
         for noise in self.trained_on(item):
             psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
             floors = {"the noisy image": self.floors["denoising"][noise]["noisy"]["psnr"], f"the {spoken(name)}": floor}

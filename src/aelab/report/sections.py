@@ -33,11 +33,12 @@ def shift(results: Results) -> list[str]:
         [name(results, item, "shift"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_shift_sse'):.2f}"]
         for item, cells in zip(items, ranked(items, ("shift_sse", "shift_ratio")), strict=True)
     ]
+    strange = results.data["strange"]
     return [
         "## Shift",
-        "sse of drawn discs, bars and crosses, which nobody learnt, against that of the test images. A ratio near 1: "
-        "the model copies whatever it is given. PCA: sse on shapes of PCA with as many numbers, learnt on digits.",
-        grid(["model", "test images", "shapes", "ratio", "PCA on shapes"], rows),
+        f"sse on {strange}, which nobody learnt, against that of the test images. A ratio near 1: the model copies "
+        f"whatever it is given. PCA: that of PCA with as many numbers on {strange}.",
+        grid(["model", "test images", strange, "ratio", "PCA"], rows),
     ]
 
 
