@@ -208,6 +208,14 @@ def test_transfer_says_which_training_is_best_for_each_noise(results):
     assert drawn(replace(results, transfer={}), "transfer") is None
 
 
+def test_units_of_patches_are_drawn_as_large_as_those_of_images_and_on_their_own_scale(results):
+    rows = np.arange(2, 4, dtype=np.float32)[:, None, None]
+    whole, patch = np.ones((2, SIDE, SIDE), np.float32) * rows, np.ones((2, SIDE // 2, SIDE // 2), np.float32) * rows
+    results.items["two"].arrays["filters"], results.items["noisy"].arrays["filters"] = whole, patch
+    images, patches = pixels(drawn(results, "units"))
+    np.testing.assert_array_equal(images, patches)
+
+
 def test_toys_are_drawn_where_they_lie(results):
     curves = drawn(results, "manifolds").axes[1]
     np.testing.assert_array_equal(curves.lines[0].get_xydata(), results.pictures["toy/bent_ae"])

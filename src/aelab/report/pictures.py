@@ -208,17 +208,18 @@ def filters(results: Results, settings: Compare) -> Figure | None:
 
 
 def units(results: Results, settings: Compare) -> Figure | None:
-    """The input of length 1 that most excites each unit, w / |w|, all on one scale."""
+    """The input of length 1 that most excites each unit, w / |w|, on one scale for all inputs of a size."""
     items = [item for item in results.pick(settings.units) if "filters" in item.arrays]
-    scaled = []
-    for item in items:
-        weights = item.arrays["filters"]
-        scaled.append(weights / np.maximum(np.sqrt((weights**2).sum((1, 2), keepdims=True)), 1e-12))
-    strengths = [np.abs(weights).ravel() for weights in scaled]  # of whole images and of patches
-    bound = float(np.quantile(np.concatenate(strengths), 0.97)) if scaled else 1.0
+    normal = [item.arrays["filters"] for item in items]
+    normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]
+    largest, scaled = max((w.shape[1] for w in normal), default=1), []
+    for weights in normal:
+        alike = np.concatenate([w for w in normal if w.shape[1:] == weights.shape[1:]])
+        pixel = np.ones((1, *[round(largest / weights.shape[1])] * 2))  # patches are drawn as large as images
+        scaled.append(np.kron(weights / np.quantile(np.abs(alike), 0.97), pixel))
     title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
-    note = "white: positive, mid-grey: zero, black: negative; one scale for all, the strongest 3% clipped; first seed"
-    return _units(items, scaled, title, note, bound)
+    note = "white: positive, mid-grey: zero, black: negative; the strongest 3% clipped; first seed"
+    return _units(items, scaled, title, note, 1.0)
 
 
 def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:
@@ -226,7 +227,7 @@ def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, 
         (f"{item.name}: {_about(item)}", tile(units, 10, blank=bound))
         for item, units in zip(items, weights, strict=True)
     ]
-    return panels(found, title, note, vmin=-bound, vmax=bound) if found else None
+    return panels(found, title, note, vmin=-bound, vmax=bound, columns=2 if len(found) == 4 else 3) if found else None
 
 
 def _about(item: Item) -> str:
