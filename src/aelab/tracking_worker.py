@@ -12,7 +12,6 @@ import contextlib
 import json
 import math
 import os
-import platform
 import queue
 import re
 import signal
@@ -21,13 +20,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import git, root, store
+from aelab.tracking import root, store
+from aelab.tracking_facts import content_key, facts
+from aelab.tracking_store import STARTING, connect
 
-STARTING = 110.0  # seconds in which importing and migrating count as progress on a slow machine
 WRITING = 30.0  # the same for one write to a store on this machine, or one file; a server has to answer by itself
 ORPHAN = 8.0  # seconds between the death of the stage and ours
 LAST = 60.0  # seconds that a stage's last words may take once it is gone
@@ -138,7 +137,7 @@ class Writer:
         """The id of a run, created when first asked for."""
         if replicate not in self.runs:
             if self.client is None:
-                self.client, self.experiment_id = connect(self.experiment, self.line)
+                self.client, self.experiment_id = connect(self.experiment, self.line.busy(STARTING))
             name, tags = self.name, self.every
             if replicate is not None:
                 name = f"{name} #{replicate}"
@@ -216,96 +215,6 @@ class Writer:
         """Close all runs."""
         for run in self.runs.values():
             self.client.set_terminated(run, status, at)
-
-
-def connect(experiment: str, line: Line) -> tuple[Any, str]:
-    """A client of the store and the experiment's id; creates what is missing, safe when several do it at once."""
-    from filelock import FileLock
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    uri, artifacts = store(), None
-    with contextlib.ExitStack() as stack:
-        if uri.startswith("sqlite:"):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
-
-            stack.enter_context(line.busy(STARTING))
-            database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
-            stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
-            prepare(database)
-        if uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
-            artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
-        client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            try:
-                return client, client.create_experiment(experiment, artifacts)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                found = client.get_experiment_by_name(experiment)
-        assert found is not None
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return client, found.experiment_id
-
-
-def prepare(database: Path) -> None:
-    """Make a fresh sqlite store under another name first: one whose migration was cut short is broken for good.
-
-    Raises sqlite3.DatabaseError for a file that is no database: MLflow would try it for half an hour.
-    """
-    import sqlite3
-
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    if database.exists():
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-        return
-    draft = database.with_name(database.name + ".new")
-    draft.unlink(missing_ok=True)
-    SqlAlchemyStore(f"sqlite:///{draft}", str(root() / "mlartifacts")).engine.dispose()
-    draft.rename(database)
-
-
-def facts(folder: Path) -> dict[str, str]:
-    """Tags that tracking finds by itself; `folder` is the stage's working folder."""
-    found = {
-        "git_commit": git("-C", str(folder), "rev-parse", "HEAD"),
-        "git_dirty": None,
-        "dvc_stage": os.environ.get("DVC_STAGE"),
-        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "mlflow": version("mlflow"),
-        "host": platform.node(),
-    }
-    if found["git_commit"]:
-        # dvc.lock is written while stages run: its change says nothing about what the stage was made from
-        changed = git("-C", str(folder), "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
-        found["git_dirty"] = "true" if changed else "false"
-        found["mlflow.source.git.commit"] = found["git_commit"]
-    return {key: value for key, value in found.items() if value}
-
-
-def content_key(folder: Path) -> str | None:
-    """DVC's run-cache key of the running stage: sha256 of command, dependencies, parameters and the paths of its outs.
-
-    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC
-    does not cache. Takes no lock of DVC's, whose `repro` may hold it. Stages must run where their dvc.yaml lies.
-    """
-    file, _, name = os.environ.get("DVC_STAGE", "").rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
-    if not name:
-        return None
-    from dvc.repo import Repo
-    from dvc.stage.cache import _can_hash, _get_stage_hash
-
-    with Repo(str(folder)) as repo:
-        places = [folder / (file or "dvc.yaml"), Path(repo.root_dir) / file, folder / "dvc.yaml"]
-        stage = repo.stage.load_one(str(next(place for place in places if place.is_file())), name)
-        stage.save_deps()
-        return _get_stage_hash(stage) if _can_hash(stage) else None
 
 
 def cut(text: str) -> str:
