@@ -1,4 +1,4 @@
-"""The stage `power`: every depth with every code size, by validation error."""
+"""The studies: the stage `power`, every depth with every code size, and `transfer`, one net on every noise."""
 
 import json
 
