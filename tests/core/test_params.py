@@ -92,10 +92,10 @@ def merged(data: str = "mnist5k"):
 
 
 def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for_one_data_set(write):
-    write("epochs_factor: {mnist5k: 1.5}", "epochs_factor: {mnist5k: 3}")
+    write("epochs_factor: {}", "epochs_factor: {mnist5k: 3}")
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (10, 30, 128, 32)
     entry = "{family: variational, hidden: [400], latent: 20, epochs: 20, batch: 64, lr: 0.5%s}"
-    text = TEXT.replace("epochs_factor: {mnist5k: 1.5}", "epochs_factor: {mnist5k: 3}")
+    text = TEXT.replace("epochs_factor: {}", "epochs_factor: {mnist5k: 3}")
     params.FILE.write_text(text.replace(VAE, entry % ""))
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (20, 60, 64, 16)
     params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 24}, mnist: {lr: 0.25}}"))
@@ -108,6 +108,14 @@ def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for
     assert (merged().epochs, merged().batch) == (1, 1)  # never none
     block = params.load("train")
     assert (block.epochs, block.batch) == (10, 128)
+
+
+def test_a_data_set_may_have_knobs_of_its_own(write):
+    write(VAE, VAE[:-1] + ", on: {mnist5k: {latent: 5, epochs: 3}}}")
+    entry = params.load("models.vae")
+    assert (entry.on("mnist").config["latent"], entry.on("mnist5k").config["latent"]) == (20, 5)
+    assert entry.on("mnist5k").config == entry.config | {"latent": 5}
+    assert (merged("mnist").epochs, merged().epochs) == (10, 3)
 
 
 @pytest.mark.parametrize(("group", "name"), ENTRIES)
@@ -204,9 +212,10 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(write, old, new
         ("on: 5", "train of vae.on: 5 is wrong"),
         ("on: {mnist5: {epochs: 5}}", "train of vae.on.mnist5: unknown data set (did you mean mnist5k?)"),
         ("on: {mnist5k: 5}", "train of vae.on.mnist5k: 5 is wrong; allowed: a block of keys"),
-        ("on: {mnist5k: {epoch: 5}}", "train of vae.on.mnist5k.epoch: unknown key (did you mean epochs?)"),
+        ("on: {mnist5k: {epoch: 5}}", "models.vae.on.mnist5k.epoch: unknown key (did you mean epochs?)"),
         ("on: {mnist: {lr: -5}}", "train of vae.on.mnist.lr: -5.0 is out of range"),
-        ("on: {mnist: {latent: 5}}", "train of vae.on.mnist.latent: unknown key"),
+        ("on: {mnist: {latent: x}}", "models.vae.on.mnist.latent: 'x' is wrong; allowed: a valid integer"),
+        ("on: {mnist: {latent: 0}}", "models.vae.on.mnist.latent: 0 is wrong"),
     ],
 )
 def test_a_wrong_override_is_named_before_any_training(write, override, line):

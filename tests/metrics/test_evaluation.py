@@ -12,6 +12,7 @@ from aelab.core.corruption import corrupt
 from aelab.data.tensors import Data, Tensors
 from aelab.learning.classifier import Classifier
 from aelab.metrics import evaluation, floors, judge
+from aelab.metrics.pca import PCA
 from aelab.metrics.settings import Evaluate, Floors
 from aelab.models.base import Spec, registry
 
@@ -151,12 +152,12 @@ def test_shift_is_the_error_of_the_strange_images(bench):
     expected = (bench.data.strange.x[:30] - bench.data.train.x.mean(0)).square().flatten(1).sum(1).mean().item()
     found = evaluation.shift(model, bench.strange, sse=2.0)
     assert found == {"shift_sse": pytest.approx(expected), "shift_ratio": pytest.approx(expected / 2)}
-    pca = floors.pca_errors(bench.data.train.x.flatten(1), bench.strange.x.flatten(1))
-    assert pca[0] == pytest.approx(expected)
+    pca = PCA(bench.data.train.x.flatten(1))
+    assert pca.errors(bench.strange.x.flatten(1))[0] == pytest.approx(expected)
 
 
 def test_floors_are_measured_as_models_are(bench):
-    found = floors.probes(bench, common("random codes"))
+    found = floors.probes(bench, PCA(bench.data.train.x.flatten(1)), common("random codes"))
     assert set(found) == {"raw pixels", "PCA 8", "random 8"}
     model = registry.build("linear", {"components": 8}, SPEC, torch.Generator())
     model.observe(*bench.data.train)
@@ -167,7 +168,9 @@ def test_floors_are_measured_as_models_are(bench):
 
 def test_training_images_are_nearer_to_test_images_than_a_gaussian(bench):
     trained = judge.train(bench.data, SPEC, 4, partial(runtime.generator, 0))
-    found = floors.generation(dataclasses.replace(bench, judge=trained), common("generated"))
+    found = floors.generation(
+        dataclasses.replace(bench, judge=trained), PCA(bench.data.train.x.flatten(1)), common("generated")
+    )
     assert found["training images"]["frechet"] < found["PCA 8 gaussian"]["frechet"]
     assert found["training images"]["recall"] > found["PCA 8 gaussian"]["recall"]
 

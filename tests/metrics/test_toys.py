@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from aelab.metrics import floors, toys
+from aelab.metrics import toys
+from aelab.metrics.pca import PCA
 
 
 def seeded():
@@ -50,8 +51,9 @@ def test_the_same_generator_gives_the_same_bytes(manifolds):
 
 def test_pca_s_pictures_have_pca_s_errors(digits):
     x = digits[0][:2000]
-    found = floors.pca_pictures(x[:1500], x[1500:])
-    expected = floors.pca_errors(x[:1500].flatten(1), x[1500:].flatten(1))
+    pca = PCA(x[:1500].flatten(1))
+    found = pca.pictures(x[1500:])
+    expected = pca.errors(x[1500:].flatten(1))
     for k in (2, 32):
         difference = x[1500:, 0].numpy() - found[f"pca/{k}"] / 255
         assert (difference**2).sum((1, 2)).mean() <= expected[k]  # clipped to [0, 1]: no worse

@@ -2,8 +2,8 @@
 
 A section's schema is a frozen dataclass that lives beside the code that uses it; it is looked up by the section's
 name and imported only when asked for. An entry of `models:`, `stacks:` or `narrow_stacks:` is one flat block: its
-`family`, the family's own knobs, and any key of the learning stage's block that it wants to override. An entry of
-`unrolled:` names one of `narrow_stacks:`.
+`family`, the family's own knobs, and any key of the learning stage's block that it wants to override; its `on:` block
+changes any of these for one data set. An entry of `unrolled:` names one of `narrow_stacks:`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ class Entry:
     family: str
     config: dict[str, Any]  # the family's own knobs, checked by its Config
     overrides: dict[str, Any]  # what it changes in the learning stage's block
+    special: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # data set -> its `config` there
+
+    def on(self, data: str) -> Entry:
+        """The entry as it is for one data set."""
+        return dataclasses.replace(self, config=self.special.get(data, self.config), special={})
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,7 @@ def check(schema: type, values: Any, where: str) -> Any:
 
     if not isinstance(values, Mapping):
         raise ParamsError(f"{FILE}: {where}: {values!r} is not a block of keys; allowed: {', '.join(_names(schema))}")
-    unknown = sorted(set(map(str, values)) - set(_names(schema)))
-    if unknown:
-        raise _error(f"{where}.{unknown[0]}", "unknown key", _names(schema))
+    _check_known(values, _names(schema), where)
     hints, checked = typing.get_type_hints(schema), {}
     for field in dataclasses.fields(schema):
         if field.name in values:
@@ -178,14 +181,30 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     if values["family"] not in families():
         raise _error(f"{where}.family: {values['family']!r}", "unknown family", families())
     schema = family_config(values["family"])
-    rest = {key: value for key, value in values.items() if key != "family"}
-    training = [*_names(_import(SCHEMAS["train"])), "on"]
-    unknown = sorted(set(map(str, rest)) - set(_names(schema)) - set(training))
+    knobs, allowed = _names(schema), [*_names(schema), *_names(_import(SCHEMAS["train"]))]
+    own, rest = _divided({key: value for key, value in values.items() if key != "family"}, knobs)
+    _check_known(own | rest, [*allowed, "on"], where)
+    config, special = dataclasses.asdict(check(schema, own, where)), {}
+    on = rest.get("on")
+    for data, here in on.items() if isinstance(on, Mapping) else ():
+        if isinstance(here, Mapping):  # `merge` refuses what is none
+            _check_known(here, allowed, f"{where}.on.{data}")
+            changed, left = _divided(here, knobs)
+            special[data] = dataclasses.asdict(check(schema, own | changed, f"{where}.on.{data}"))
+            rest["on"] = {**rest["on"], data: left}
+    return Entry(name, values["family"], config, rest, special)
+
+
+def _divided(block: Mapping[str, Any], keys: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of `block` is named in `keys`, and the rest."""
+    own = {key: value for key, value in block.items() if key in keys}
+    return own, {key: value for key, value in block.items() if key not in own}
+
+
+def _check_known(block: Mapping[str, Any], allowed: list[str], where: str) -> None:
+    unknown = sorted(set(map(str, block)) - set(allowed))
     if unknown:
-        raise _error(f"{where}.{unknown[0]}", "unknown key", [*_names(schema), *training])
-    own = {key: value for key, value in rest.items() if key in _names(schema)}
-    config = dataclasses.asdict(check(schema, own, where))
-    return Entry(name, values["family"], config, {key: value for key, value in rest.items() if key not in own})
+        raise _error(f"{where}.{unknown[0]}", "unknown key", allowed)
 
 
 def families() -> list[str]:

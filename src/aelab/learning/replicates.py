@@ -60,6 +60,7 @@ def learn(job: Job, section: str, group: str) -> None:
     meta = splits.meta()
     with job.track(meta.name) as recorder:
         seed, machine, block, entry = params.load("seed", "runtime", section, f"{group}.{job.name}")
+        entry = entry.on(meta.name)
         settings = params.merge(section, block, entry, meta.name)
         recorder.params({"seed": seed, "runtime": machine, section: settings, "model": entry})
         recorder.dataset(name=meta.name, digest=meta.digest, source="data/prepare", context="train")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -71,8 +72,6 @@ def logistic_regression(x: Tensor, y: Tensor, strength: float, start: Tensor) ->
 
     by full-batch L-BFGS from `start`: scikit-learn's LogisticRegression(C=strength).
     """
-    from scipy.optimize import minimize
-
     penalty, shape = 1 / (2 * strength * len(x)), start.shape
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:

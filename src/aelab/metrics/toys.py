@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aelab.learning.optimizers import Adam
-from aelab.metrics.floors import principal_directions
+from aelab.metrics.pca import PCA
 from aelab.models.base import initialise, mlp
 
 POINTS = 200
@@ -34,17 +34,17 @@ def manifolds(generator: Generator) -> dict[str, np.ndarray]:
     off = 0.05 * torch.randn(POINTS, 2, generator=generator)
     for kind, across in (("straight", 0.6 * along), ("bent", 1.6 * along.square() - 0.6)):
         x = torch.stack([along, across], 1) + off
-        mean, directions = principal_directions(x)
-        code = (x - mean) @ directions[:, :1]
+        pca = PCA(x)
+        code = pca.encode(x, 1)
         ends = torch.stack([code.min(0).values, code.max(0).values])
         encoder, decoder = _net([2, 32, 1], generator), _net([1, 32, 2], generator)
         _learn(nn.Sequential(encoder, decoder), lambda x=x: (x, x))
         with torch.no_grad():
             z = encoder(x)
             walk = torch.lerp(z.min(), z.max(), torch.linspace(0, 1, POINTS))[:, None]
-            rebuilt = mean + code @ directions[:, :1].T, decoder(z)
+            rebuilt = pca.decode(code), decoder(z)
             errors = torch.stack([(x - x_hat).square().sum(1).mean() for x_hat in rebuilt])
-            kept = {"points": x, "pca": mean + ends @ directions[:, :1].T, "ae": decoder(walk), "errors": errors}
+            kept = {"points": x, "pca": pca.decode(ends), "ae": decoder(walk), "errors": errors}
         found |= {f"toy/{kind}_{name}": value.numpy() for name, value in kept.items()}
     return found
 

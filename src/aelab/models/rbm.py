@@ -33,7 +33,7 @@ from aelab.models.base import (
 )
 
 CHAINS = 100  # of PCD, side by side
-STEPS = 1000  # Gibbs steps from a chain's start to a sample
+STEPS = 500  # Gibbs steps from a chain's start to a sample
 DEVIATION = 0.01  # of the first weights
 
 
