@@ -1,7 +1,8 @@
 """What makes a run exact: the CPU code path, threads, determinism, device and seeds.
 
 Import this before torch: the variables below are read once, when the numerical libraries load. Each of them was
-seen to change bits between machines (ATEN, MKL, oneDNN) or to stall training beside a busy neighbour (OMP).
+seen to change bits between machines (ATEN, MKL, oneDNN), to stall training beside a busy neighbour (OMP), or to let the
+small products of NumPy and SciPy fight for the cores (OpenBLAS).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PINNED = {
     "MKL_CBWR": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 if "torch" not in sys.modules:
