@@ -92,10 +92,10 @@ def merged(data: str = "mnist5k"):
 
 
 def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for_one_data_set(write):
-    write("epochs_factor: {}", "epochs_factor: {mnist5k: 3}")
+    write("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (10, 30, 128, 32)
     entry = "{family: variational, hidden: [400], latent: 20, epochs: 20, batch: 64, lr: 0.5%s}"
-    text = TEXT.replace("epochs_factor: {}", "epochs_factor: {mnist5k: 3}")
+    text = TEXT.replace("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
     params.FILE.write_text(text.replace(VAE, entry % ""))
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (20, 60, 64, 16)
     params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 24}, mnist: {lr: 0.25}}"))
