@@ -59,11 +59,14 @@ def readme(text: str) -> str:
 def page() -> str:
     """metrics/comparison.md as a page that says how, where and when it was made."""
     title, body = Path("metrics/comparison.md").read_text().split("\n", 1)
-    name = pd.read_json("data/prepare/learning/meta.json", typ="series")["name"]
     import torch
 
+    from aelab.core import params
+
+    data, sizes = params.load("data", "evaluate")
+    chosen = f"`data.name={data.name}`, `evaluate.draws={sizes.draws}`, `evaluate.likelihoods={sizes.likelihoods}`"
     made = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    how = f"Made with the parameters of params.yaml and `data.name={name}`, {made}, {date.today().isoformat()}."
+    how = f"Made with the parameters of params.yaml, but {chosen}: {made}, {date.today().isoformat()}."
     return f"{title}\n\n{how}\n{body}"
 
 
