@@ -1,5 +1,6 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
-#   make repro | test | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer)
+#   make repro | test | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer), JOBS=2 how many
+#   stages `make repro` runs at once (one per core)
 PYTHON ?= python3
 TORCH_BACKEND ?=
 STORE ?= sqlite:///$(CURDIR)/mlflow.db
@@ -9,7 +10,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .PHONY: repro test ui lint bench setup
 repro: setup
-	dvc repro
+	aelab repro $(addprefix -j ,$(JOBS))
 
 test: setup
 	pytest -n auto --dist loadfile $(PYTEST)

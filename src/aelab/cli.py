@@ -1,0 +1,64 @@
+"""The command `aelab`: what dvc and mlflow lack. `aelab --help` lists it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="The autoencoder laboratory: what dvc and mlflow lack.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def aelab() -> None:
+    """Commands stay words, also where there is only one."""
+
+
+@app.command()
+def repro(
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="Stages, such as train@vae or evaluate; none: all of dvc.yaml.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Stages at once.")] = os.cpu_count() or 1,
+    gpus: Annotated[
+        str, typer.Option(help="GPUs to share out among the stages, such as 0,1; none: each stage sees all.")
+    ] = "",
+    force: Annotated[bool, typer.Option("-f", "--force", help="Run stages again that are up to date.")] = False,
+) -> None:
+    """Run what has changed, as `dvc repro` does, several stages at a time.
+
+    The result is the same dvc.lock, byte for byte. Each stage's words go to logs/<stage>.log. A failed stage stops only
+    what depends on it; the exit code is then 1. Ctrl-C ends the stages too; what had finished is kept.
+    """
+    from dvc.exceptions import DvcException
+
+    from aelab import pipeline, views
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that dvc.lock gets what has finished
+    view = views.Live() if sys.stderr.isatty() else views.Lines()
+    try:
+        failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force)
+    except DvcException as error:
+        view.close()
+        sys.exit(f"aelab repro: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        view.close()
+        sys.exit(130)
+    view.close()
+    views.say(view.summary())
+    for name in failed:
+        log = pipeline.log_of(name)
+        views.say(f"{name} failed: {views.last_line(log)} (all of it: {log})")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    app()

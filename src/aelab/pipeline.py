@@ -1,0 +1,259 @@
+"""Stages side by side: DVC says what has to run and keeps the books, this says when.
+
+`dvc repro` runs one stage at a time and rewrites dvc.lock, thousands of lines, after each. Here the repository is
+loaded once, every stage whose upstream is done starts in a process of its own, and finished ones are written to
+dvc.lock several at a time. What has changed, what the run cache restores, hashes, cache, locks and the form of dvc.lock
+are DVC's own, so the result is that of `dvc repro`, byte for byte. A stage that had finished but was not yet written
+when this process died is found again in DVC's run cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from dvc.rwlock import rwlock
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
+
+LOGS = Path("logs")
+PAUSE = 0.05  # seconds between looks at the running stages
+RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
+SHARE = 20  # writing dvc.lock may take one part in so many of the time
+
+
+class View(Protocol):
+    """Who is told what happens; names are DVC's, such as train@vae."""
+
+    def plan(self, names: Sequence[str]) -> None: ...
+
+    def started(self, name: str, log: Path) -> None: ...
+
+    def ended(self, name: str, how: str, seconds: float) -> None:
+        """how: ran, cached (restored by DVC), unchanged, failed, skipped (something upstream failed)."""
+        ...
+
+    def tick(self) -> None:
+        """Time has passed."""
+        ...
+
+
+@dataclass
+class Running:
+    """A stage at work, and locks on what it reads and writes that other processes of DVC's respect."""
+
+    stage: PipelineStage
+    process: subprocess.Popen[bytes]
+    began: float
+    gpu: str | None
+    held: contextlib.ExitStack
+
+
+class Run:
+    """One pass over the pipeline in the working folder; see `everything`."""
+
+    def __init__(self, repo: Repo, view: View, jobs: int, gpus: Sequence[str] = (), force: bool = False) -> None:
+        self.repo, self.view, self.jobs, self.gpus, self.force = repo, view, jobs, gpus, force
+        self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
+        self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
+        self.running: list[Running] = []
+        self.finished: list[PipelineStage] = []  # not yet in dvc.lock
+        self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order in which `dvc repro` would add them
+        self.failed: list[str] = []
+        self.cost, self.written = 0.0, time.monotonic()
+
+    def everything(self, targets: Sequence[str] = ()) -> list[str]:
+        """Bring `targets` (none: all of dvc.yaml) up to date; the names of the stages that failed.
+
+        Raises DvcException where the pipeline cannot be loaded or is locked by another process.
+        """
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # the view speaks
+        with self.locked(), self.repo.scm_context(quiet=True):
+            graph = get_active_graph(self.repo.index.graph)
+            plan = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
+            files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
+            known = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}
+            self.new = [stage for stage in plan if stage.name not in known[stage.path]]
+            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in plan}
+            self.view.plan([stage.addressing for stage in plan])
+            try:
+                while self.waiting or self.running:
+                    self.start_ready()
+                    self.wait()
+                    for each in self.ended():
+                        self.finish(each)
+                    self.write()
+            finally:
+                self.stop()
+                self.write(everything=True)
+        return self.failed
+
+    def start_ready(self) -> None:
+        """Start stages whose upstream is done, in DVC's order, while there is room."""
+        for stage in [each for each, upstream in self.waiting.items() if not upstream]:
+            if len(self.running) == self.jobs:
+                return
+            if self.later.get(stage, 0.0) > time.monotonic():
+                continue
+            try:
+                how = self.start(stage)
+            except LockError:
+                self.later[stage] = time.monotonic() + RETRY
+                continue
+            except DvcException as error:
+                how = self.broken(stage, str(error))
+            del self.waiting[stage]
+            if how:
+                self.pass_on(stage, how, 0.0)
+
+    def start(self, stage: PipelineStage) -> str | None:
+        """unchanged, cached, or None where the stage now runs. The steps are those of dvc.stage.Stage.reproduce.
+
+        Raises LockError where another process of DVC's reads what this stage writes, or writes what it reads.
+        """
+        if not (self.force or stage.changed()):
+            return "unchanged"
+        stage.remove_outs(ignore_remove=False, force=False)
+        if not self.force:
+            try:
+                self.repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                stage.save_deps()
+            else:
+                self.keep(stage)
+                return "cached"
+        paths = [[item.fs_path for item in items] for items in (stage.deps, stage.outs)]
+        options, gpu, log = prepare_kwargs(stage), self.free_gpu(), log_of(stage.addressing)
+        if gpu is not None:
+            options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
+        log.parent.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as held, open(log, "wb") as out:
+            held.enter_context(rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {stage.addressing}", *paths, False))
+            command = _make_cmd(get_executable(), stage.cmd)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
+            self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
+        self.view.started(stage.addressing, log)
+        return None
+
+    def free_gpu(self) -> str | None:
+        """The GPU with the fewest stages, None where there is none to share out."""
+        taken = [each.gpu for each in self.running]
+        return min(self.gpus, key=taken.count, default=None)
+
+    def wait(self) -> None:
+        """Until something has ended or may be tried again; DVC's lock is free meanwhile, so that others can look."""
+        until = min(self.later.values(), default=0.0) or float("inf")
+        self.repo.lock.unlock()
+        try:
+            while all(each.process.poll() is None for each in self.running) and time.monotonic() < until:
+                if not self.running and not self.later:
+                    return
+                self.view.tick()
+                time.sleep(PAUSE)
+            self.later = {stage: when for stage, when in self.later.items() if when > time.monotonic()}
+        finally:
+            self.acquire()
+
+    def ended(self) -> list[Running]:
+        """Those that have ended, taken from the running ones."""
+        ended = [each for each in self.running if each.process.poll() is not None]
+        self.running = [each for each in self.running if each not in ended]
+        return ended
+
+    def finish(self, each: Running) -> None:
+        """Hash and keep what a stage made, or leave out all that depends on it."""
+        each.held.close()
+        how = "ran" if each.process.returncode == 0 else "failed"
+        try:
+            if how == "ran":
+                self.keep(each.stage)
+        except DvcException as error:  # such as an out that it did not make
+            how = self.broken(each.stage, str(error))
+        self.pass_on(each.stage, how, time.monotonic() - each.began)
+
+    def broken(self, stage: PipelineStage, why: str) -> str:
+        """failed, by DVC's word, which goes to the stage's log."""
+        log_of(stage.addressing).parent.mkdir(exist_ok=True)
+        with open(log_of(stage.addressing), "a") as log:
+            log.write(f"{why}\n")
+        return "failed"
+
+    def keep(self, stage: PipelineStage) -> None:
+        """Save and commit as DVC does after a run; dvc.lock follows."""
+        uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
+        stage.save(run_cache=not uncached)
+        stage.commit()
+        self.finished.append(stage)
+
+    def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
+        """Tell the view, and let downstream stages go or skip them."""
+        self.view.ended(stage.addressing, how, seconds)
+        if how == "failed":
+            self.failed.append(stage.addressing)
+        for below in [each for each, upstream in self.waiting.items() if stage in upstream]:
+            if how not in ("failed", "skipped"):
+                self.waiting[below].discard(stage)
+            elif self.waiting.pop(below, None) is not None:
+                self.pass_on(below, "skipped", 0.0)
+
+    def write(self, everything: bool = False) -> None:
+        """Write finished stages to dvc.lock: now and then, new ones in the order in which `dvc repro` would."""
+        if not self.finished or not (everything or time.monotonic() - self.written > SHARE * self.cost):
+            return
+        began, ready = time.monotonic(), [stage for stage in self.finished if stage not in self.new]
+        while self.new and (self.new[0] in self.finished or everything):
+            first = self.new.pop(0)
+            ready += [first] * (first in self.finished)
+        for path in dict.fromkeys(stage.path for stage in ready):
+            mine = [stage for stage in ready if stage.path == path]
+            mine[0].dvcfile.dump_stages(mine, update_pipeline=False)
+        self.finished = [stage for stage in self.finished if stage not in ready]
+        self.cost, self.written = time.monotonic() - began, time.monotonic()
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for each in self.running:
+            each.process.terminate()
+        for each in self.running:
+            each.process.wait()
+            each.held.close()
+        self.running = []
+
+    def acquire(self) -> None:
+        """DVC's lock, which another command may hold for a moment."""
+        while True:
+            with contextlib.suppress(LockError):
+                self.repo.lock.lock()
+                return
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        self.repo.lock.lock()
+        try:
+            yield
+        finally:
+            if self.repo.lock.is_locked:
+                self.repo.lock.unlock()
+
+
+def log_of(name: str) -> Path:
+    """Where a stage's words go."""
+    return LOGS / f"{name.replace(os.sep, '-')}.log"
+
+
+def repro(targets: Sequence[str], view: View, jobs: int, gpus: Sequence[str], force: bool) -> list[str]:
+    """Bring the pipeline of the working folder up to date (see Run.everything)."""
+    with Repo() as repo:
+        return Run(repo, view, jobs, gpus, force).everything(targets)

@@ -1,0 +1,113 @@
+"""What `aelab repro` shows while stages run: a live table on a terminal, a line per event in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EVERY = 0.25  # seconds between two looks at the logs of running stages
+TAIL = 2000  # bytes of a log in which its last line is looked for
+
+
+class Lines:
+    """A line per stage that ran or failed; what was there already is only counted."""
+
+    def __init__(self) -> None:
+        self.total, self.counts = 0, Counter[str]()
+
+    def plan(self, names: Sequence[str]) -> None:
+        self.total = len(names)
+
+    def started(self, name: str, log: Path) -> None:
+        pass
+
+    def ended(self, name: str, how: str, seconds: float) -> None:
+        self.counts[how] += 1
+        if how in ("ran", "failed"):
+            say(f"{time.strftime('%H:%M:%S')} {self.counts.total():4}/{self.total} {how} {name}, {seconds:.0f} s")
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def summary(self) -> str:
+        """How many stages ended how."""
+        order = ("ran", "cached", "unchanged", "failed", "skipped")
+        return ", ".join(f"{self.counts[how]} {how}" for how in order if self.counts[how]) or "nothing to do"
+
+
+class Live(Lines):
+    """What runs, for how long, and its last words; above it, what failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.live import Live as Screen
+
+        self.began, self.looked = time.monotonic(), 0.0
+        self.running: dict[str, tuple[float, Path]] = {}
+        self.screen = Screen(console=Console(stderr=True), auto_refresh=False, transient=True)
+        self.screen.start()
+
+    def started(self, name: str, log: Path) -> None:
+        self.running[name] = (time.monotonic(), log)
+        self.draw()
+
+    def ended(self, name: str, how: str, seconds: float) -> None:
+        self.counts[how] += 1
+        self.running.pop(name, None)
+        if how == "failed":
+            self.screen.console.print(f"[red]failed[/] {name} after {seconds:.0f} s")
+        self.draw()
+
+    def tick(self) -> None:
+        if time.monotonic() - self.looked > EVERY:
+            self.draw()
+
+    def draw(self) -> None:
+        self.looked = time.monotonic()
+        self.screen.update(self.table(), refresh=True)
+
+    def table(self) -> Table:
+        from rich.table import Table
+
+        waiting = self.total - self.counts.total() - len(self.running)
+        title = f"{clock(self.looked - self.began)}  {self.summary()}, {len(self.running)} running, {waiting} waiting"
+        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+        for name, (began, log) in self.running.items():
+            table.add_row(name, clock(self.looked - began), last_line(log))
+        return table
+
+    def close(self) -> None:
+        self.screen.stop()
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something; a bar redraws its own."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().replace(b"\r", b"\n").split(b"\n")
+    except OSError:
+        return ""
+    return next((text for line in reversed(lines) if (text := line.decode(errors="replace").strip())), "")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,195 @@
+"""`aelab repro` on a real DVC project of shell commands: the lock of `dvc repro`, whatever happens on the way."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
+STAGES = {  # stage: what it reads; a diamond, a chain, a lonely one
+    "split": ["start"],
+    "left": ["split"],
+    "right": ["split"],
+    "join": ["left", "right"],
+    "chain1": ["start"],
+    "chain2": ["chain1"],
+    "lonely": ["start"],
+}
+
+
+def write(folder: Path, seconds: float = 0.1) -> None:
+    """The pipeline: each stage notes that it runs, waits, and writes what it read."""
+    stages = {}
+    for name, reads in STAGES.items():
+        inputs = " ".join(f"{each}.txt" for each in reads)
+        wait = f"echo $$ {name} >> ran.log; echo about {name}; sleep {seconds}"
+        cmd = f'{wait}; test ! -e fail-{name} && (cat {inputs}; echo {name} "$CUDA_VISIBLE_DEVICES") > {name}.txt'
+        stages[name] = {"cmd": cmd, "deps": [f"{each}.txt" for each in reads], "outs": [f"{name}.txt"]}
+    items = {"cmd": "cat join.txt > ${item}.item", "deps": ["join.txt"], "outs": ["${item}.item"]}
+    stages["item"] = {"foreach": ["a", "b"], "do": items}
+    (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc" / "config").write_text("[core]\nno_scm = true\nanalytics = false\n")
+    (folder / "start.txt").write_text("begin\n")
+    write(folder)
+    return folder
+
+
+def run(command: list[str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*AELAB, *options], cwd=folder, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def ran(folder: Path) -> list[str]:
+    """Names of the stages that ran, oldest first."""
+    log = folder / "ran.log"
+    return [line.split()[1] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def timeless(lock: bytes) -> bytes:
+    """A lock without the stages' naps."""
+    return re.sub(rb"sleep [\d.]+", b"", lock)
+
+
+@pytest.fixture
+def expected(project, tmp_path):
+    """The lock that `dvc repro` writes."""
+    other = tmp_path / "serial"
+    shutil.copytree(project, other)
+    done = run(DVC, other)
+    assert done.returncode == 0, done.stderr
+    return (other / "dvc.lock").read_bytes()
+
+
+def test_the_lock_is_that_of_dvc_repro_and_a_second_run_does_nothing(project, expected):
+    done = run(AELAB, project, "-j", "4")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.splitlines()[-1] == "9 ran"
+    assert (project / "dvc.lock").read_bytes() == expected
+    assert sorted(ran(project)) == sorted(STAGES)
+    assert "about left" in (project / "logs" / "left.log").read_text()
+    again = run(AELAB, project)
+    assert (again.returncode, again.stderr) == (0, "9 unchanged\n")
+    status = subprocess.run([DVC[0], "status"], cwd=project, capture_output=True, text=True)
+    assert "up to date" in status.stdout
+
+
+def test_stages_run_side_by_side_and_never_before_what_they_read(project):
+    write(project, 1.0)
+    began = time.monotonic()
+    assert run(AELAB, project, "-j", "4").returncode == 0
+    order = ran(project)
+    for name, reads in STAGES.items():
+        assert all(order.index(each) < order.index(name) for each in reads if each in order)
+    assert time.monotonic() - began < 30
+    assert order[:3] != ["split", "left", "right"]  # as one after another would
+
+
+def test_what_changed_runs_again_and_what_was_there_before_comes_from_the_cache(project, expected):
+    run(AELAB, project)
+    (project / "start.txt").write_text("another\n")
+    assert run(AELAB, project).stderr.splitlines()[-1] == "9 ran"
+    (project / "start.txt").write_text("begin\n")
+    assert run(AELAB, project).stderr.splitlines()[-1] == "9 cached"
+    assert (project / "dvc.lock").read_bytes() == expected
+    (project / "left.txt").unlink()
+    assert run(AELAB, project).stderr.splitlines()[-1] == "1 cached, 8 unchanged"
+    assert run(AELAB, project, "--force", "left").stderr.splitlines()[-1] == "2 ran"
+
+
+def test_a_failure_stops_what_depends_on_it_only(project, expected):
+    (project / "fail-left").touch()
+    done = run(AELAB, project)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "5 ran, 1 failed, 3 skipped",
+        "left failed: about left (all of it: logs/left.log)",
+    ]
+    (project / "fail-left").unlink()
+    assert run(AELAB, project).stderr.splitlines()[-1] == "4 ran, 5 unchanged"
+    load = YAML(typ="safe").load  # the failed stage comes last in the file
+    assert load((project / "dvc.lock").read_bytes()) == load(expected)
+
+
+def test_a_stage_without_its_out_fails_in_dvc_s_words(project):
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text.replace('> lonely.txt"', '> elsewhere"'))
+    done = run(AELAB, project)
+    assert done.returncode == 1
+    assert "lonely.txt' does not exist" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_and_typed_again_it_ends_in_the_same_lock(project, expected, seed):
+    write(project, 0.4)
+    run_one = start(project, "-j", "4")
+    time.sleep(random.Random(seed).uniform(1, 4))
+    children = psutil.Process(run_one.pid).children(recursive=True)
+    run_one.kill()
+    run_one.communicate()
+    for child in children:  # stages of the lab die with their parent; shell commands need help
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    write(project)
+    done = run(AELAB, project)
+    assert done.returncode == 0, done.stderr
+    assert timeless((project / "dvc.lock").read_bytes()) == timeless(expected)
+
+
+def test_ctrl_c_ends_the_stages_and_keeps_what_had_finished(project):
+    write(project, 2.0)
+    mine = start(project, "-j", "1")
+    while ran(project)[1:] == []:
+        time.sleep(0.1)
+    children = psutil.Process(mine.pid).children(recursive=True)
+    os.killpg(mine.pid, signal.SIGINT)
+    _, stderr = mine.communicate(timeout=30)
+    assert mine.returncode == 130
+    assert "Traceback" not in stderr
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert f"  {ran(project)[0]}:" in (project / "dvc.lock").read_text()
+
+
+def test_two_at_once_never_work_on_the_same_out(project, expected):
+    write(project, 0.5)
+    both = [start(project, "-j", "2") for _ in range(2)]
+    ended = [each.communicate(timeout=120)[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], ended
+    assert sorted(ran(project)) == sorted(STAGES)  # each once
+    assert timeless((project / "dvc.lock").read_bytes()) == timeless(expected)
+
+
+def test_gpus_are_shared_out(project):
+    write(project, 1.0)
+    assert run(AELAB, project, "-j", "2", "--gpus", "3,5").returncode == 0
+    used = {name: (project / f"{name}.txt").read_text().split("\n")[-2].split()[-1] for name in ("split", "chain1")}
+    assert set(used.values()) == {"3", "5"}
+
+
+def test_wrong_use_is_one_line(project, tmp_path):
+    done = run(AELAB, project, "trian")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "trian" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = run(AELAB, tmp_path / "empty")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
