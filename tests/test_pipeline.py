@@ -157,9 +157,7 @@ def test_the_code_that_a_stage_loads_is_among_its_deps(project):
     for note in project.spied.glob("*.json"):
         stage = note.stem
         for file in map(Path, json.loads(note.read_text())):
-            if file.stem in ("tracking", "tracking_worker") or (
-                file.parent.name in ("aelab", "models") and file.stem == "__init__"
-            ):
+            if file.parent.name == "tracking" or (file.parent.name in ("aelab", "models") and file.stem == "__init__"):
                 continue
             assert any(file == dep or dep in file.parents for dep in deps[stage]), f"{stage} loads {file}"
             checked += 1

@@ -83,10 +83,9 @@ KILLED = (
     + """
 with Recorder(experiment="digits", stage="train", item=item) as recorder:
     recorder.metrics({"loss": 1.0}, replicate=0)
-    worker = recorder._process.pid
-    child = os.fork()  # it keeps the pipe to the worker open
+    child = os.fork()  # it keeps the stage's files open
     if child:
-        print(worker, child, flush=True)
+        print(child, flush=True)
     time.sleep(300)
 """
 )
@@ -135,10 +134,19 @@ def files(run: Any) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
+def spooled(root: Path) -> list[Path]:
+    """What the store does not have yet."""
+    return list((root / ".aelab").glob("*/*.jsonl"))
+
+
+def writers(root: Path) -> set[int]:
+    """The processes that write to the store of this project."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "aelab.tracking.writer" in process.cmdline() and process.cwd() == str(root):
+                found.add(process.pid)
+    return found
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:
@@ -149,24 +157,26 @@ def wait_until(condition: Any, seconds: float = 120) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]], tuple[int, int]]:
-    """Eight stages at once on a store that is not there yet: (root, item -> (code, stderr), pids of the killed)."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]], set[int]]:
+    """Eight stages at once on a store that is not there yet: (root, item -> (code, stderr), the writers' pids)."""
     root = tmp_path_factory.mktemp("tracking") / "main checkout"
     scripts = {"rich": RICH, "raises": RAISES, "interrupted": INTERRUPTED, "killed": KILLED}
     scripts |= {f"plain{i}": PLAIN for i in range(3)} | {"handed over": HANDED_OVER}
     stages = {item: start(script, item, root, MLFLOW_RUN_ID="0" * 32) for item, script in scripts.items()}
     killed = stages.pop("killed")
     assert killed.stdout is not None
-    worker, child = map(int, killed.stdout.readline().split())
+    child = int(killed.stdout.readline())
     try:
         wait_until(lambda: "train killed #0" in runs(root))
+        seen = writers(root)
         killed.kill()
         ended = {item: (stage.communicate(timeout=120)[1], stage.returncode) for item, stage in stages.items()}
-        wait_until(lambda: not alive(worker), 30)
+        wait_until(lambda: not spooled(root))
+        wait_until(lambda: not writers(root), 60)
     finally:
         os.kill(child, signal.SIGKILL)
         killed.communicate()
-    return root, {item: (code, err) for item, (err, code) in ended.items()}, (killed.pid, worker)
+    return root, {item: (code, err) for item, (err, code) in ended.items()}, seen
 
 
 def test_eight_stages_at_once_all_arrive(project):
@@ -251,18 +261,22 @@ def test_an_exception_or_ctrl_c_marks_the_runs_failed(project):
 
 
 def test_a_stage_need_not_wait_until_all_is_written(project):
-    """Its stderr closes when the writer ends, so that `project` has waited for it."""
     found = runs(project[0])
     item, replicate = found["train handed over"], found["train handed over #1"]
     assert item.info.status == replicate.info.status == "FINISHED"
     assert replicate.data.metrics["score"] == 2999
 
 
-def test_a_killed_stage_leaves_killed_runs_and_no_process(project):
-    root, _, pids = project
-    found = runs(root)
+def test_a_killed_stage_leaves_killed_runs(project):
+    found = runs(project[0])
     assert found["train killed"].info.status == found["train killed #0"].info.status == "KILLED"
-    assert not any(map(alive, pids))
+
+
+def test_one_process_writes_for_all_and_leaves_when_there_is_nothing_to_write(project):
+    root, _, seen = project
+    assert len(seen) == 1
+    assert not writers(root)
+    assert not [path.name for path in (root / ".aelab").glob("*/*") if not path.name.startswith("writer.")]
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +292,6 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
             "unwritable": "sqlite:////proc/nowhere/mlflow.db",
         }
         stages = {item: start(TIMED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
-        stages["left"] = start(HANDED_OVER, "left", root, MLFLOW_TRACKING_URI=stores["unwritable"])
         outputs = {item: stage.communicate(timeout=120) for item, stage in stages.items()}
     return {item: (stages[item].returncode, *output) for item, output in outputs.items()}
 
@@ -295,11 +308,40 @@ def test_a_store_out_of_order_costs_one_line_and_seconds(troubled, item):
     assert "secret" not in line
 
 
-def test_a_writer_left_alone_says_on_stderr_what_it_could_not_write(troubled):
-    code, _, stderr = troubled["left"]
-    assert code == 0
-    assert len(stderr.splitlines()) == 1
-    assert stderr.startswith("tracking: ")
+def test_what_a_store_did_not_take_arrives_with_the_next_stage_each_once(tmp_path):
+    store = tmp_path / "mlflow.db"
+    store.write_bytes(b"this is no database" * 1000)
+    assert start(RAISES, "first", tmp_path).wait(60) == 1
+    [kept] = spooled(tmp_path)
+    [writer] = writers(tmp_path)
+    os.kill(writer, signal.SIGKILL)
+    store.unlink()
+    assert start(PLAIN, "second", tmp_path).wait(60) == 0
+    wait_until(lambda: not kept.exists())
+    found = runs(tmp_path)
+    assert set(found) == {"train first", "train first #0", "train second"}
+    assert found["train first #0"].data.metrics == {"loss": 1.0}
+    assert found["train first"].info.status == "FAILED"
+
+
+def test_a_writer_killed_at_work_is_followed_by_one_that_goes_on(tmp_path):
+    slow = HANDED_OVER.replace("replicate=step % 2)", "replicate=step % 2); time.sleep(0.003)")
+    stage = start(slow, "long", tmp_path)
+    wait_until(lambda: "train long #1" in runs(tmp_path))
+    [writer] = writers(tmp_path)
+    os.kill(writer, signal.SIGKILL)
+    assert stage.wait(120) == 0
+    assert start(PLAIN, "next", tmp_path).wait(60) == 0
+    wait_until(lambda: not spooled(tmp_path))
+    found = runs(tmp_path)
+    assert set(found) == {"train long", "train long #0", "train long #1", "train next"}
+    assert found["train long"].info.status == "FINISHED"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    for replicate, run in ((0, found["train long #0"]), (1, found["train long #1"]), (None, found["train long"])):
+        history = [metric.step for metric in client.get_metric_history(run.info.run_id, "score")]
+        assert sorted(history) == [step for step in range(3000) if replicate in (None, step % 2)]
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +358,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / ".dvc" / "config").touch()
     (root / ".dvc" / ".gitignore").write_text("/cache\n/tmp\n/config.local\n")
     (root / "data" / "a.txt").write_text("a")
-    (root / ".gitignore").write_text("/out.txt\n/mlflow.db*\n/mlartifacts\n")
+    (root / ".gitignore").write_text("/out.txt\n/mlflow.db*\n/mlartifacts\n/.aelab\n")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
     dvc = [sys.executable, "-m", "dvc"]
     for command in (
@@ -333,6 +375,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pipeline):
+    wait_until(lambda: not spooled(pipeline))
     [(name, run)] = runs(pipeline).items()
     assert (name, run.info.status) == ("train vae", "FINISHED")
     assert run.data.tags["dvc_stage"] == "train@vae"

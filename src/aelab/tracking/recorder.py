@@ -1,13 +1,14 @@
-"""What a stage tells MLflow, and the process that writes it down. The only file that talks to the MLflow store.
+"""What a stage tells MLflow.
 
-    with tracking.Recorder(experiment="mnist5k", stage="train", item="vae") as recorder:
+    with Recorder(experiment="mnist5k", stage="train", item="vae") as recorder:
         recorder.params({"train": settings})
         recorder.metrics({"validation/total": 104.2}, step=3, replicate=0)
 
-The Recorder starts `python -m aelab.tracking_worker` and hands it JSON lines through a pipe, so that the seconds MLflow
-needs pass while the stage trains and while the next one starts. It fails soft: whatever happens to the store costs one
-line on stderr and at most about ten seconds at the end, never a training. Wrong arguments are the caller's mistake and
-raise.
+The Recorder appends JSON lines to a file of its own in the spool (see places.spool), and sees to it that a process runs
+that writes what lies there to the MLflow store: `python -m aelab.tracking.writer`, one for all stages, since MLflow
+takes longer to start than to write. So a stage never waits for the store, and what the store did not take stays in the
+spool until it does. It fails soft: whatever happens costs one line on stderr, never a training. Wrong arguments are the
+caller's mistake and raise.
 
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
 parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
@@ -21,24 +22,25 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
-import queue
 import re
 import shlex
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from aelab.tracking import places
+
 if TYPE_CHECKING:
     import numpy as np
 
-PATIENCE = 5.0  # seconds without a sign of progress, at close, after which the store counts as dead
+PATIENCE = 10.0  # seconds at close without a process that writes
 LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
@@ -53,7 +55,7 @@ class Recorder:
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
     tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
-    written, or only until it is handed over (the writer then ends by itself, after a minute at most).
+    written.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
     dies without a word they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
     """
@@ -69,35 +71,30 @@ class Recorder:
         switch = os.environ.get("AELAB_TRACKING", "on")
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
-        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._heard, self._warned, self._wait = 0.0, False, wait
+        self._file: int | None = None
+        self._warned, self._wait = False, wait
         if switch == "off":
             return
-        environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
+        self._path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "aelab.tracking_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                env=environment,
-                start_new_session=True,  # Ctrl-C in the terminal must not reach it before the runs are closed
-            )
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            fcntl.lockf(
+                self._file, fcntl.LOCK_EX
+            )  # the kernel lets go of it when this process is gone; forks have none
         except OSError as error:
             self._warn(str(error))
             return
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-        self._writer = threading.Thread(target=self._write, args=(self._process,), daemon=True)
-        self._writer.start()
         facts = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
         self._send(
             "begin",
             experiment=experiment,
             name=f"{stage} {item}" if item else stage,
+            folder=os.getcwd(),
             tags=facts | {"mlflow.source.name": sys.argv[0]} | {k: str(v) for k, v in (tags or {}).items()},
+            environment={key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if key in os.environ},
         )
+        start_writer()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
@@ -131,7 +128,7 @@ class Recorder:
         """
         os.stat(path)
         self._wait = True
-        self._send("artifact", os.path.abspath(path), folder=folder)  # the worker's working folder is another one
+        self._send("artifact", os.path.abspath(path), folder=folder)  # the writer's working folder is another one
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags on the item's run and all its replicates."""
@@ -139,30 +136,21 @@ class Recorder:
 
     def close(self, error: BaseException | None = None) -> None:
         """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store."""
-        if self._process is None:
+        if self._file is None:
             return
-        process, began = self._process, time.monotonic()
         first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
         self._send("end", "FAILED" if error else "FINISHED", error=first_line)
-        self._outbox.put(None)
-        self._process, self._heard = None, began
-        if not self._wait:
-            self._writer.join(PATIENCE)
-            if self._writer.is_alive():
-                self._warn("the process that writes does not listen")
-                process.kill()
-            return
-        while (
-            self._reader.is_alive()
-            and (left := min(self._heard + PATIENCE, began + LONGEST_CLOSE) - time.monotonic()) > 0
-        ):
-            self._reader.join(left)
-        if self._reader.is_alive():
-            self._warn("the store does not answer")
-            process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if process.wait(timeout=2) != 0:
-                self._warn(f"the process that writes ended with code {process.returncode}")
+        os.close(self._file)
+        self._file = None
+        heard = began = time.monotonic()
+        while self._wait and not self._trouble() and self._path.exists():  # the writer removes what it has written
+            heard = time.monotonic() if writer_lives() else heard
+            if time.monotonic() > min(heard + PATIENCE, began + LONGEST_CLOSE):
+                self._warn("the store does not answer")
+                break
+            time.sleep(0.05)
+        if trouble := self._trouble():
+            self._warn(trouble)
 
     def __enter__(self) -> Self:
         return self
@@ -171,26 +159,20 @@ class Recorder:
         self.close(error)
 
     def _send(self, kind: str, /, *args: Any, **fields: Any) -> None:
-        if self._process is not None:
-            line = json.dumps({"kind": kind, "args": args, "at": int(time.time() * 1000), **fields})
-            self._outbox.put(line.encode() + b"\n")
+        if self._file is None:
+            return
+        line = json.dumps({"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:  # a full disk
+            self._warn(str(error))
 
-    def _write(self, process: subprocess.Popen[bytes]) -> None:
-        """A thread, since a full pipe would stall the training."""
-        assert process.stdin is not None
-        with contextlib.suppress(OSError), process.stdin:  # a dead worker shows at close
-            while (line := self._outbox.get()) is not None:
-                while line:
-                    line = line[os.write(process.stdin.fileno(), line) :]
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        """A thread: each line from the worker is a sign of progress, or the word "failed" and why."""
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith(b"failed "):
-                self._warn(line.decode(errors="replace").strip().removeprefix("failed "))
-            else:
-                self._heard = time.monotonic()
+    def _trouble(self) -> str:
+        """What the writer last could not do with this file's lines."""
+        with contextlib.suppress(OSError):
+            return self._path.with_suffix(".failed").read_text()
+        return ""
 
     def _warn(self, problem: str) -> None:
         if not self._warned:
@@ -200,6 +182,32 @@ class Recorder:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def writer_lives() -> bool:
+    """Whether a process writes what lies in the spool."""
+    with open(places.spool() / "writer.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def start_writer() -> None:
+    """See to it that one lives; of several, all but one leave at once."""
+    if writer_lives():
+        return
+    environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
+    with open(places.spool() / "writer.log", "ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "aelab.tracking.writer"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # it outlives the stage, and Ctrl-C in the terminal is not meant for it
+        )
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -212,27 +220,3 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             text = json.dumps(value, default=str) if isinstance(value, Mapping | list | tuple) else str(value)
             flat[f"{prefix}{key}"] = text
     return flat
-
-
-def root() -> Path:
-    """The project's main checkout, also for an experiment that DVC runs in a temporary folder.
-
-    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder where git knows none.
-    """
-    top = os.environ.get("DVC_ROOT") or git("rev-parse", "--show-toplevel")
-    return Path(top or os.getcwd()).resolve()
-
-
-def store() -> str:
-    """The URI of the MLflow store: MLFLOW_TRACKING_URI, or mlflow.db in the main checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
-
-
-def git(*command: str) -> str | None:
-    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's."""
-    try:
-        return subprocess.run(
-            ["git", "--no-optional-locks", *command], capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

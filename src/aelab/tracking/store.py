@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import root, store
+from aelab.tracking.places import root, store
 
-STARTING = 110.0  # seconds in which importing and migrating count as progress on a slow machine
+STARTING = 110.0  # seconds that another process may take to make the store
 
 
-def connect(experiment: str, busy: AbstractContextManager[None]) -> tuple[Any, str]:
-    """A client of the store and the experiment's id; creates what is missing, safe when several do it at once.
-
-    busy: entered while a store on this machine is opened, which may take a while.
-    """
+def connect(experiment: str) -> tuple[Any, str]:
+    """A client of the store and the experiment's id; creates what is missing, safe when several do it at once."""
     from filelock import FileLock
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -26,7 +22,6 @@ def connect(experiment: str, busy: AbstractContextManager[None]) -> tuple[Any, s
         if uri.startswith("sqlite:"):
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
 
-            stack.enter_context(busy)
             database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
             stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
             prepare(database)

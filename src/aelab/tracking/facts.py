@@ -1,0 +1,62 @@
+"""What tracking finds out by itself about the run of a stage."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aelab.tracking.places import git
+
+
+def found(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Tags that tracking finds by itself; `folder` is the stage's working folder, `environment` what DVC told it."""
+    tags = {
+        "git_commit": git("-C", str(folder), "rev-parse", "HEAD"),
+        "git_dirty": None,
+        "dvc_stage": environment.get("DVC_STAGE"),
+        "dvc_experiment": environment.get("DVC_EXP_NAME"),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "mlflow": version("mlflow"),
+        "host": platform.node(),
+    }
+    if tags["git_commit"]:
+        # dvc.lock is written while stages run: its change says nothing about what the stage was made from
+        changed = git("-C", str(folder), "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
+        tags["git_dirty"] = "true" if changed else "false"
+        tags["mlflow.source.git.commit"] = tags["git_commit"]
+    return {key: value for key, value in tags.items() if value}
+
+
+def content_key(folder: Path, stage: str) -> str | None:
+    """DVC's run-cache key of a stage: sha256 of command, dependencies, parameters and the paths of its outs.
+
+    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC and for stages that DVC
+    does not cache. Takes no lock of DVC's, whose `repro` may hold it. Stages must run where their dvc.yaml lies.
+    """
+    file, _, name = stage.rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
+    if not name or not folder.exists():
+        return None
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    place = folder / (file or "dvc.yaml")
+    place = place if place.is_file() else folder / "dvc.yaml"
+    if not place.is_file():
+        return None
+    stamps = tuple(path.stat().st_mtime_ns for path in (place, folder / "params.yaml") if path.exists())
+    found = stages(str(folder), str(place), stamps)[name]
+    found.save_deps()
+    return _get_stage_hash(found) if _can_hash(found) else None
+
+
+@functools.lru_cache(maxsize=4)
+def stages(folder: str, file: str, stamps: tuple[int, ...]) -> Any:
+    """The stages of a dvc.yaml as DVC loads them; reading it takes longer than all the rest of a key."""
+    from dvc.dvcfile import load_file
+    from dvc.repo import Repo
+
+    return load_file(Repo(folder), file).stages  # type: ignore[attr-defined]

@@ -1,0 +1,37 @@
+"""Where tracking keeps things: the main checkout, the MLflow store, the spool."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+
+def root() -> Path:
+    """The project's main checkout, also for an experiment that DVC runs in a temporary folder.
+
+    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder where git knows none.
+    """
+    top = os.environ.get("DVC_ROOT") or git("rev-parse", "--show-toplevel")
+    return Path(top or os.getcwd()).resolve()
+
+
+def store() -> str:
+    """The URI of the MLflow store: MLFLOW_TRACKING_URI, or mlflow.db in the main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def spool() -> Path:
+    """The folder of what is not yet written to the store: one per store, so that one process writes to it."""
+    return root() / ".aelab" / f"tracking-{hashlib.sha256(store().encode()).hexdigest()[:8]}"
+
+
+def git(*command: str) -> str | None:
+    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's."""
+    try:
+        return subprocess.run(
+            ["git", "--no-optional-locks", *command], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

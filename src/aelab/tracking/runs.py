@@ -1,0 +1,134 @@
+"""One stage's runs in MLflow, written message by message as its Recorder sent them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from aelab.tracking import facts, store
+
+LONGEST = 6000  # characters of a parameter that MLflow keeps
+
+Values = dict[tuple[str, int], dict[int | None, float]]  # (metric, step) -> replicate -> value
+
+
+class Runs:
+    """Everything known of one stage's runs. Each public method is a message of the Recorder."""
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.experiment_id = ""
+        self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
+        self.every: dict[str, str] = {}  # tags of every run
+        self.values: Values = defaultdict(dict)
+        self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
+
+    def begin(self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any) -> None:
+        """Make the item's run, so that it can be seen from the start."""
+        self.remember(at, experiment, name, folder, tags, environment)
+        self.run()
+        if key := facts.content_key(self.folder, self.stage):
+            self.tags({"content_key": key}, at)
+
+    def remember(
+        self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any
+    ) -> None:
+        """What `begin` needs, without the store."""
+        self.experiment, self.name, self.started, self.folder = experiment, name, at, Path(folder)
+        self.stage = environment.get("DVC_STAGE", "")
+        self.every = {key: cut(value) for key, value in (facts.found(self.folder, environment) | tags).items()}
+
+    def run(self, replicate: int | None = None) -> str:
+        """The id of a run, created when first asked for."""
+        if self.client is None:
+            self.client, self.experiment_id = store.connect(self.experiment)
+        if replicate not in self.ids:
+            name, tags = self.name, self.every
+            if replicate is not None:
+                name = f"{name} #{replicate}"
+                tags = tags | {"replicate": str(replicate), "mlflow.parentRunId": self.run()}
+            run = self.client.create_run(self.experiment_id, self.started, tags, name)
+            self.ids[replicate] = run.info.run_id
+        return self.ids[replicate]
+
+    def params(self, values: dict[str, str], at: int) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(re.sub(r"[^\w\-. :/]", "_", key), cut(value)) for key, value in values.items()]
+        self.client.log_batch(self.run(), params=params)
+
+    def metrics(self, values: dict[str, float], at: int, step: int, replicate: int | None) -> None:
+        """Keep numbers for the next flush: one write for many costs what one for one does."""
+        from mlflow.entities import Metric
+
+        for name, value in values.items():
+            self.values[name, step][replicate] = value
+            self.unsent[replicate].append(Metric(name, value, at, step))
+
+    def flush(self) -> None:
+        """Write the numbers kept so far."""
+        for replicate in list(self.unsent):
+            run = self.run(replicate)
+            self.client.log_batch(run, metrics=self.unsent[replicate])
+            del self.unsent[replicate]
+
+    def image(self, name: str, at: int, shape: list[int], data: str, step: int, replicate: int | None) -> None:
+        import numpy as np
+
+        pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(shape)
+        self.client.log_image(self.run(replicate), pixels, key=name, step=step, timestamp=at, synchronous=True)
+
+    def dataset(self, name: str, at: int, digest: str, source: str, context: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind = "http" if source.startswith("http") else "local"
+        data = Dataset(name, digest, kind, json.dumps({"url" if kind == "http" else "uri": source}))
+        run = self.run()
+        self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def artifact(self, path: str, at: int, folder: str | None) -> None:
+        log = self.client.log_artifacts if os.path.isdir(path) else self.client.log_artifact
+        log(self.run(), path, folder)
+
+    def tags(self, values: dict[str, str], at: int) -> None:
+        from mlflow.entities import RunTag
+
+        values = {key: cut(value) for key, value in values.items()}
+        self.every |= values
+        self.run()
+        for run in self.ids.values():
+            self.client.log_batch(run, tags=[RunTag(*pair) for pair in values.items()])
+
+    def means(self, at: int) -> None:
+        """Mean and sample standard deviation over replicates, for the item's run where it logged no value itself."""
+        from mlflow.entities import Metric
+
+        for (name, step), by_replicate in self.values.items():
+            if None in by_replicate:
+                continue
+            numbers, count = by_replicate.values(), len(by_replicate)
+            mean = sum(numbers) / count  # not the module statistics: it raises on NaN
+            self.unsent[None].append(Metric(name, mean, at, step))
+            if count > 1:
+                spread = math.sqrt(sum((number - mean) ** 2 for number in numbers) / (count - 1))
+                self.unsent[None].append(Metric(f"spread/{name}", spread, at, step))
+
+    def end(self, status: str, at: int, error: str | None) -> None:
+        """Close all runs."""
+        self.means(at)
+        self.flush()
+        if error:
+            self.tags({"error": error}, at)
+        for run in self.ids.values():
+            self.client.set_terminated(run, status, at)
+
+
+def cut(text: str) -> str:
+    """At most as long as MLflow keeps, and visibly cut where it is longer."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 50]} ... [cut: {len(text)} characters]"

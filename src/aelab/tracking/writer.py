@@ -1,0 +1,175 @@
+"""The process that writes to the MLflow store what stages left in the spool: `python -m aelab.tracking.writer`.
+
+One per spool, held by writer.lock; it leaves when nothing has been there for a while. Per file <name>.jsonl of a stage:
+
+<name>.at       JSON: bytes of the file that are in the store, and the ids of its runs, so that another writer can go on
+<name>.failed   one line: what the store last refused; the file stays until it is taken
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from aelab.tracking import places
+from aelab.tracking.runs import Runs
+
+PAUSE = 0.2  # seconds between looks at the spool
+IDLE = 15.0  # seconds without news after which the process leaves
+RETRY = 3.0  # seconds until a store that refused is tried again
+
+
+class Feed:
+    """One stage's file, and how much of it the store has."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.runs = path, Runs()
+        self.at, self.retry, self.done, self.refused = 0, 0.0, False, False
+        self.file = open(path, "rb")  # noqa: SIM115  (for the life of the stage)
+        try:
+            kept = json.loads(path.with_suffix(".at").read_text())
+        except (OSError, ValueError):
+            return
+        for message in self.messages(kept["at"]):  # another writer wrote these
+            if message["kind"] in ("begin", "metrics"):
+                self.take(message | {"kind": "remember" if message["kind"] == "begin" else "metrics"})
+        self.runs.unsent.clear()
+        self.runs.ids = {None if key == "" else int(key): run for key, run in kept["runs"].items()}
+
+    def messages(self, end: int | None = None) -> list[dict[str, Any]]:
+        """The whole lines from `at` on (to byte `end`), which they move on; a stage may die in the middle of one."""
+        self.file.seek(self.at)
+        data = self.file.read(-1 if end is None else end - self.at)
+        data = data[: data.rfind(b"\n") + 1]
+        self.at += len(data)
+        return [json.loads(line) | {"end": len(line) + 1} for line in data.splitlines()]
+
+    def take(self, message: dict[str, Any]) -> None:
+        message = {key: value for key, value in message.items() if key != "end"}
+        getattr(self.runs, message.pop("kind"))(*message.pop("args"), **message)
+
+    def pump(self) -> bool:
+        """Write what is new; whether there was any. Raises what the store raises, having noted how far it came."""
+        if time.monotonic() < self.retry:
+            return False
+        alive, start = locked(self.path), self.at
+        messages = self.messages()
+        if not messages and not alive:
+            messages = [{"kind": "end", "args": ["KILLED"], "at": int(time.time() * 1000), "error": None, "end": 0}]
+        self.at = start
+        for message in messages:
+            try:
+                if message["kind"] != "metrics":
+                    self.runs.flush()
+                self.take(message)
+            except Exception as error:
+                if not self.reachable():
+                    self.keep()
+                    raise
+                self.refused = True  # the store is well: the message is not to its liking
+                note(self.path, error)
+            self.at += message["end"]
+            self.done = message["kind"] == "end"
+        self.runs.flush()
+        if messages:
+            self.keep()
+        if not self.refused:
+            self.path.with_suffix(".failed").unlink(missing_ok=True)
+        return bool(messages)
+
+    def reachable(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self.runs.client.get_experiment(self.runs.experiment_id)
+        except Exception:
+            return False
+        return True
+
+    def keep(self) -> None:
+        """Note how far the store is."""
+        runs = {"" if replicate is None else str(replicate): run for replicate, run in self.runs.ids.items()}
+        draft = self.path.with_suffix(".new")
+        draft.write_text(json.dumps({"at": self.at, "runs": runs}))
+        draft.rename(self.path.with_suffix(".at"))
+
+    def remove(self) -> None:
+        """Everything is in the store."""
+        self.file.close()
+        for suffix in (".at", ".failed", ".jsonl"):
+            self.path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def locked(path: Path) -> bool:
+    """Whether the stage that writes this file is alive."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def note(path: Path, error: Exception) -> None:
+    """Leave one line for the stage, without a password from the store's URI."""
+    text = re.sub(r"//[^/@\s]*@", "//", (str(error).strip() or type(error).__name__).splitlines()[0])
+    path.with_suffix(".failed").write_text(text if len(text) < 160 else text[:150] + "...")
+    print(time.strftime("%F %T"), path.name, text, flush=True)
+
+
+def write(spool: Path, idle: float = IDLE) -> None:
+    """Write all that comes, until nothing has come for `idle` seconds and every stage that is known has ended."""
+    feeds: dict[Path, Feed] = {}
+    news = time.monotonic()
+    while time.monotonic() - news < idle:
+        for path in sorted(set(spool.glob("*.jsonl")) - set(feeds)):
+            feeds[path] = Feed(path)
+        for path, feed in list(feeds.items()):
+            try:
+                fresh = feed.pump()
+            except Exception as error:
+                note(path, error)
+                feed.retry = time.monotonic() + RETRY
+                continue
+            if fresh or locked(path):
+                news = time.monotonic()
+            if feed.done:
+                feed.remove()
+                del feeds[path]
+        time.sleep(PAUSE)
+
+
+def hold(spool: Path) -> TextIO | None:
+    """The lock of the spool's one writer, None where another holds it."""
+    lock = open(spool / "writer.lock", "a")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def main() -> None:
+    """Write until there is nothing to write; leaves at once, since MLflow's threads would wait at exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.chdir(places.root())  # DVC deletes the folder of a temporary experiment; relative stores mean the main checkout
+    spool = places.spool()
+    while (lock := hold(spool)) is not None:
+        write(spool)
+        left = {path.stem for path in spool.glob("*.failed")}
+        lock.close()
+        if not {path.stem for path in spool.glob("*.jsonl")} - left:  # a stage may have seen the lock held
+            break
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
