@@ -91,7 +91,7 @@ def shrink(tree) -> None:
     tree["finetune"]["labels"] = [20, "all"]
     tree["power"] |= {"depths": [1, 2], "codes": [2], "hidden": 8}
     for section in ("train", "pretrain", "finetune", "unroll"):
-        tree[section] |= {"epochs": 1, "epochs_factor": {}, "batch_factor": {}, "replicates": 2}
+        tree[section] |= {"epochs": 1, "epochs_factor": {}, "batch_factor": {}, "lr_factor": {}, "replicates": 2}
     for group, kept in (("models", MODELS), ("stacks", STACKS), ("narrow_stacks", NARROW), ("unrolled", UNROLLED)):
         for name in set(tree[group]) - set(kept):
             del tree[group][name]

@@ -95,7 +95,9 @@ def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for
     write("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (10, 30, 128, 32)
     entry = "{family: variational, hidden: [400], latent: 20, epochs: 20, batch: 64, lr: 0.5%s}"
-    text = TEXT.replace("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
+    text = TEXT.replace("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}").replace(
+        "lr_factor: {mnist5k: 3}", "lr_factor: {}"
+    )
     params.FILE.write_text(text.replace(VAE, entry % ""))
     assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (20, 60, 64, 16)
     params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 24}, mnist: {lr: 0.25}}"))
@@ -106,6 +108,8 @@ def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for
         text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}")
     )
     assert (merged().epochs, merged().batch) == (1, 1)  # never none
+    params.FILE.write_text(text.replace(VAE, entry % ", lr_factor: {mnist5k: 3}"))
+    assert (merged().lr, merged("mnist").lr) == (1.5, 0.5)
     block = params.load("train")
     assert (block.epochs, block.batch) == (10, 128)
 

@@ -15,7 +15,7 @@ from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, {}, None, 1, (), (), ())
 
 
 class Heard:

@@ -14,7 +14,7 @@ from aelab.learning import replicates
 from aelab.learning.replicates import Panel, Task, with_labels
 from aelab.learning.settings import Training
 
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, None, 1, (), (), (1,))
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
 
 
 class Copy(nn.Module):

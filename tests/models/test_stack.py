@@ -18,7 +18,7 @@ from aelab.models import conv_stack, stack
 from aelab.models.base import Autoencoder, Batch, Boltzmann, Spec, registry
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, {}, {}, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, {}, {}, {}, None, 1, (), (), ())
 KINDS = [
     {"layer": "autoencoder"},
     {"layer": "rbm"},

@@ -92,10 +92,11 @@ def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     on = values.pop("on", {})
     merged = check(type(block), values, where)
     _check_names(on, f"{where}.on")
-    for key in ("epochs", "batch"):
+    for key in ("epochs", "batch", "lr"):
         factors = getattr(merged, f"{key}_factor")
         _check_names(factors, f"{where}.{key}_factor")
-        values[key] = max(1, round(getattr(merged, key) * factors.get(data, 1)))
+        scaled = getattr(merged, key) * factors.get(data, 1)
+        values[key] = scaled if key == "lr" else max(1, round(scaled))
     settings = check(type(block), values, where)
     for name, here in on.items():
         if not isinstance(here, Mapping):

@@ -25,6 +25,7 @@ class Training:
     epochs: int  # per phase
     epochs_factor: dict[str, float]  # data set -> factor on `epochs`
     batch_factor: dict[str, float]  # data set -> factor on `batch`
+    lr_factor: dict[str, float]  # data set -> factor on `lr`
     patience: int | None  # epochs without a better validation value before a phase ends; null: all epochs
     replicates: int  # seeds
     noise: tuple[str, ...]  # "kind level": the model sees x so corrupted and is to rebuild the clean x
@@ -44,7 +45,7 @@ class Training:
                 raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
-        for key in ("epochs_factor", "batch_factor"):
+        for key in ("epochs_factor", "batch_factor", "lr_factor"):
             if any(not 0 < factor < 1e6 for factor in getattr(self, key).values()):
                 raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: numbers above 0")
         if self.augment:

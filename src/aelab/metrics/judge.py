@@ -58,6 +58,7 @@ def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator])
         epochs=epochs,
         epochs_factor={},
         batch_factor={},
+        lr_factor={},
         patience=None,
         replicates=1,
         noise=(),
