@@ -40,7 +40,7 @@ from aelab.tracking import places
 if TYPE_CHECKING:
     import numpy as np
 
-PATIENCE = 10.0  # seconds at close without a process that writes
+PATIENCE = 8.0  # seconds at close in which nobody writes, or a server takes nothing
 LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
@@ -143,8 +143,10 @@ class Recorder:
         os.close(self._file)
         self._file = None
         heard = began = time.monotonic()
+        seen, local = None, not places.store().startswith("http")
         while self._wait and not self._trouble() and self._path.exists():  # the writer removes what it has written
-            heard = time.monotonic() if writer_lives() else heard
+            if (now := written(self._path)) != seen or (local and writer_lives()):
+                seen, heard = now, time.monotonic()
             if time.monotonic() > min(heard + PATIENCE, began + LONGEST_CLOSE):
                 self._warn("the store does not answer")
                 break
@@ -182,6 +184,14 @@ class Recorder:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def written(path: Path) -> float:
+    """When the store last took something of a spool file."""
+    try:
+        return path.with_suffix(".at").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def writer_lives() -> bool:
