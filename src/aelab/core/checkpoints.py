@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,27 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         return load(path.read_bytes())
     except SafetensorError as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write named tensors with words beside them, and see them on the disk. Raises OSError."""
+    from safetensors.torch import save
+
+    with open(path, "wb") as file:
+        file.write(save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `save_tensors` wrote. Raises ValueError for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"not a readable safetensors file: {error}") from error
 
 
 def save_json(path: Path, content: Any) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA = Path("data")
 SCRATCH = DATA / ".scratch"
+KEPT = DATA / ".checkpoints"  # of stages that were cut short, see learning/resume.py
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, of CPU and GPU
 DEATHSIG = 1  # prctl's PR_SET_PDEATHSIG
 
@@ -103,6 +104,12 @@ def folder(stage: str, item: str | None = None) -> Path:
     return Path("metrics") if stage == "compare" else DATA.joinpath(stage, *([Path(item).name] if item else []))
 
 
+def kept(out: Path) -> Path | None:
+    """Where that lies which a stage needs to go on after a kill, of a folder in its scratch folder (or that itself);
+    None for another folder."""
+    return KEPT / out.relative_to(SCRATCH) if out.is_relative_to(SCRATCH) else None
+
+
 def _run(job: Job, body: Callable[[Job], None]) -> None:
     from filelock import FileLock, Timeout
 
@@ -118,6 +125,7 @@ def _run(job: Job, body: Callable[[Job], None]) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
                 scratch.rename(target)
+                shutil.rmtree(KEPT / scratch.name, ignore_errors=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except Timeout:

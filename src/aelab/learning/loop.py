@@ -48,6 +48,28 @@ class DivergedError(ArithmeticError):
     """A loss became NaN or infinite."""
 
 
+class Keeper(Protocol):
+    """Who keeps snapshots of learning under way, so that a run that was cut short goes on from the last one."""
+
+    def latest(self, model: nn.Module) -> Snapshot | None:
+        """The snapshot to go on from; `model` is as it is before learning."""
+        ...
+
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        ...
+
+    def keep(self, snapshot: Snapshot) -> None: ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that the rest of learning depends on: numbers that JSON can hold, and tensors by name."""
+
+    numbers: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
 def fit(
     model: Any,
     train: Tensors,
@@ -55,69 +77,150 @@ def fit(
     settings: Training,
     draw: Callable[[str], Generator],
     watch: Watch,
+    keeper: Keeper | None = None,
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
     draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
-    "modules" on the CPU, "noise" and "validation" on the device. Raises DivergedError with phase, epoch and step.
+    "modules" on the CPU, "noise" and "validation" on the device. keeper: where there is one, learning goes on from its
+    latest snapshot, and ends in the same bits as if it had never stopped. Raises DivergedError with phase, epoch and
+    step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
     model.observe(train.x, train.y)
-    noises = [Noise.parse(words) for words in settings.noise]
-    order, noise = draw("order"), draw("noise")
-    for phase in model.phases():
+    snapshot = keeper.latest(model) if keeper else None
+    if snapshot:
+        model.load_state_dict(_part("model", snapshot))  # phases of what has been learnt see codes of layers below
+    learning = Learning(model, settings, [Noise.parse(words) for words in settings.noise], draw, watch, keeper)
+    for number, phase in enumerate(model.phases()):
+        if snapshot and number < snapshot.numbers["phase"]:
+            continue
         seen, held_out = train, validation
         if phase.inputs is not None:
             seen, held_out = (Tensors(mapped(phase.inputs, split.x), split.y) for split in (train, validation))
-        _fit_phase(model, phase, seen, held_out, settings, noises, order, noise, lambda: draw("validation"), watch)
+        learning.begin(number, phase, len(seen.x))
+        if snapshot:
+            learning.restore(snapshot)
+            snapshot = None
+        learning.run(seen, held_out)
 
 
-def _fit_phase(
-    model: nn.Module,
-    phase: Phase,
-    train: Tensors,
-    validation: Tensors,
-    settings: Training,
-    noises: Sequence[Noise],
-    order: Generator,
-    noise: Generator,
-    validation_noise: Callable[[], Generator],
-    watch: Watch,
-) -> None:
-    steps = math.ceil(len(train.x) / settings.batch)
-    optimizer, all_steps = optimizers.build(phase.parameters, settings), settings.epochs * steps
-    watch.steps(phase.name, all_steps)
-    moves = parse(settings.augment) if train.x.dim() == 4 else {}  # codes of layers below are no images
-    best, best_weights, waited = math.inf, None, 0
-    for number in range(1, settings.epochs + 1):
-        model.train()
-        totals = torch.empty(steps, device=train.x.device)
-        sums: dict[str, Tensor] = {}
-        rows = torch.randperm(len(train.x), generator=order).to(train.x.device).split(settings.batch)
-        for step, batch_rows in enumerate(rows):
-            clean = augment(train.x[batch_rows], moves, noise) if moves else train.x[batch_rows]
-            losses = phase.loss(Batch(clean, corrupt_mixed(clean, noises, noise), train.y[batch_rows]), noise)
+class Learning:
+    """A model's learning under way, one phase at a time."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Training,
+        noises: Sequence[Noise],
+        draw: Callable[[str], Generator],
+        watch: Watch,
+        keeper: Keeper | None,
+    ) -> None:
+        self.model, self.settings, self.noises, self.draw = model, settings, noises, draw
+        self.watch, self.keeper = watch, keeper
+        self.order, self.noise = draw("order"), draw("noise")
+
+    def begin(self, number: int, phase: Phase, images: int) -> None:
+        """The start of phase `number`, which learns from so many images."""
+        self.number, self.phase = number, phase
+        self.steps = math.ceil(images / self.settings.batch)
+        self.optimizer = optimizers.build(phase.parameters, self.settings)
+        self.epoch, self.step, self.waited = 1, 0, 0  # the next step to do: of 1, 2, ... epochs and 0, 1, ... steps
+        self.best, self.best_weights = math.inf, dict[str, Tensor]()
+        self.before = self.order.get_state()  # the permutation of the epoch
+        self.totals, self.sums = torch.empty(self.steps, device=self.noise.device), dict[str, Tensor]()
+        self.watch.steps(phase.name, self.settings.epochs * self.steps)
+
+    def run(self, train: Tensors, validation: Tensors) -> None:
+        """The epochs of the phase that are left; the model then has the weights of the best one."""
+        moves = parse(self.settings.augment) if train.x.dim() == 4 else {}  # codes of layers below are no images
+        while self.epoch <= self.settings.epochs:
+            self.learn(train, moves)
+            self.measure(train, validation)
+            if self.settings.patience is not None and self.waited >= self.settings.patience:
+                break
+            self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+            self.before = self.order.get_state()
+        if self.best_weights:
+            self.model.load_state_dict(self.best_weights)
+
+    def learn(self, train: Tensors, moves: dict[str, float]) -> None:
+        """The steps of the epoch that are left."""
+        self.model.train()
+        rows = torch.randperm(len(train.x), generator=self.order).to(train.x.device).split(self.settings.batch)
+        for batch_rows in rows[self.step :]:
+            clean = augment(train.x[batch_rows], moves, self.noise) if moves else train.x[batch_rows]
+            batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
+            losses = self.phase.loss(batch, self.noise)
             losses.total.backward()
-            optimizer.step(optimizers.rate(settings, (number - 1) * steps + step, all_steps))
-            totals[step] = losses.total.detach()
-            _add(sums, losses, len(clean))
-            watch.step()
-        _check(totals, phase.name, number, settings.lr)
-        model.eval()
-        seen = {name: (value / len(train.x)).item() for name, value in sums.items()}
-        held_out = mean_losses(phase.loss, validation, noises, validation_noise())
-        if not math.isfinite(held_out[phase.monitor]):
-            raise DivergedError(f"phase {phase.name}, epoch {number}: the validation loss is {held_out[phase.monitor]}")
-        better = held_out[phase.monitor] < best
+            done = (self.epoch - 1) * self.steps + self.step
+            self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
+            self.totals[self.step] = losses.total.detach()
+            _add(self.sums, losses, len(clean))
+            self.step += 1
+            self.watch.step()
+            if self.keeper and self.keeper.due():
+                self.keeper.keep(self.snapshot())
+        _check(self.totals, self.phase.name, self.epoch, self.settings.lr)
+
+    def measure(self, train: Tensors, validation: Tensors) -> None:
+        """The end of the epoch: what it came to, and whether it is the best so far."""
+        self.model.eval()
+        seen = {name: (value / len(train.x)).item() for name, value in self.sums.items()}
+        held_out = mean_losses(self.phase.loss, validation, self.noises, self.draw("validation"))
+        monitor = held_out[self.phase.monitor]
+        if not math.isfinite(monitor):
+            raise DivergedError(f"phase {self.phase.name}, epoch {self.epoch}: the validation loss is {monitor}")
+        better = monitor < self.best
+        self.waited = 0 if better else self.waited + 1
         if better:
-            best, waited = held_out[phase.monitor], 0
-            best_weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        watch.epoch(Epoch(phase.name, number, seen, held_out, held_out[phase.monitor], better), model)
-        waited += not better
-        if settings.patience is not None and waited >= settings.patience:
-            break
-    if best_weights is not None:
-        model.load_state_dict(best_weights)
+            self.best = monitor
+            self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.watch.epoch(Epoch(self.phase.name, self.epoch, seen, held_out, monitor, better), self.model)
+
+    def snapshot(self) -> Snapshot:
+        """Everything, as it is now."""
+        numbers = {"phase": self.number, "epoch": self.epoch, "step": self.step}
+        numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.sums)}  # tensors come back by name
+        groups = {
+            "model": self.model.state_dict(),
+            "best": self.best_weights,
+            "sums": self.sums,
+            "optimizer": {str(i): each for i, each in enumerate(self.optimizer.state())},
+            "generator": {"order": self.before, "noise": self.noise.get_state(), "modules": torch.get_rng_state()},
+            "": {"totals": self.totals},
+        }
+        if self.noise.device.type == "cuda":
+            groups["generator"]["cuda"] = torch.cuda.get_rng_state(self.noise.device)
+        return Snapshot(
+            numbers, {f"{group}/{name}": each for group, some in groups.items() for name, each in some.items()}
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """The phase as it was when the snapshot was taken; the model has its weights already."""
+        self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
+        self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
+        device, states = self.noise.device, _part("generator", snapshot)
+        self.best_weights = {name: each.to(device) for name, each in _part("best", snapshot).items()}
+        self.sums = {name: snapshot.tensors[f"sums/{name}"].to(device) for name in snapshot.numbers["terms"]}
+        self.totals.copy_(snapshot.tensors["/totals"])
+        kept = _part("optimizer", snapshot)
+        for i, each in enumerate(self.optimizer.state()):
+            each.copy_(kept[str(i)])
+        self.before = states["order"]
+        self.order.set_state(self.before)
+        self.noise.set_state(states["noise"])
+        torch.set_rng_state(states["modules"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], device)
+        for _ in range((self.epoch - 1) * self.steps + self.step):
+            self.watch.step()
+
+
+def _part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
+    """The tensors of one group, without its name."""
+    return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}
 
 
 def mean_losses(

@@ -28,6 +28,10 @@ class Optimizer(Protocol):
         """One update with this learning rate; the gradients are then gone."""
         ...
 
+    def state(self) -> list[Tensor]:
+        """What the next step depends on beside parameters and gradients: the tensors themselves, in a fixed order."""
+        ...
+
 
 class Adam:
     """Adam (Kingma & Ba 2015), weight decay added to the gradient; `decoupled`: AdamW (Loshchilov & Hutter 2019)."""
@@ -58,6 +62,9 @@ class Adam:
                     maximize=False,
                 )
 
+    def state(self) -> list[Tensor]:
+        return [each for moments, _ in self.groups for each in (*moments.first, *moments.second, *moments.steps)]
+
 
 class _Moments:
     """Parameters, running means of their gradients and of the squares of these, and the steps so far."""
@@ -86,6 +93,9 @@ class SGD:
                 torch._foreach_mul_(velocity, MOMENTUM)
                 torch._foreach_add_(velocity, gradients)
                 torch._foreach_add_(parameters, velocity, alpha=-lr)
+
+    def state(self) -> list[Tensor]:
+        return [each for _, velocity, _ in self.groups for each in velocity]
 
 
 def groups(parameters: Sequence[Tensor], weight_decay: float) -> list[tuple[list[Tensor], float]]:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from aelab.core import checkpoints, params, runtime, seeds
+from aelab.core import checkpoints, params, runtime, seeds, stage
 from aelab.core.corruption import Noise, corrupt_mixed
 from aelab.core.progress import Progress
 from aelab.core.stage import Job
@@ -30,6 +30,7 @@ from aelab.data import splits, tensors
 from aelab.data.tensors import Tensors
 from aelab.learning.classifier import Classifier
 from aelab.learning.loop import DivergedError, Epoch, fit
+from aelab.learning.resume import Keeper
 from aelab.learning.settings import Training
 from aelab.models.base import Spec, registry
 
@@ -158,8 +159,11 @@ def _learned(
     model = task.build(replicate, draw("init")).to(device)
     train, validation = task.part(data, replicate)
     watch = Watch(task, replicate, metrics, panel, len(train.x))
+    about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, replicate]}
+    kept = stage.kept(task.out)
+    keeper = Keeper(kept / f"{replicate}.safetensors", about, (*train, *validation), watch) if kept else None
     try:
-        fit(model, train, validation, task.settings, draw, watch)
+        fit(model, train, validation, task.settings, draw, watch, keeper)
     except DivergedError as error:
         raise DivergedError(f"replicate {replicate}, {error}") from None
     finally:
@@ -204,6 +208,18 @@ class Watch:
         self.began += seconds
         if self.panel and self.passed in self.task.settings.panel:
             self.panel.draw(model, self.passed)
+
+    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """The history and the panel, for a snapshot."""
+        pictures = self.panel.pictures if self.panel else {}
+        numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
+        return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
+
+    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
+        """What `state` gave, after a kill; the tracking store has it already."""
+        self.history, self.passed = numbers["history"], len(numbers["history"])
+        if self.panel:
+            self.panel.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
 
 
 class Panel:

@@ -27,14 +27,17 @@ class Runs:
         self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
         self.every: dict[str, str] = {}  # tags of every run
         self.values: Values = defaultdict(dict)
+        self.had: set[tuple[str, int, int | None]] = set()  # numbers of a resumed run, from before
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
     def begin(self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any) -> None:
         """Make the item's run, so that it can be seen from the start."""
         self.remember(at, experiment, name, folder, tags, environment)
-        self.run()
+        self.client, self.experiment_id = store.connect(experiment)
         if key := facts.content_key(self.folder, self.stage):
-            self.tags({"content_key": key}, at)
+            self.every["content_key"] = key
+            self.resume(key)
+        self.run()
 
     def remember(
         self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any
@@ -46,7 +49,7 @@ class Runs:
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
-        if self.client is None:
+        if self.client is None:  # another process wrote `begin`
             self.client, self.experiment_id = store.connect(self.experiment)
         if replicate not in self.ids:
             name, tags = self.name, self.every
@@ -56,6 +59,22 @@ class Runs:
             run = self.client.create_run(self.experiment_id, self.started, tags, name)
             self.ids[replicate] = run.info.run_id
         return self.ids[replicate]
+
+    def resume(self, key: str) -> None:
+        """Take up the runs of a stage that was killed at this same work, with the numbers they have."""
+        where = f"tags.content_key = '{key}' and attributes.status = 'KILLED' and attributes.run_name = '{self.name}'"
+        found = self.client.search_runs([self.experiment_id], where, max_results=1)
+        if not found:
+            return
+        parent = found[0].info.run_id
+        below = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+        self.ids = {None: parent} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
+        for replicate, run in self.ids.items():
+            self.client.update_run(run, status="RUNNING")
+            for name in self.client.get_run(run).data.metrics:
+                for metric in self.client.get_metric_history(run, name):
+                    self.values[name, metric.step][replicate] = metric.value
+                    self.had.add((name, metric.step, replicate))
 
     def params(self, values: dict[str, str], at: int) -> None:
         from mlflow.entities import Param
@@ -68,8 +87,9 @@ class Runs:
         from mlflow.entities import Metric
 
         for name, value in values.items():
-            self.values[name, step][replicate] = value
-            self.unsent[replicate].append(Metric(name, value, at, step))
+            if (name, step, replicate) not in self.had:
+                self.values[name, step][replicate] = value
+                self.unsent[replicate].append(Metric(name, value, at, step))
 
     def flush(self) -> None:
         """Write the numbers kept so far."""
@@ -121,7 +141,8 @@ class Runs:
 
     def end(self, status: str, at: int, error: str | None) -> None:
         """Close all runs."""
-        self.means(at)
+        if status != "KILLED":  # whoever goes on knows more
+            self.means(at)
         self.flush()
         if error:
             self.tags({"error": error}, at)

@@ -1,0 +1,105 @@
+"""Snapshots on disk: learning that was cut short goes on from the last one and ends in the same bytes.
+
+data/.checkpoints/<stage's folder>/<replicate>.safetensors holds the tensors and, in its header, the numbers as JSON and
+the key of what is being learnt. A snapshot of anything else (another parameter, image, first weight, line of code,
+version of torch, kind of device) has another key and is left alone; a damaged one is too, with a word about it. The
+folder goes when the stage's result is there.
+
+Environment: AELAB_CHECKPOINT is the number of seconds between two snapshots (30; 0: after every step).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aelab.core import checkpoints
+from aelab.learning.loop import Snapshot
+
+SHARE = 100  # snapshots may take one part in so many of the time
+PACKAGE = Path(__file__).parents[1]
+CODE = ("core", "data", "learning", "models")  # folders of the package that learning runs through
+
+
+class Keeper:
+    """The snapshots of one replicate (see loop.Keeper).
+
+    path: of the file; about: what is learnt and how, as JSON can hold it; data: all tensors that are learnt from;
+    extra: anything that is to be kept and taken up again with the snapshot: `state()` gives numbers and tensors,
+    `restore(numbers, tensors)` takes them.
+    """
+
+    def __init__(self, path: Path, about: Any, data: Sequence[Tensor], extra: Any) -> None:
+        self.path, self.about, self.data, self.extra = path, about, data, extra
+        self.every, self.next = interval(), 0.0
+
+    def latest(self, model: nn.Module) -> Snapshot | None:
+        self.model = {name: tensor.clone() for name, tensor in model.state_dict().items()}  # for the key
+        self.next = time.monotonic() + self.every
+        if not self.path.exists():
+            return None
+        try:
+            tensors, header = checkpoints.load_tensors(self.path)
+            numbers = json.loads(header["numbers"])
+        except (ValueError, KeyError) as error:
+            print(f"{self.path}: ignored, learning starts afresh ({error})", file=sys.stderr, flush=True)
+            return None
+        if header["key"] != self.key():
+            return None
+        mine = {name: each for name, each in tensors.items() if not name.startswith("extra/")}
+        kept = {name.removeprefix("extra/"): each for name, each in tensors.items() if name.startswith("extra/")}
+        self.extra.restore(numbers["extra"], kept)
+        return Snapshot(numbers["learning"], mine)
+
+    def due(self) -> bool:
+        return time.monotonic() >= self.next
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Write it beside the last one, then in its place: at every moment a whole one is there."""
+        began = time.monotonic()
+        numbers, tensors = self.extra.state()
+        all_tensors = snapshot.tensors | {f"extra/{name}": each for name, each in tensors.items()}
+        header = {"key": self.key(), "numbers": json.dumps({"learning": snapshot.numbers, "extra": numbers})}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(".new")
+        try:
+            checkpoints.save_tensors(draft, all_tensors, header)
+            draft.rename(self.path)
+        except OSError as error:  # a full disk costs the snapshot, not the learning
+            draft.unlink(missing_ok=True)
+            print(f"{self.path}: not written ({error.strerror})", file=sys.stderr, flush=True)
+        ended = time.monotonic()
+        self.next = ended + (max(self.every, SHARE * (ended - began)) if self.every else 0)
+
+    def key(self) -> str:
+        """SHA-256 of all that decides what is learnt."""
+        if not hasattr(self, "_key"):
+            digest = hashlib.sha256(json.dumps(self.about, sort_keys=True, default=str).encode())
+            digest.update(f"{torch.__version__} {platform.machine()}".encode())
+            for folder in CODE:
+                for file in sorted((PACKAGE / folder).rglob("*.py")):
+                    digest.update(file.read_bytes())
+            for tensor in (*self.data, *self.model.values()):
+                digest.update(f"{tensor.device.type} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            self._key, self.model = digest.hexdigest(), {}
+        return self._key
+
+
+def interval() -> float:
+    """Seconds between snapshots. Raises ValueError for what is no number."""
+    text = os.environ.get("AELAB_CHECKPOINT", "30")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        raise ValueError(f"AELAB_CHECKPOINT: {text!r} is wrong; allowed: a number of seconds") from None
