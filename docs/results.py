@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from ruamel.yaml import YAML
 
 BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
 COLUMNS = {
@@ -61,13 +64,21 @@ def page() -> str:
     title, body = Path("metrics/comparison.md").read_text().split("\n", 1)
     import torch
 
-    from aelab.core import params
-
-    data, sizes = params.load("data", "evaluate")
-    chosen = f"`data.name={data.name}`, `evaluate.draws={sizes.draws}`, `evaluate.likelihoods={sizes.likelihoods}`"
+    committed = subprocess.run(["git", "show", "HEAD:params.yaml"], capture_output=True, check=True).stdout
+    usual, here = (dict(leaves(YAML(typ="safe").load(each))) for each in (committed, Path("params.yaml")))
+    changed = [f"`{name}={value}`" for name, value in here.items() if usual.get(name) != value]
     made = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    how = f"Made with the parameters of params.yaml, but {chosen}: {made}, {date.today().isoformat()}."
+    how = f"Made with params.yaml, but {', '.join(changed)}: {made}, {date.today().isoformat()}."
     return f"{title}\n\n{how}\n{body}"
+
+
+def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings with its dotted name."""
+    if not isinstance(tree, Mapping):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from leaves(value, f"{name}.{key}" if name else str(key))
 
 
 def main() -> None:
