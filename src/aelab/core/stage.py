@@ -61,8 +61,9 @@ class Job:
 
     def track(self, experiment: str) -> tracking.Recorder:
         """The MLflow run of this stage in `experiment`, the data set's name. Open it first: its start costs seconds
-        in a process of its own, beside the imports of the stage. It may still be writing when the stage has ended."""
-        return tracking.Recorder(experiment=experiment, stage=self.stage, item=self.name or None, wait=False)
+        in a process of its own, beside the imports of the stage. It may still be writing when the stage has ended.
+        What it was told stays in the stage's results as tracked.json."""
+        return tracking.Recorder(experiment, self.stage, self.name or None, wait=False, keep=self.out / "tracked.json")
 
     def device(self, settings: Runtime) -> torch.device:
         """Pin threads and determinism, return the device to compute on (see runtime.pin)."""

@@ -195,19 +195,27 @@ class Watch:
         self.progress.step()
 
     def epoch(self, epoch: Epoch, model: nn.Module) -> None:
-        self.passed += 1
         self.history.append(dataclasses.asdict(epoch))
+        self.tell(self.history[-1])
         self.progress.note(f"epoch {epoch.epoch}, validation {epoch.monitor:.4g}")
-        prefix = self.task.prefix + ("" if epoch.phase == "all" else f"{epoch.phase}/")
-        for kind, terms in (("train", epoch.train), ("validation", epoch.validation)):
-            values = {f"{prefix}{kind}/{term}": value for term, value in terms.items()}
-            self.metrics(values, step=self.passed, replicate=self.replicate)
         seconds = time.monotonic() - self.began
-        cost = {f"{prefix}seconds_per_epoch": seconds, f"{prefix}images_per_second": self.images / seconds}
-        self.metrics(cost, step=self.passed, replicate=self.replicate)
+        cost = {"seconds_per_epoch": seconds, "images_per_second": self.images / seconds}
+        prefix = self.prefix(epoch.phase)
+        self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
         self.began += seconds
         if self.panel and self.passed in self.task.settings.panel:
             self.panel.draw(model, self.passed)
+
+    def tell(self, epoch: dict[str, Any]) -> None:
+        """Track what the next epoch, a row of the history, came to."""
+        self.passed += 1
+        for kind in ("train", "validation"):
+            values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
+            self.metrics(values, self.passed, self.replicate)
+
+    def prefix(self, phase: str) -> str:
+        """Of the names of the numbers in the tracking store."""
+        return self.task.prefix + ("" if phase == "all" else f"{phase}/")
 
     def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """The history and the panel, for a snapshot."""
@@ -216,10 +224,15 @@ class Watch:
         return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
 
     def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
-        """What `state` gave, after a kill; the tracking store has it already."""
-        self.history, self.passed = numbers["history"], len(numbers["history"])
+        """What `state` gave, after a kill, told again: the tracking store takes what it lacks."""
+        self.history = numbers["history"]
+        for epoch in self.history:
+            self.tell(epoch)
         if self.panel:
             self.panel.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
+            for name in self.panel.pictures:
+                if name.startswith("epoch-"):
+                    self.panel.track(int(name.removeprefix("epoch-")))
 
 
 class Panel:
@@ -253,6 +266,10 @@ class Panel:
                 rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
             self.pictures[f"{kind}input"] = _bytes(x)
             self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
+        self.track(step)
+
+    def track(self, step: int) -> None:
+        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
         shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
         pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
         self.recorder.image("panel", pair, step=step)

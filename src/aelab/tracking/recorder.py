@@ -10,6 +10,9 @@ takes longer to start than to write. So a stage never waits for the store, and w
 spool until it does. It fails soft: whatever happens costs one line on stderr, never a training. Wrong arguments are the
 caller's mistake and raise.
 
+What it was told, less the numbers of the clock, can also be left as one JSON file among the stage's results (`keep`),
+from which the runs can be made again (see tracking/rebuild.py). The file depends on what was told alone.
+
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
 parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
 sample standard deviation as "spread/<metric>".
@@ -35,13 +38,14 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aelab.tracking import places
+from aelab.tracking import facts, places
 
 if TYPE_CHECKING:
     import numpy as np
 
 PATIENCE = 8.0  # seconds at close in which nobody writes, or a server takes nothing
 LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
+CLOCK = ("seconds_per_epoch", "images_per_second")  # ends of the names of metrics that differ from run to run
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -55,7 +59,7 @@ class Recorder:
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
     tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
-    written.
+    written; keep: the JSON file to leave at the end, unless an exception passes.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
     dies without a word they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
     """
@@ -67,12 +71,15 @@ class Recorder:
         item: str | None = None,
         tags: Mapping[str, str] | None = None,
         wait: bool = True,
+        keep: Path | None = None,
     ) -> None:
         switch = os.environ.get("AELAB_TRACKING", "on")
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
         self._file: int | None = None
-        self._warned, self._wait = False, wait
+        self._warned, self._wait, self._keep = False, wait, keep
+        self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
+        self._told |= {"params": {}, "tags": {}, "datasets": [], "metrics": {}, "images": []}
         if switch == "off":
             return
         self._path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
@@ -85,20 +92,22 @@ class Recorder:
         except OSError as error:
             self._warn(str(error))
             return
-        facts = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
+        named = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
+        named |= {"mlflow.source.name": sys.argv[0], **(tags or {})}
         self._send(
             "begin",
             experiment=experiment,
             name=f"{stage} {item}" if item else stage,
             folder=os.getcwd(),
-            tags=facts | {"mlflow.source.name": sys.argv[0]} | {k: str(v) for k, v in (tags or {}).items()},
-            environment={key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if key in os.environ},
+            stage=os.environ.get("DVC_STAGE", ""),
+            tags=facts.found() | {key: str(value) for key, value in named.items()},
         )
         start_writer()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
         plain = {key: asdict(each) if is_dataclass(each) else each for key, each in values.items()}  # type: ignore[arg-type]
+        self._told["params"] |= flatten(plain)
         self._send("params", flatten(plain))
 
     def metrics(self, values: Mapping[str, float], step: int = 0, replicate: int | None = None) -> None:
@@ -106,20 +115,27 @@ class Recorder:
         for name in values:
             if not NAME.fullmatch(name):
                 raise ValueError(f"metric {name!r}: allowed are letters, digits, _ - . : / and space")
+            if not name.endswith(CLOCK):
+                by_replicate = self._told["metrics"].setdefault(name, {})
+                by_replicate.setdefault(_key(replicate), []).append([int(step), float(values[name])])
         self._send("metrics", {k: float(v) for k, v in values.items()}, step=int(step), replicate=replicate)
 
     def image(self, name: str, pixels: np.ndarray, step: int = 0, replicate: int | None = None) -> None:
         """Log a picture, uint8 [H, W] or [H, W, 1 | 3 | 4], 0 black and 255 white. Others raise ValueError."""
         if str(pixels.dtype) != "uint8" or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
             raise ValueError(f"image {name!r}: {pixels.dtype} {pixels.shape}; allowed: uint8 [H, W] or [H, W, 1|3|4]")
-        data = base64.b64encode(pixels.tobytes()).decode()
-        self._send("image", name, shape=pixels.shape, data=data, step=int(step), replicate=replicate)
+        fields = {"shape": pixels.shape, "data": base64.b64encode(pixels.tobytes()).decode()}
+        fields |= {"step": int(step), "replicate": replicate}
+        self._told["images"].append({"name": name, **fields})
+        self._send("image", name, **fields)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Name the data used: where it came from, what for ("train"). A digest over 36 characters raises ValueError."""
         if not 0 < len(digest) <= 36:
             raise ValueError(f"dataset {name!r}: digest {digest!r} has {len(digest)} characters; allowed: 1 to 36")
-        self._send("dataset", name, digest=digest, source=source, context=context)
+        fields = {"digest": digest, "source": source, "context": context}
+        self._told["datasets"].append({"name": name, **fields})
+        self._send("dataset", name, **fields)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.
@@ -132,10 +148,17 @@ class Recorder:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags on the item's run and all its replicates."""
+        self._told["tags"] |= {key: str(value) for key, value in values.items()}
         self._send("tags", {key: str(value) for key, value in values.items()})
 
     def close(self, error: BaseException | None = None) -> None:
-        """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store."""
+        """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store, but
+        OSError where `keep` cannot be written."""
+        if self._keep and not error:
+            for by_replicate in self._told["metrics"].values():
+                for values in by_replicate.values():
+                    values.sort(key=lambda pair: pair[0])
+            self._keep.write_text(json.dumps(self._told, sort_keys=True, separators=(",", ":")) + "\n")
         if self._file is None:
             return
         first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
@@ -184,6 +207,10 @@ class Recorder:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _key(replicate: int | None) -> str:
+    return "" if replicate is None else str(replicate)
 
 
 def written(path: Path) -> float:

@@ -27,25 +27,23 @@ class Runs:
         self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
         self.every: dict[str, str] = {}  # tags of every run
         self.values: Values = defaultdict(dict)
-        self.had: set[tuple[str, int, int | None]] = set()  # numbers of a resumed run, from before
+        self.had: set[tuple[str, int, int | None]] = set()  # what a resumed run has from before
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
-    def begin(self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any) -> None:
-        """Make the item's run, so that it can be seen from the start."""
-        self.remember(at, experiment, name, folder, tags, environment)
+    def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
+        """Make the item's run, so that it can be seen from the start, or take one up that was cut short."""
+        self.remember(at, experiment, name, folder, stage, tags)
+        key = facts.content_key(Path(folder), stage)  # first of all: an experiment's folder goes soon
         self.client, self.experiment_id = store.connect(experiment)
-        if key := facts.content_key(self.folder, self.stage):
+        if key:
             self.every["content_key"] = key
             self.resume(key)
         self.run()
 
-    def remember(
-        self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any
-    ) -> None:
-        """What `begin` needs, without the store."""
-        self.experiment, self.name, self.started, self.folder = experiment, name, at, Path(folder)
-        self.stage = environment.get("DVC_STAGE", "")
-        self.every = {key: cut(value) for key, value in (facts.found(self.folder, environment) | tags).items()}
+    def remember(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
+        """What `begin` says, without the store."""
+        self.experiment, self.name, self.started = experiment, name, at
+        self.every = {key: cut(value) for key, value in tags.items()}
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
@@ -71,6 +69,9 @@ class Runs:
         self.ids = {None: parent} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
         for replicate, run in self.ids.items():
             self.client.update_run(run, status="RUNNING")
+            for file in self.client.list_artifacts(run, "images"):
+                name, _, step = file.path.removeprefix("images/").split("+")[:3]
+                self.had.add((name, int(step), replicate))
             for name in self.client.get_run(run).data.metrics:
                 for metric in self.client.get_metric_history(run, name):
                     self.values[name, metric.step][replicate] = metric.value
@@ -101,6 +102,8 @@ class Runs:
     def image(self, name: str, at: int, shape: list[int], data: str, step: int, replicate: int | None) -> None:
         import numpy as np
 
+        if (name, step, replicate) in self.had:
+            return
         pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(shape)
         self.client.log_image(self.run(replicate), pixels, key=name, step=step, timestamp=at, synchronous=True)
 
