@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import facts, store
+from aelab.tracking import facts, state, store, tree
 
 LONGEST = 6000  # characters of a parameter that MLflow keeps
 
@@ -24,6 +24,7 @@ class Runs:
     def __init__(self) -> None:
         self.client: Any = None
         self.experiment_id = ""
+        self.parent: str | None = None  # the run of the pipeline's state
         self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
         self.every: dict[str, str] = {}  # tags of every run
         self.values: Values = defaultdict(dict)
@@ -33,8 +34,10 @@ class Runs:
     def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
         """Make the item's run, so that it can be seen from the start, or take one up that was cut short."""
         self.remember(at, experiment, name, folder, stage, tags)
-        key = facts.content_key(Path(folder), stage)  # first of all: an experiment's folder goes soon
+        where = Path(folder)  # looked at first of all: that of an experiment goes soon
+        key, found = facts.content_key(where, stage), state.of_folder(where, tags.get("dvc_experiment", ""))
         self.client, self.experiment_id = store.connect(experiment)
+        self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else None
         if key:
             self.every["content_key"] = key
             self.resume(key)
@@ -50,10 +53,10 @@ class Runs:
         if self.client is None:  # another process wrote `begin`
             self.client, self.experiment_id = store.connect(self.experiment)
         if replicate not in self.ids:
-            name, tags = self.name, self.every
+            name, tags = self.name, self.every | ({tree.PARENT: self.parent} if self.parent else {})
             if replicate is not None:
                 name = f"{name} #{replicate}"
-                tags = tags | {"replicate": str(replicate), "mlflow.parentRunId": self.run()}
+                tags = tags | {"replicate": str(replicate), tree.PARENT: self.run()}
             run = self.client.create_run(self.experiment_id, self.started, tags, name)
             self.ids[replicate] = run.info.run_id
         return self.ids[replicate]
@@ -65,7 +68,7 @@ class Runs:
         if not found:
             return
         parent = found[0].info.run_id
-        below = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+        below = self.client.search_runs([self.experiment_id], f"tags.`{tree.PARENT}` = '{parent}'")
         self.ids = {None: parent} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
         for replicate, run in self.ids.items():
             self.client.update_run(run, status="RUNNING")
@@ -151,6 +154,8 @@ class Runs:
             self.tags({"error": error}, at)
         for run in self.ids.values():
             self.client.set_terminated(run, status, at)
+        if self.parent:
+            tree.settle(self.client, self.experiment_id, self.parent, at)
 
 
 def cut(text: str) -> str:
