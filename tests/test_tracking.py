@@ -376,8 +376,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pipeline):
     wait_until(lambda: not spooled(pipeline))
-    [(name, run)] = runs(pipeline).items()
-    assert (name, run.info.status) == ("train vae", "FINISHED")
+    run = runs(pipeline)["train vae"]
+    assert run.info.status == "FINISHED"
     assert run.data.tags["dvc_stage"] == "train@vae"
     assert run.data.tags["dvc_experiment"] == "second"
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
@@ -385,8 +385,19 @@ def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pip
     assert run.data.tags["git_dirty"] == "true"  # seed=2 is not committed
 
 
+def test_a_state_of_the_pipeline_is_the_parent_of_its_stages_runs(pipeline):
+    found = runs(pipeline)
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
+    assert set(found) == {"train vae", f"second: seed=2 ({head.strip()})"}
+    parent = found[f"second: seed=2 ({head.strip()})"]
+    assert found["train vae"].data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {"seed": "2"}
+    assert "`dvc exp run -S 'seed=2'`" in parent.data.tags["mlflow.note.content"]
+
+
 def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):
-    [run] = runs(pipeline).values()
+    run = runs(pipeline)["train vae"]
     folders = [path.name for path in (pipeline / ".dvc" / "cache" / "runs").glob("*/*")]
     assert [run.data.tags["content_key"]] == folders
 

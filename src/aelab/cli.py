@@ -60,5 +60,30 @@ def repro(
     sys.exit(bool(failed))
 
 
+@app.command()
+def sync() -> None:
+    """Fill the tracking store from the results: every run that is missing is made again, nothing is trained.
+
+    For a store that was deleted, was down, or belongs to a fresh clone; also of results that `dvc exp` made and of stages
+    that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second time
+    nothing happens.
+    """
+    from dvc.exceptions import DvcException
+
+    from aelab import sync as syncing
+
+    try:
+        counts = syncing.sync()
+    except (DvcException, OSError, ValueError) as error:
+        sys.exit(f"aelab sync: {' '.join(str(error).split())}")
+    words = {
+        "made": "made again",
+        "linked": "linked",
+        "there": "there already",
+        "ended": "left by dead processes, ended",
+    }
+    print(", ".join(f"{counts[key]} {text}" for key, text in words.items()))
+
+
 if __name__ == "__main__":
     app()

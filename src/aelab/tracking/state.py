@@ -13,7 +13,7 @@ from typing import Any
 
 from aelab.tracking.places import git
 
-TEXTS = ("dvc.yaml", "requirements.lock")
+CODE = re.compile(r"src/[\w/]+(?:\.py)?")  # among the deps of dvc.yaml
 SHOWN = 3  # changed parameters in a name
 
 
@@ -57,7 +57,7 @@ def of_revision(revision: str, experiment: str = "") -> State | None:
     def files(prefix: str) -> Iterator[tuple[str, str]]:
         for line in (git("ls-tree", "-r", revision, "--", prefix.rstrip("/")) or "").splitlines():
             about, _, path = line.partition("\t")
-            if path.endswith(".py"):
+            if path == prefix or path.endswith(".py"):
                 yield path, about.split()[2]
 
     base = f"{revision}~1" if experiment else revision
@@ -72,13 +72,11 @@ def _state(
     experiment: str,
 ) -> State | None:
     try:
-        params, texts = load(read("params.yaml")), [read(path) for path in TEXTS]
+        params, pipeline = load(read("params.yaml")), read("dvc.yaml")
     except OSError:
         return None
     digest = hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode())
-    for text in texts:
-        digest.update(hashlib.sha256(text.strip()).digest())
-    for prefix in sorted({"stages", *re.findall(r"src/[\w/]+(?:\.py)?", texts[0].decode())}):
+    for prefix in sorted({"dvc.yaml", "requirements.lock", "stages", *CODE.findall(pipeline.decode())}):
         for path, content in files(prefix):
             digest.update(f"{path} {content}\n".encode())
     before, here = (dict(leaves(tree)) for tree in (load(usual.encode()) if usual else params, params))

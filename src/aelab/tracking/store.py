@@ -42,6 +42,13 @@ def connect(experiment: str) -> tuple[Any, str]:
         return client, found.experiment_id
 
 
+def client() -> Any:
+    """A client of the store as it is."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(store())
+
+
 def prepare(database: Path) -> None:
     """Make a fresh sqlite store under another name first: one whose migration was cut short is broken for good.
 
