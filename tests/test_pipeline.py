@@ -205,6 +205,36 @@ def test_queued_experiments_arrive_in_dvc_and_in_the_one_store_told_apart(projec
     assert len({name for _, name in found}) == 2
 
 
+def numbers(project) -> set[tuple]:
+    """(run, metric, step, value) and (run, parameter, value), less what the clock decides."""
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        metrics = store.execute(
+            "select r.name, m.key, m.step, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
+            "where m.key not like '%seconds_per_epoch' and m.key not like '%images_per_second'"
+        ).fetchall()
+        params = store.execute(
+            "select r.name, p.key, p.value from runs r join params p on p.run_uuid = r.run_uuid "
+            "join tags t on t.run_uuid = r.run_uuid and t.key = 'stage'"
+        ).fetchall()
+    return {*metrics, *params}
+
+
+def test_a_deleted_store_is_filled_again_from_the_results_and_twice_nothing_happens(project):
+    project.run("aelab", "sync")
+    assert project.run("aelab", "sync").startswith("0 made again, 0 linked, ")
+    before = numbers(project)
+    (project.folder / "mlflow.db").unlink()
+    shutil.rmtree(project.folder / "mlartifacts")
+    first = project.run("aelab", "sync")
+    assert re.match(rf"{len(project.first) + 2 * 3} made again, {2 * (len(project.first) - 3)} linked, 0 there", first)
+    after = numbers(project)
+    assert after <= before
+    assert {("train vae", "model.config.latent", latent) for latent in ("5", "6", "20")} <= after
+    assert {name for name, *_ in after} == {name for name, *_ in before}
+    assert project.run("aelab", "sync").startswith("0 made again, 0 linked, ")
+    assert list((project.folder / "mlartifacts").rglob("reconstructions.png"))
+
+
 def test_by_force_every_byte_is_the_same_again(project):
     project.edit(lambda tree: None)
     project.repro()

@@ -64,9 +64,9 @@ def repro(
 def sync() -> None:
     """Fill the tracking store from the results: every run that is missing is made again, nothing is trained.
 
-    For a store that was deleted, was down, or belongs to a fresh clone; also of results that `dvc exp` made and of stages
-    that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second time
-    nothing happens.
+    For a store that was deleted, was down, or belongs to a fresh clone; also of results that `dvc exp` made and of
+    stages that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second
+    time nothing happens.
     """
     from dvc.exceptions import DvcException
 

@@ -6,6 +6,9 @@ store that was deleted, or was down, or belongs to a fresh clone with a pulled c
 
 from __future__ import annotations
 
+import logging
+import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,19 +31,27 @@ def sync() -> Counter[str]:
 
     Raises DvcException outside a DVC project, and what the store raises.
     """
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     drain()
     counts, experiments = Counter[str](), dict[str, rebuild.Known]()
     with Repo() as repo:
         for found, stages in states(repo):
             for stage in stages:
-                record = told(repo, stage)
+                folder, record = told(repo, stage)
                 if record is None:
                     continue
                 name = record["experiment"]
                 if name not in experiments:
                     experiments[name] = rebuild.known(name)
                 key = _get_stage_hash(stage) if _can_hash(stage) else None
-                counts[rebuild.place(experiments[name], found, record, stage.addressing, key)] += 1
+                with tempfile.TemporaryDirectory() as copy:
+
+                    def fetch(path: str, folder: str = folder, copy: str = copy) -> str:
+                        repo.dvcfs.get(os.path.normpath(f"{folder}/{path}"), copy, recursive=True)
+                        return copy
+
+                    how = rebuild.place(experiments[name], found, record, stage.addressing, key, fetch)
+                counts[how] += 1
     counts["ended"] = rebuild.reap()
     return counts
 
@@ -56,16 +67,19 @@ def drain() -> None:
 
 
 def states(repo: Repo) -> Iterator[tuple[state.State, list[PipelineStage]]]:
-    """The state of the working folder and those of DVC's experiments, each with the stages of its dvc.lock."""
-    here = state.of_folder(places.root())
-    if here:
-        yield here, pipeline(repo)
-    for ref in exp_refs(repo.scm):
-        revision = repo.scm.get_ref(str(ref))
-        found = state.of_revision(revision, ref.name or "")
-        if found and (not here or found.key != here.key):
+    """The state of the commit, those of DVC's experiments and that of the working folder, where they differ, each with
+    the stages of its dvc.lock."""
+    revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
+    seen = set()
+    for revision, experiment in revisions.items():
+        found = state.of_revision(revision, experiment)
+        if found and found.key not in seen:
+            seen.add(found.key)
             with repo.switch(revision):
                 yield found, pipeline(repo)
+    here = state.of_folder(places.root())
+    if here and here.key not in seen:
+        yield here, pipeline(repo)
 
 
 def pipeline(repo: Repo) -> list[PipelineStage]:
@@ -73,13 +87,13 @@ def pipeline(repo: Repo) -> list[PipelineStage]:
     return [each for each in repo.index.stages if isinstance(each, PipelineStage) and each.outs[0].hash_info]
 
 
-def told(repo: Repo, stage: PipelineStage) -> dict[str, Any] | None:
-    """What a stage tracked; None where its results are not at hand, in the folder or DVC's cache."""
-    places = [out.fspath if out.fspath.endswith(FILE) else f"{out.fspath}/{FILE}" for out in stage.outs]
-    for path in sorted(places, key=lambda each: each.count("/")):
-        relative = path.removeprefix(f"{repo.root_dir}/")
+def told(repo: Repo, stage: PipelineStage) -> tuple[str, dict[str, Any] | None]:
+    """The folder of a stage's results and what it tracked; None where they are not at hand, here or in DVC's cache."""
+    paths = [os.path.relpath(out.fspath, repo.root_dir) for out in stage.outs]
+    for path in sorted(paths, key=lambda each: not each.endswith(FILE)):
+        folder = os.path.dirname(path) if path.endswith(FILE) else path
         try:
-            return rebuild.record(relative, repo.dvcfs.read_bytes(relative))
+            return folder, rebuild.record(f"{folder}/{FILE}", repo.dvcfs.read_bytes(f"{folder}/{FILE}"))
         except (OSError, DvcException):
             continue
-    return None
+    return "", None

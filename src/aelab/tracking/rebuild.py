@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,11 @@ def known(experiment: str) -> Known:
     return found
 
 
-def place(known: Known, state: State, record: dict[str, Any], stage: str, key: str | None) -> str:
+def place(
+    known: Known, state: State, record: dict[str, Any], stage: str, key: str | None, fetch: Callable[[str], str]
+) -> str:
     """See to it that a stage's result is found under its state: `there`, `linked` to the run of another state that has
-    the same content key, or `made`."""
+    the same content key, or `made`. fetch(path): a file or folder beside the record, as one on this disk."""
     name = f"{record['stage']} {record['item']}".strip()
     now = int(time.time() * 1000)
     parent = tree.parent(known.client, known.id, state, now)
@@ -65,6 +67,8 @@ def place(known: Known, state: State, record: dict[str, Any], stage: str, key: s
     runs.flush()
     for image in record["images"]:
         runs.image(at=now, **image)
+    for artifact in record.get("artifacts", []):
+        runs.artifact(fetch(artifact["path"]), now, artifact["folder"])
     runs.end("FINISHED", now, None)
     known.below.add((parent, name))
     if key:

@@ -79,7 +79,7 @@ class Recorder:
         self._file: int | None = None
         self._warned, self._wait, self._keep = False, wait, keep
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
-        self._told |= {"params": {}, "tags": {}, "datasets": [], "metrics": {}, "images": []}
+        self._told |= {"params": {}, "tags": {}, "datasets": [], "metrics": {}, "images": [], "artifacts": []}
         if switch == "off":
             return
         self._path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
@@ -144,6 +144,8 @@ class Recorder:
         """
         os.stat(path)
         self._wait = True
+        if self._keep:
+            self._told["artifacts"].append({"path": os.path.relpath(path, self._keep.parent), "folder": folder})
         self._send("artifact", os.path.abspath(path), folder=folder)  # the writer's working folder is another one
 
     def tags(self, values: Mapping[str, str]) -> None:
