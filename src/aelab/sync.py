@@ -18,7 +18,8 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.experiments.utils import exp_refs
 from dvc.stage import PipelineStage
-from dvc.stage.cache import _can_hash, _get_stage_hash
+from dvc.stage.cache import _get_cache_hash
+from dvc.stage.serialize import to_single_stage_lockfile
 
 from aelab.tracking import places, rebuild, recorder, state
 
@@ -43,7 +44,7 @@ def sync() -> Counter[str]:
                 name = record["experiment"]
                 if name not in experiments:
                     experiments[name] = rebuild.known(name)
-                key = _get_stage_hash(stage) if _can_hash(stage) else None
+                key = content_key(stage)
                 with tempfile.TemporaryDirectory() as copy:
 
                     def fetch(path: str, folder: str = folder, copy: str = copy) -> str:
@@ -85,6 +86,11 @@ def states(repo: Repo) -> Iterator[tuple[state.State, list[PipelineStage]]]:
 def pipeline(repo: Repo) -> list[PipelineStage]:
     """The stages that have a result."""
     return [each for each in repo.index.stages if isinstance(each, PipelineStage) and each.outs[0].hash_info]
+
+
+def content_key(stage: PipelineStage) -> str:
+    """DVC's run-cache key of a stage as dvc.lock has it (see tracking.facts.content_key); nothing is hashed anew."""
+    return _get_cache_hash(to_single_stage_lockfile(stage), key=True)
 
 
 def told(repo: Repo, stage: PipelineStage) -> tuple[str, dict[str, Any] | None]:
