@@ -56,7 +56,8 @@ class Served:
         """n new images float32 [n, C, H, W] in 0 to 1. Raises ValueError for a model without a prior."""
         if not isinstance(self.model, Generative):
             raise ValueError(f"{self.name}: has no prior to draw from")
-        return self.model.sample(n, runtime.generator(seed, "sample")).clamp(0, 1).numpy()
+        with torch.no_grad():
+            return self.model.sample(n, runtime.generator(seed, "sample")).clamp(0, 1).numpy()
 
     def images(self, images: np.ndarray) -> torch.Tensor:
         """Images as the model takes them, float32 [N, C, H, W] in 0 to 1."""
