@@ -171,7 +171,7 @@ def race(
 
 def ours(model: Any, train: Images, device: torch.device, noise: tuple[str, ...] = ()) -> Callable[[], None]:
     """One epoch of aelab.learning.loop.fit on a split that is on the device, as in every stage."""
-    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, None, 1, noise, (), ())
+    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, {}, None, 1, noise, (), ())
     split = on(device, train)
     one = Tensors(split.x[:1], split.y[:1])  # one held-out image: the usual loop validates nothing while it is timed
     return partial(fit, model, split, one, settings, partial(runtime.generator, 0, device=device), Silent())

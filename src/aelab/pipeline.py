@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -82,12 +82,13 @@ class Run:
         logging.getLogger("dvc").setLevel(logging.ERROR)  # the view speaks
         with self.locked(), self.repo.scm_context(quiet=True):
             graph = get_active_graph(self.repo.index.graph)
-            plan = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
+            found = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
+            plan = [stage for stage in found if isinstance(stage, PipelineStage)]
             files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
-            known = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}
+            known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
             self.new = [stage for stage in plan if stage.name not in known[stage.path]]
             self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in plan}
-            self.view.plan([stage.addressing for stage in plan])
+            self.view.plan([name(stage) for stage in plan])
             try:
                 while self.waiting or self.running:
                     self.start_ready()
@@ -134,17 +135,17 @@ class Run:
             else:
                 self.keep(stage)
                 return "cached"
-        paths = [[item.fs_path for item in items] for items in (stage.deps, stage.outs)]
-        options, gpu, log = prepare_kwargs(stage), self.free_gpu(), log_of(stage.addressing)
+        reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
+        options, gpu, log = prepare_kwargs(stage), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
             options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(exist_ok=True)
         with contextlib.ExitStack() as held, open(log, "wb") as out:
-            held.enter_context(rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {stage.addressing}", *paths, False))
-            command = _make_cmd(get_executable(), stage.cmd)
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
+            held.enter_context(rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {name(stage)}", reads, writes, False))
+            command: Any = _make_cmd(get_executable(), stage.cmd)
+            process: Any = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
             self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
-        self.view.started(stage.addressing, log)
+        self.view.started(name(stage), log)
         return None
 
     def free_gpu(self) -> str | None:
@@ -185,8 +186,8 @@ class Run:
 
     def broken(self, stage: PipelineStage, why: str) -> str:
         """failed, by DVC's word, which goes to the stage's log."""
-        log_of(stage.addressing).parent.mkdir(exist_ok=True)
-        with open(log_of(stage.addressing), "a") as log:
+        log_of(name(stage)).parent.mkdir(exist_ok=True)
+        with open(log_of(name(stage)), "a") as log:
             log.write(f"{why}\n")
         return "failed"
 
@@ -199,9 +200,9 @@ class Run:
 
     def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
         """Tell the view, and let downstream stages go or skip them."""
-        self.view.ended(stage.addressing, how, seconds)
+        self.view.ended(name(stage), how, seconds)
         if how == "failed":
-            self.failed.append(stage.addressing)
+            self.failed.append(name(stage))
         for below in [each for each, upstream in self.waiting.items() if stage in upstream]:
             if how not in ("failed", "skipped"):
                 self.waiting[below].discard(stage)
@@ -246,6 +247,11 @@ class Run:
         finally:
             if self.repo.lock.is_locked:
                 self.repo.lock.unlock()
+
+
+def name(stage: PipelineStage) -> str:
+    """DVC's name of a stage, such as train@vae."""
+    return str(stage.addressing)
 
 
 def log_of(name: str) -> Path:

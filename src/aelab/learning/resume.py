@@ -91,7 +91,7 @@ class Keeper:
                     digest.update(file.read_bytes())
             for tensor in (*self.data, *self.model.values()):
                 digest.update(f"{tensor.device.type} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
             self._key, self.model = digest.hexdigest(), {}
         return self._key
 
