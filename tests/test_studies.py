@@ -35,7 +35,7 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
         ("depths: [1, 2, 3]", "depths: [0, 2]", "power.depths: (0, 2) is out of range; allowed: 1 or more"),
         ("codes: [2, 8, 32, 128]", "codes: []", "power.codes: () is out of range; allowed: 1 or more"),
         ("codes: [2, 8, 32, 128]", "codes: [2, 2]", "power.codes: [2, 2] names one twice; allowed: different numbers"),
-        ("hidden: 256", "hidden: 0", "power.hidden: 0 is out of range; allowed: 1 or more"),
+        ("hidden: 128", "hidden: 0", "power.hidden: 0 is out of range; allowed: 1 or more"),
     ],
 )
 def test_a_wrong_grid_is_one_line(prepared, old, new, line):
