@@ -79,7 +79,7 @@ class Run:
 
         Raises DvcException where the pipeline cannot be loaded or is locked by another process.
         """
-        logging.getLogger("dvc").setLevel(logging.ERROR)  # the view speaks
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
         with self.locked(), self.repo.scm_context(quiet=True):
             graph = get_active_graph(self.repo.index.graph)
             found = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))

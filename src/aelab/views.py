@@ -67,7 +67,7 @@ class Live(Lines):
         self.running.pop(name, None)
         if how == "failed":
             self.screen.console.print(f"[red]failed[/] {name} after {seconds:.0f} s")
-        self.draw()
+        self.tick()
 
     def tick(self) -> None:
         if time.monotonic() - self.looked > EVERY:
