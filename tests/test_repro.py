@@ -156,6 +156,13 @@ def test_killed_at_any_moment_and_typed_again_it_ends_in_the_same_lock(project, 
     assert timeless((project / "dvc.lock").read_bytes()) == timeless(expected)
 
 
+def test_a_note_of_dvc_s_that_a_kill_left_torn_is_no_obstacle(project, expected):
+    (project / ".dvc" / "tmp").mkdir(parents=True)
+    (project / ".dvc" / "tmp" / "rwlock").write_text('{"read": {"')
+    assert run(AELAB, project).returncode == 0
+    assert (project / "dvc.lock").read_bytes() == expected
+
+
 def test_ctrl_c_ends_the_stages_and_keeps_what_had_finished(project):
     write(project, 2.0)
     mine = start(project, "-j", "1")

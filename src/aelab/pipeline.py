@@ -23,7 +23,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, _edit_rwlock, rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
@@ -79,8 +79,9 @@ class Run:
 
         Raises DvcException where the pipeline cannot be loaded or is locked by another process.
         """
-        logging.getLogger("dvc").setLevel(logging.ERROR)  # the view speaks
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
         with self.locked(), self.repo.scm_context(quiet=True):
+            mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             found = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
             plan = [stage for stage in found if isinstance(stage, PipelineStage)]
@@ -247,6 +248,16 @@ class Run:
         finally:
             if self.repo.lock.is_locked:
                 self.repo.lock.unlock()
+
+
+def mend(repo: Repo) -> None:
+    """Drop DVC's note of who reads and writes what where a process was killed while it wrote it: DVC would refuse to
+    go on."""
+    try:
+        with _edit_rwlock(repo.tmp_dir, repo.fs, False):
+            pass
+    except RWLockFileCorruptedError:
+        Path(str(repo.tmp_dir), RWLOCK_FILE).unlink(missing_ok=True)
 
 
 def name(stage: PipelineStage) -> str:

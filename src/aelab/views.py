@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 EVERY = 0.25  # seconds between two looks at the logs of running stages
 TAIL = 2000  # bytes of a log in which its last line is looked for
@@ -67,7 +67,7 @@ class Live(Lines):
         self.running.pop(name, None)
         if how == "failed":
             self.screen.console.print(f"[red]failed[/] {name} after {seconds:.0f} s")
-        self.draw()
+        self.tick()
 
     def tick(self) -> None:
         if time.monotonic() - self.looked > EVERY:
@@ -77,18 +77,19 @@ class Live(Lines):
         self.looked = time.monotonic()
         self.screen.update(self.table(), refresh=True)
 
-    def table(self) -> Table:
+    def table(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
 
         waiting = self.total - self.counts.total() - len(self.running)
         title = f"{clock(self.looked - self.began)}  {self.summary()}, {len(self.running)} running, {waiting} waiting"
-        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
         for name, (began, log) in self.running.items():
             table.add_row(name, clock(self.looked - began), last_line(log))
-        return table
+        return Group(title, table)
 
     def close(self) -> None:
         self.screen.stop()
