@@ -348,7 +348,7 @@ def test_a_writer_killed_at_work_is_followed_by_one_that_goes_on(tmp_path):
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small DVC project after one experiment in a temporary folder."""
     root = tmp_path_factory.mktemp("pipeline")
-    (root / "train.py").write_text(PLAIN + "open('out.txt', 'w').write('trained')\n")
+    (root / "train.py").write_text(PLAIN + "time.sleep(8)\nopen('out.txt', 'w').write('trained')\n")
     (root / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {width: 1e-3, note: null}\n")
     stage = {"cmd": f"{sys.executable} train.py ${{key}}", "deps": ["train.py", "data"], "outs": ["out.txt"]}
     each = {"foreach": "${models}", "do": stage | {"params": ["seed", "models.${key}"]}}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 from aelab.tracking.places import git
 
 
-def found(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Tags that tracking finds by itself; `folder` is the stage's working folder, `environment` what DVC told it."""
+def found() -> dict[str, str]:
+    """Tags that the process of a stage finds by itself."""
     tags = {
-        "git_commit": git("-C", str(folder), "rev-parse", "HEAD"),
+        "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": None,
-        "dvc_stage": environment.get("DVC_STAGE"),
-        "dvc_experiment": environment.get("DVC_EXP_NAME"),
+        "dvc_stage": os.environ.get("DVC_STAGE"),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
         "python": platform.python_version(),
         "torch": version("torch"),
         "mlflow": version("mlflow"),
@@ -26,7 +26,7 @@ def found(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     }
     if tags["git_commit"]:
         # dvc.lock is written while stages run: its change says nothing about what the stage was made from
-        changed = git("-C", str(folder), "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
+        changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
         tags["git_dirty"] = "true" if changed else "false"
         tags["mlflow.source.git.commit"] = tags["git_commit"]
     return {key: value for key, value in tags.items() if value}

@@ -35,7 +35,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aelab.tracking import places
+from aelab.tracking import facts, places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,20 +79,19 @@ class Recorder:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.lockf(
-                self._file, fcntl.LOCK_EX
-            )  # the kernel lets go of it when this process is gone; forks have none
+            fcntl.lockf(self._file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
         except OSError as error:
             self._warn(str(error))
             return
-        facts = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
+        named = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
+        named |= {"mlflow.source.name": sys.argv[0], **(tags or {})}
         self._send(
             "begin",
             experiment=experiment,
             name=f"{stage} {item}" if item else stage,
             folder=os.getcwd(),
-            tags=facts | {"mlflow.source.name": sys.argv[0]} | {k: str(v) for k, v in (tags or {}).items()},
-            environment={key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if key in os.environ},
+            stage=os.environ.get("DVC_STAGE", ""),
+            tags=facts.found() | {key: str(value) for key, value in named.items()},
         )
         start_writer()
 

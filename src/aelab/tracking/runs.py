@@ -30,22 +30,24 @@ class Runs:
         self.had: set[tuple[str, int, int | None]] = set()  # numbers of a resumed run, from before
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
-    def begin(self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any) -> None:
-        """Make the item's run, so that it can be seen from the start."""
-        self.remember(at, experiment, name, folder, tags, environment)
+    def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
+        """Make the item's run, so that it can be seen from the start, or take up one that was cut short."""
+        self.remember(at, experiment, name, folder, stage, tags)
+        try:  # first of all: the folder of an experiment goes soon
+            key = facts.content_key(Path(folder), stage)
+        except Exception as error:  # DVC's trouble costs the key, not the run
+            key = None
+            print(f"{name}: no content key ({error})", flush=True)
         self.client, self.experiment_id = store.connect(experiment)
-        if key := facts.content_key(self.folder, self.stage):
+        if key:
             self.every["content_key"] = key
             self.resume(key)
         self.run()
 
-    def remember(
-        self, at: int, experiment: str, name: str, folder: str, tags: dict[str, str], environment: Any
-    ) -> None:
-        """What `begin` needs, without the store."""
-        self.experiment, self.name, self.started, self.folder = experiment, name, at, Path(folder)
-        self.stage = environment.get("DVC_STAGE", "")
-        self.every = {key: cut(value) for key, value in (facts.found(self.folder, environment) | tags).items()}
+    def remember(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
+        """What `begin` says, without the store."""
+        self.experiment, self.name, self.started = experiment, name, at
+        self.every = {key: cut(value) for key, value in tags.items()}
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
