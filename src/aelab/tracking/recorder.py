@@ -86,9 +86,7 @@ class Recorder:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.lockf(
-                self._file, fcntl.LOCK_EX
-            )  # the kernel lets go of it when this process is gone; forks have none
+            fcntl.lockf(self._file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
         except OSError as error:
             self._warn(str(error))
             return

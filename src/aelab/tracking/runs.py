@@ -32,10 +32,14 @@ class Runs:
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
     def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
-        """Make the item's run, so that it can be seen from the start, or take one up that was cut short."""
+        """Make the item's run, so that it can be seen from the start, or take up one that was cut short."""
         self.remember(at, experiment, name, folder, stage, tags)
-        where = Path(folder)  # looked at first of all: that of an experiment goes soon
-        key, found = facts.content_key(where, stage), state.of_folder(where, tags.get("dvc_experiment", ""))
+        key = found = None
+        try:  # first of all: the folder of an experiment goes soon
+            key = facts.content_key(Path(folder), stage)
+            found = state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
+        except Exception as error:  # DVC's trouble costs the key, not the run
+            print(f"{name}: no content key ({error})", flush=True)
         self.client, self.experiment_id = store.connect(experiment)
         self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else None
         if key:
