@@ -11,7 +11,7 @@ def compare(job: stage.Job) -> None:
     with job.track(data["name"]) as recorder:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
-        from aelab.report import figures, markdown, table
+        from aelab.report import champions, figures, markdown, table
         from aelab.report.results import Item, Results
 
         def item(name: str) -> Item:
@@ -29,12 +29,16 @@ def compare(job: stage.Job) -> None:
             checkpoints.load_json(stage.folder("transfer") / "transfer.json"),
         )
         summary = table.summary(results)
-        (job.out / "comparison.csv").write_text(table.csv(table.frame(results)), encoding="utf-8")
+        frame = table.frame(results)
+        (job.out / "comparison.csv").write_text(table.csv(frame), encoding="utf-8")
         (job.out / "curves.csv").write_text(table.csv(table.curves(results)), encoding="utf-8")
         (job.out / "comparison.md").write_text(markdown.markdown(results), encoding="utf-8")
         checkpoints.save_json(job.out / "summary.json", summary)
         figures.draw(results, settings, job.out / "figures")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
+        recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
+        for best in champions.champions(results):
+            recorder.model(best.item.described, best.item.means, best.task, best.why)
         recorder.artifact(job.out)
 
 

@@ -1,6 +1,7 @@
 """Measure one trained model on the test split and keep what its pictures are drawn from."""
 
 import itertools
+import statistics
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
@@ -55,7 +56,11 @@ def evaluate(job: stage.Job) -> None:
         ills = doctor.diagnose(columns, history, held_against)
         recorder.tags({f"doctor.{name}": words for name, words in ills.items()})
         doctor.refuse(ills, settings.fail_on)
-        about |= described | {"diagnoses": ills, "metrics": columns, "history": history}
+        weights = [file for part in parts for file in sorted(part.glob("weights-*.safetensors"))]
+        about |= described | {"source": str(source), "diagnoses": ills}
+        about |= {"weights": {str(file.relative_to(source)): checkpoints.md5(file) for file in weights}}
+        recorder.model(about, {name: statistics.fmean(values) for name, values in columns.items()})
+        about |= {"metrics": columns, "history": history}
         checkpoints.save_json(job.out / "metrics.json", about)
 
 

@@ -89,7 +89,7 @@ def pipeline(repo: Repo) -> list[PipelineStage]:
 
 
 def content_key(stage: PipelineStage) -> str:
-    """DVC's run-cache key of a stage as dvc.lock has it (see tracking.facts.content_key); nothing is hashed anew."""
+    """DVC's run-cache key of a stage as dvc.lock has it (see tracking.facts.lineage); nothing is hashed anew."""
     return _get_cache_hash(to_single_stage_lockfile(stage), key=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -51,6 +52,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"not a readable safetensors file: {error}") from error
+
+
+def md5(path: Path) -> str:
+    """The name that DVC gives a file's contents."""
+    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def save_json(path: Path, content: Any) -> None:

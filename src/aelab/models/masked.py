@@ -86,8 +86,8 @@ def patchify(x: Tensor, size: int) -> Tensor:
 def unpatchify(patches: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
     """Patches [B, T, size^2 C] -> images [B, *shape], the inverse of `patchify`."""
     c, h, w = shape
-    x = patches.reshape(len(patches), h // size, w // size, size, size, c)
-    return x.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), c, h, w)
+    x = patches.reshape(patches.shape[0], h // size, w // size, size, size, c)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(patches.shape[0], c, h, w)
 
 
 def positions(rows: int, columns: int, width: int) -> Tensor:
@@ -105,7 +105,7 @@ def positions(rows: int, columns: int, width: int) -> Tensor:
 def pick(rows: Tensor, which: Tensor) -> Tensor:
     """Some of each image's rows: [B or 1, T, D] at `which` [B, n] -> [B, n, D]."""
     index = which[:, :, None].expand(-1, -1, rows.shape[2])
-    return rows.expand(len(which), -1, -1).gather(1, index)
+    return rows.expand(which.shape[0], -1, -1).gather(1, index)
 
 
 class MaskedAutoencoder(Autoencoder):
@@ -172,7 +172,7 @@ class MaskedAutoencoder(Autoencoder):
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The mean token of the whole image: [B, C, H, W] -> [B, width]."""
-        everything = torch.arange(self.patches, device=x.device).expand(len(x), -1)
+        everything = torch.arange(self.patches, device=x.device).expand(x.shape[0], -1)
         return self.tokens(patchify(x, self.patch), everything).mean(1)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

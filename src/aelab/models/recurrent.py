@@ -91,7 +91,7 @@ class Reader(LSTM):
         read = x[:, :, : self.rows].permute(2, 0, 1, 3).flatten(2)  # [rows, B, C W]
         assert self.inputs is not None
         given = F.linear(read, self.inputs, self.bias)  # all at once: [rows, B, 4 units]
-        h = c = x.new_zeros(len(x), self.recurrent.shape[1])
+        h = c = x.new_zeros(x.shape[0], self.recurrent.shape[1])
         for row in given:
             h, c = self.step(row, h, c)
         return torch.cat([h, c], 1)

@@ -111,11 +111,11 @@ class PatchAutoencoder(SparseAutoencoder):
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images [B, C, H, W] -> codes [B, patches * units]."""
         crops = [x[:, :, top : top + self.size, left : left + self.size] for top, left in self.corners]
-        return super().encode(torch.stack(crops, 1).flatten(0, 1)).view(len(x), -1)
+        return super().encode(torch.stack(crops, 1).flatten(0, 1)).view(x.shape[0], -1)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        patches = super().decode(z.view(len(z) * len(self.corners), -1)).unflatten(0, (len(z), -1))
-        total, count = z.new_zeros(len(z), *self.spec.shape), z.new_zeros(self.spec.shape[1:])
+        patches = super().decode(z.view(z.shape[0] * len(self.corners), -1)).unflatten(0, (z.shape[0], -1))
+        total, count = z.new_zeros(z.shape[0], *self.spec.shape), z.new_zeros(self.spec.shape[1:])
         for number, (top, left) in enumerate(self.corners):
             total[:, :, top : top + self.size, left : left + self.size] += patches[:, number]
             count[top : top + self.size, left : left + self.size] += 1

@@ -51,6 +51,16 @@ class Item:
         return self.about["metrics"]
 
     @property
+    def described(self) -> dict[str, Any]:
+        """What it is, without its numbers."""
+        return {key: value for key, value in self.about.items() if key not in ("metrics", "history")}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Metric -> mean over replicates."""
+        return {metric: self.mean(metric) for metric in self.metrics}
+
+    @property
     def is_stack(self) -> bool:
         return self.about["kind"] == "classifier"
 

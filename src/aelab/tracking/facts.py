@@ -32,26 +32,28 @@ def found() -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def content_key(folder: Path, stage: str) -> str | None:
-    """DVC's run-cache key of a stage: sha256 of command, dependencies, parameters and the paths of its outs.
+def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
+    """DVC's run-cache key of a stage, and what it reads: path -> MD5.
 
-    It names the folder in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC, for stages that DVC
-    does not cache, and where the folder is gone already, as that of a short experiment. Takes no lock of DVC's, whose
-    `repro` may hold it. Stages must run where their dvc.yaml lies.
+    The key is the sha256 of command, dependencies, parameters and the paths of its outs; it names the folder in
+    .dvc/cache/runs that DVC makes when the stage ends. None outside DVC, for stages that DVC does not cache, and where
+    the folder is gone already, as that of a short experiment. Takes no lock of DVC's, whose `repro` may hold it. Stages
+    must run where their dvc.yaml lies.
     """
     file, _, name = stage.rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
     if not name or not folder.exists():
-        return None
+        return None, {}
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
     place = folder / (file or "dvc.yaml")
     place = place if place.is_file() else folder / "dvc.yaml"
     if not place.is_file():
-        return None
+        return None, {}
     stamps = tuple(path.stat().st_mtime_ns for path in (place, folder / "params.yaml") if path.exists())
     found = stages(str(folder), str(place), stamps)[name]
     found.save_deps()
-    return _get_stage_hash(found) if _can_hash(found) else None
+    inputs = {dep.def_path: dep.hash_info.value for dep in found.deps if isinstance(dep.hash_info.value, str)}
+    return (_get_stage_hash(found) if _can_hash(found) else None), inputs
 
 
 @functools.lru_cache(maxsize=4)

@@ -51,6 +51,7 @@ def place(
         return "linked" if link(known.client, parent, name, known.by_key[key]) else "there"
     tags = {"stage": record["stage"], "dvc_stage": stage, "rebuilt": "true", **record["tags"]}
     tags |= {"item": record["item"]} if record["item"] else {}
+    tags |= {"mlflow.note.content": tree.made_by(stage)}
     tags |= {"content_key": key} if key else {}
     runs = Runs()
     runs.experiment, runs.name, runs.started = record["experiment"], name, now
@@ -67,6 +68,10 @@ def place(
     runs.flush()
     for image in record["images"]:
         runs.image(at=now, **image)
+    for table in record.get("tables", []):
+        runs.table(at=now, **table)
+    for model in record.get("models", []):
+        runs.model(at=now, **model)
     for artifact in record.get("artifacts", []):
         runs.artifact(fetch(artifact["path"]), now, artifact["folder"])
     runs.end("FINISHED", now, None)

@@ -33,7 +33,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -79,7 +79,8 @@ class Recorder:
         self._file: int | None = None
         self._warned, self._wait, self._keep = False, wait, keep
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
-        self._told |= {"params": {}, "tags": {}, "datasets": [], "metrics": {}, "images": [], "artifacts": []}
+        self._told |= {"params": {}, "tags": {}, "metrics": {}}
+        self._told |= {kind: [] for kind in ("datasets", "images", "tables", "artifacts", "models")}
         if switch == "off":
             return
         self._path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
@@ -134,6 +135,19 @@ class Recorder:
         fields = {"digest": digest, "source": source, "context": context}
         self._told["datasets"].append({"name": name, **fields})
         self._send("dataset", name, **fields)
+
+    def model(self, about: Mapping[str, Any], numbers: Mapping[str, float], task: str = "", why: str = "") -> None:
+        """Log a trained model: `about` says how to build it and where its weights lie (see serving.of), `numbers` how
+        good it is. With a task it also becomes that task's champion in the registry, for the reason `why`."""
+        fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why}
+        self._told["models"].append(fields)
+        self._send("model", **fields)
+
+    def table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Log a table, column by column, that the UI shows and compares; `name` ends in .json."""
+        found = {key: list(values) for key, values in columns.items()}
+        self._told["tables"].append({"name": name, "columns": found})
+        self._send("table", name, columns=found)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.

@@ -7,11 +7,13 @@ import json
 import math
 import os
 import re
+import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import facts, state, store, tree
+from aelab.tracking import facts, models, state, store, tree
 
 LONGEST = 6000  # characters of a parameter that MLflow keeps
 
@@ -29,6 +31,7 @@ class Runs:
         self.every: dict[str, str] = {}  # tags of every run
         self.values: Values = defaultdict(dict)
         self.had: set[tuple[str, int, int | None]] = set()  # what a resumed run has from before
+        self.model_id: str | None = None  # the model that the numbers of the item are about
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
     def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
@@ -36,7 +39,8 @@ class Runs:
         self.remember(at, experiment, name, folder, stage, tags)
         key = found = None
         try:  # first of all: the folder of an experiment goes soon
-            key = facts.content_key(Path(folder), stage)
+            key, inputs = facts.lineage(Path(folder), stage)
+            self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
             found = state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
         except Exception as error:  # DVC's trouble costs the key, not the run
             print(f"{name}: no content key ({error})", flush=True)
@@ -51,6 +55,8 @@ class Runs:
         """What `begin` says, without the store."""
         self.experiment, self.name, self.started = experiment, name, at
         self.every = {key: cut(value) for key, value in tags.items()}
+        if stage:
+            self.every["mlflow.note.content"] = tree.made_by(stage)
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
@@ -106,6 +112,13 @@ class Runs:
             self.client.log_batch(run, metrics=self.unsent[replicate])
             del self.unsent[replicate]
 
+    def system(self, readings: dict[str, float], step: int) -> None:
+        """What the stage takes of the machine; not told by the stage, so in no record of it."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run(), metrics=[Metric(name, value, now, step) for name, value in readings.items()])
+
     def image(self, name: str, at: int, shape: list[int], data: str, step: int, replicate: int | None) -> None:
         import numpy as np
 
@@ -126,6 +139,15 @@ class Runs:
         log = self.client.log_artifacts if os.path.isdir(path) else self.client.log_artifact
         log(self.run(), path, folder)
 
+    def table(self, name: str, at: int, columns: dict[str, list[Any]]) -> None:
+        import pandas as pd
+
+        self.client.log_table(self.run(), pd.DataFrame(columns), name)
+
+    def model(self, at: int, about: dict[str, Any], numbers: dict[str, float], task: str, why: str) -> None:
+        card = models.Card(about, numbers, task, why)
+        self.model_id = models.log(self.client, self.experiment_id, self.run(), card)
+
     def tags(self, values: dict[str, str], at: int) -> None:
         from mlflow.entities import RunTag
 
@@ -136,18 +158,21 @@ class Runs:
             self.client.log_batch(run, tags=[RunTag(*pair) for pair in values.items()])
 
     def means(self, at: int) -> None:
-        """Mean and sample standard deviation over replicates, for the item's run where it logged no value itself."""
+        """Mean, sample standard deviation and half of the mean's 95% interval (Student's t) over replicates, for the
+        item's run where it logged no value itself."""
         from mlflow.entities import Metric
+        from scipy.special import stdtrit
 
         for (name, step), by_replicate in self.values.items():
             if None in by_replicate:
                 continue
-            numbers, count = by_replicate.values(), len(by_replicate)
-            mean = sum(numbers) / count  # not the module statistics: it raises on NaN
-            self.unsent[None].append(Metric(name, mean, at, step))
+            numbers, middle, count = by_replicate.values(), mean(by_replicate), len(by_replicate)
+            self.unsent[None].append(Metric(name, middle, at, step, model_id=self.model_id))
             if count > 1:
-                spread = math.sqrt(sum((number - mean) ** 2 for number in numbers) / (count - 1))
+                spread = math.sqrt(sum((number - middle) ** 2 for number in numbers) / (count - 1))
                 self.unsent[None].append(Metric(f"spread/{name}", spread, at, step))
+                half = spread * float(stdtrit(count - 1, 0.975)) / math.sqrt(count)
+                self.unsent[None].append(Metric(f"interval/{name}", half, at, step))
 
     def end(self, status: str, at: int, error: str | None) -> None:
         """Close all runs."""
@@ -160,6 +185,11 @@ class Runs:
             self.client.set_terminated(run, status, at)
         if self.parent:
             tree.settle(self.client, self.experiment_id, self.parent, at)
+
+
+def mean(by_replicate: Mapping[int | None, float]) -> float:
+    """Over replicates; not by the module statistics, which raises on NaN."""
+    return sum(by_replicate.values()) / len(by_replicate)
 
 
 def cut(text: str) -> str:

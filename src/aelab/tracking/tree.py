@@ -32,6 +32,11 @@ def settle(client: Any, experiment_id: str, run: str, at: int) -> None:
         client.set_terminated(run, "FINISHED", at)
 
 
+def made_by(stage: str) -> str:
+    """The description of a stage's run, by DVC's name of the stage."""
+    return f"Made by `aelab repro {stage.removeprefix('dvc.yaml:')}`."
+
+
 def note(state: State) -> str:
     """What the UI shows as the run's description: how to make it again."""
     options = " ".join(f"-S '{name}={value}'" for name, value in state.changed.items())

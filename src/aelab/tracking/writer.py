@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from aelab.tracking import places
 from aelab.tracking.runs import Runs
+from aelab.tracking.system import Meter
 
 PAUSE = 0.2  # seconds between looks at the spool
 IDLE = 15.0  # seconds without news after which the process leaves
@@ -31,6 +32,7 @@ class Feed:
 
     def __init__(self, path: Path) -> None:
         self.path, self.runs = path, Runs()
+        self.meter = Meter(int(path.stem.rpartition("-")[2]))
         self.at, self.retry, self.done, self.refused = 0, 0.0, False, False
         self.file = open(path, "rb")  # noqa: SIM115  (for the life of the stage)
         try:
@@ -80,6 +82,8 @@ class Feed:
         self.runs.flush()
         if messages:
             self.keep()
+        if alive and (readings := self.meter.read()):
+            self.runs.system(readings, self.meter.count)
         if not self.refused:
             self.path.with_suffix(".failed").unlink(missing_ok=True)
         return bool(messages)

@@ -1,0 +1,155 @@
+"""Trained models in MLflow: what they are, their numbers, and how to load them. Weights stay where DVC keeps them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aelab.tracking import places
+
+CODE = Path(__file__).with_name("pyfunc.py")
+NEEDED = ("torch", "numpy", "safetensors", "mlflow")
+NUMBERS = ("sse", "psnr", "ssim", "probe_accuracy", "knn_accuracy", "cluster_accuracy", "nll", "frechet", "test_error")
+
+
+@dataclass(frozen=True)
+class Card:
+    """about: see serving.of; numbers: means over the seeds; task, why: of a champion."""
+
+    about: dict[str, Any]
+    numbers: dict[str, float]
+    task: str = ""
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        return Path(self.about["source"]).name
+
+    @property
+    def output(self) -> str:
+        """What the model gives where it is not asked for something else."""
+        if self.about["kind"] == "classifier":
+            return "classes"
+        return "codes" if self.task == "encoder" else "images"
+
+    @property
+    def key(self) -> str:
+        """The MD5 of the weights that are served: those of the first seed, of a stack with all its labels."""
+        return [md5 for file, md5 in self.about["weights"].items() if Path(file).name == "weights-0.safetensors"][-1]
+
+    def text(self) -> str:
+        """The model card, in Markdown."""
+        about, reference = self.about, f"models:/{self.task}@champion" if self.task else "models:/<model id>"
+        noise = ", ".join(about.get("noise", [])) or "none"
+        told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}", "Noise in training": noise}
+        told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["replicates"]}
+        told |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
+        told |= {f"Diagnosis: {name}": words for name, words in about.get("diagnoses", {}).items()}
+        told |= {"Saw labels": "yes"} if about.get("saw_labels") else {}
+        told |= (
+            {"Champion because": f"{self.why} (chosen on the test table, so its lead is flattered)"} if self.why else {}
+        )
+        measured = [f"| {name} | {self.numbers[name]:.4g} |" for name in NUMBERS if name in self.numbers]
+        table = ["", "| on the test split, mean over seeds | |", "|---|---|", *measured] if measured else []
+        facts = [f"- **{name}**: {words}" for name, words in told.items()]
+        return "\n".join(
+            [f"# {self.name}", "", family(about["family"]), "", *facts, *table, "", usage(reference, self), ""]
+        )
+
+
+def family(name: str) -> str:
+    """The first paragraph of a family's file."""
+    text = ast.get_docstring(ast.parse(CODE.parents[1].joinpath("models", f"{name}.py").read_text())) or ""
+    return text.partition("\n\n")[0]
+
+
+def usage(reference: str, card: Card) -> str:
+    """How to load and ask it."""
+    lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("{reference}")']
+    lines += [f"model.predict(images)  # {card.output}; images: uint8 0 to 255 or float 0 to 1, one row each"]
+    if card.about["kind"] != "classifier":
+        lines += ['model.predict(images, params={"output": "codes"})']
+    return "\n".join(["```python", *lines, "```"])
+
+
+def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
+    """Make a LoggedModel of the run; a champion also gets its place in the registry. The model's id."""
+    name = card.task or card.name
+    tags = {"weights": card.key, "mlflow.note.content": card.text(), "family": card.about["family"]}
+    params = {"family": card.about["family"], **{key: str(value) for key, value in card.about["config"].items()}}
+    model = client.create_logged_model(experiment_id, name, run_id, tags, params, card.about["kind"])
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder, "model"), card, model.model_id, run_id)
+        client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
+    client.finalize_logged_model(model.model_id, "READY")
+    if card.task:
+        register(client, model.model_id, run_id, card)
+    return model.model_id
+
+
+def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
+    """Write the model as MLflow loads it, the card beside it."""
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    config = {"name": card.name, "root": str(places.root()), "output": card.output, "about": card.about}
+    mlflow.pyfunc.save_model(
+        str(folder),
+        python_model=str(CODE),
+        model_config=config,
+        signature=signature(card),
+        pip_requirements=[f"{name}=={version(name)}" for name in NEEDED],
+        mlflow_model=Model(model_id=model_id, run_id=run_id),
+    )
+    (folder / "card.md").write_text(card.text())
+
+
+def signature(card: Card) -> Any:
+    """Images in; what comes out, and the parameters of predict. The model looks at its input itself, as MLflow would
+    refuse every shape and type but one: hence the flag, which is part of a saved model's public form."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+    images, codes = (
+        TensorSpec(np.dtype("float32"), (-1, *card.about["shape"])),
+        TensorSpec(np.dtype("float32"), (-1, -1)),
+    )
+    classes = TensorSpec(np.dtype("int64"), (-1,))
+    out = {"images": images, "codes": codes, "classes": classes}[card.output]
+    params = [ParamSpec("output", "string", card.output), ParamSpec("labels", "long", [], (-1,))]
+    made = ModelSignature(Schema([images]), Schema([out]), ParamSchema(params))
+    made._is_signature_from_type_hint = True
+    return made
+
+
+def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
+    """The task's champion is a version of these weights, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(card.task, description=f"The best {card.task} of the last comparison.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found = [
+        each for each in client.search_model_versions(f"name = '{card.task}'") if each.tags.get("weights") == card.key
+    ]
+    version = (
+        found[0]
+        if found
+        else client.create_model_version(
+            card.task,
+            f"models:/{model_id}",
+            run_id,
+            {"weights": card.key, "model": card.name},
+            description=card.text(),
+            model_id=model_id,
+        )
+    )
+    client.set_registered_model_alias(card.task, "champion", version.version)

@@ -1,0 +1,41 @@
+"""What a stage takes of the machine while it runs, as MLflow's system metrics."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+EVERY = 10.0  # seconds between two readings; a stage that is shorter has none
+
+
+class Meter:
+    """Reads one process and its children."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.count = pid, 0
+        self.last, self.used = time.monotonic(), 0.0
+
+    def read(self) -> dict[str, float]:
+        """CPU (100: one core) and memory of the stage, and CPU and memory of the machine; empty where it is too early,
+        and where the process is gone."""
+        now = time.monotonic()
+        if now - self.last < EVERY:
+            return {}
+        try:
+            stage = psutil.Process(self.pid)
+            family = [stage, *stage.children(recursive=True)]
+            times = [each.cpu_times() for each in family]
+            memory = sum(each.memory_info().rss for each in family)
+        except psutil.Error:
+            return {}
+        used = sum(each.user + each.system for each in times)
+        cpu = max(0.0, used - self.used) / (now - self.last)
+        self.last, self.used, self.count = now, used, self.count + 1
+        machine = psutil.virtual_memory()
+        return {
+            "system/cpu_utilization_percentage": 100 * cpu,
+            "system/memory_usage_megabytes": memory / 1e6,
+            "system/machine_cpu_utilization_percentage": psutil.cpu_percent(),
+            "system/machine_memory_usage_percentage": machine.percent,
+        }
