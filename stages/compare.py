@@ -38,7 +38,7 @@ def compare(job: stage.Job) -> None:
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in champions.champions(results):
-            recorder.model(best.item.described, best.item.means, best.task, best.why)
+            recorder.model(best.item.described, best.item.metrics, best.task, best.why)
         recorder.artifact(job.out)
 
 

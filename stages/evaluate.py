@@ -1,7 +1,6 @@
 """Measure one trained model on the test split and keep what its pictures are drawn from."""
 
 import itertools
-import statistics
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
@@ -59,7 +58,7 @@ def evaluate(job: stage.Job) -> None:
         weights = [file for part in parts for file in sorted(part.glob("weights-*.safetensors"))]
         about |= described | {"source": str(source), "diagnoses": ills}
         about |= {"weights": {str(file.relative_to(source)): checkpoints.md5(file) for file in weights}}
-        recorder.model(about, {name: statistics.fmean(values) for name, values in columns.items()})
+        recorder.model(about, columns)
         about |= {"metrics": columns, "history": history}
         checkpoints.save_json(job.out / "metrics.json", about)
 

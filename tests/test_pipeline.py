@@ -143,6 +143,26 @@ def test_every_stage_is_a_run_with_replicates_as_children(project):
     assert digests >= 1
 
 
+def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project):
+    out = project.run(
+        sys.executable,
+        "-c",
+        "import json, numpy, pandas, mlflow; "
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db'); "
+        "x = numpy.load('data/prepare/test.npz')['images'][:5]; "
+        "names = [each.name for each in mlflow.search_logged_models(['1'], output_format='list')]; "
+        "give = lambda name, x: list(mlflow.pyfunc.load_model(f'models:/{name}@champion').predict(x).shape); "
+        "print(json.dumps([names, give('denoiser', x), give('encoder', pandas.DataFrame(x.reshape(5, -1)))]))",
+    )
+    names, clean, codes = json.loads(out.splitlines()[-1])
+    assert set(names) == {*MODELS, *UNROLLED, *STACKS, "denoiser", "encoder", "generator"}
+    assert clean == [5, 1, 28, 28]
+    assert codes[0] == 5
+    assert "conv_dae" in project.run("aelab", "show", "conv_dae")
+    project.run("aelab", "sample", "-n", "4", "--out", "new.png")
+    assert (project.folder / "new.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_the_code_that_a_stage_loads_is_among_its_deps(project):
     """tracking is left out: it only writes down what happened, so its change must not train models again. The package's
     __init__ files that are no deps hold nothing (see test_rules)."""
@@ -210,7 +230,7 @@ def numbers(project) -> set[tuple]:
     with sqlite3.connect(project.folder / "mlflow.db") as store:
         metrics = store.execute(
             "select r.name, m.key, m.step, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
-            "where m.key not like '%seconds_per_epoch' and m.key not like '%images_per_second'"
+            "where m.key not like '%seconds_per_epoch' and m.key not like '%images_per_second' and m.key not like 'system/%'"
         ).fetchall()
         params = store.execute(
             "select r.name, p.key, p.value from runs r join params p on p.run_uuid = r.run_uuid "

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from aelab import commands
+
 app = typer.Typer(
     help="The autoencoder laboratory: what dvc and mlflow lack.",
     no_args_is_help=True,
@@ -84,6 +86,19 @@ def sync() -> None:
     }
     print(", ".join(f"{counts[key]} {text}" for key, text in words.items()))
 
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127.0.0.1:<port>.")] = 5000) -> None:
+    """Open the tracking UI: MLflow's, on the store of this checkout."""
+    from aelab.tracking import places
+
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", places.store()]
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
+    os.chdir(places.root())
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
+
+
+app.registered_commands += commands.app.registered_commands
 
 if __name__ == "__main__":
     app()

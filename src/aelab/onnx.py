@@ -1,9 +1,10 @@
 """Encoder and decoder of a trained model as ONNX files, for runtimes without Python or torch.
 
-encoder.onnx    images float32 [N, C, H, W] in 0 to 1 -> codes float32 [N, K] (of a classifier: classifier.onnx -> logits)
+encoder.onnx    images float32 [N, C, H, W] in 0 to 1 -> codes float32 [N, K]
 decoder.onnx    codes -> images, as the model gives them
+classifier.onnx images -> logits, of a stack
 
-Both take any N. A model that is told the class takes `labels` int64 [N] too.
+All take any N. A model that is told the class takes `labels` int64 [N] too.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from aelab.core import checkpoints, runtime, stage
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
 from aelab.models.base import Autoencoder, Generative, Spec, registry
+from aelab.tracking import models
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,14 @@ def load(name: str, replicate: int = 0, root: Path = Path()) -> Served:
     Raises ValueError with the names that there are, and what `of` raises.
     """
     return of(name, described(name, root), replicate, root)
+
+
+def find(name: str, root: Path = Path()) -> tuple[str, dict[str, Any], Path]:
+    """A model's name, what `of` asks for, and the root of its weights: of a trained model of the pipeline in `root`,
+    or of a champion of the registry such as denoiser@champion. Raises ValueError."""
+    if "@" in name:
+        return models.champion(name)
+    return name, described(name, root), root
 
 
 def described(name: str, root: Path = Path()) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.experiments.utils import exp_refs
+from dvc.scm import Git
 from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
@@ -51,7 +52,7 @@ def sync() -> Counter[str]:
                         repo.dvcfs.get(os.path.normpath(f"{folder}/{path}"), copy, recursive=True)
                         return copy
 
-                    how = rebuild.place(experiments[name], found, record, stage.addressing, key, fetch)
+                    how = rebuild.place(experiments[name], found, record, str(stage.addressing), key, fetch)
                 counts[how] += 1
     counts["ended"] = rebuild.reap()
     return counts
@@ -70,8 +71,9 @@ def drain() -> None:
 def states(repo: Repo) -> Iterator[tuple[state.State, list[PipelineStage]]]:
     """The state of the commit, those of DVC's experiments and that of the working folder, where they differ, each with
     the stages of its dvc.lock."""
-    revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
-    seen = set()
+    seen, revisions = set(), {}
+    if isinstance(repo.scm, Git):
+        revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
     for revision, experiment in revisions.items():
         found = state.of_revision(revision, experiment)
         if found and found.key not in seen:

@@ -56,11 +56,6 @@ class Item:
         return {key: value for key, value in self.about.items() if key not in ("metrics", "history")}
 
     @property
-    def means(self) -> dict[str, float]:
-        """Metric -> mean over replicates."""
-        return {metric: self.mean(metric) for metric in self.metrics}
-
-    @property
     def is_stack(self) -> bool:
         return self.about["kind"] == "classifier"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import statistics
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +21,10 @@ NUMBERS = ("sse", "psnr", "ssim", "probe_accuracy", "knn_accuracy", "cluster_acc
 
 @dataclass(frozen=True)
 class Card:
-    """about: see serving.of; numbers: means over the seeds; task, why: of a champion."""
+    """about: see serving.of; numbers: one per seed; task, why: of a champion."""
 
     about: dict[str, Any]
-    numbers: dict[str, float]
+    numbers: Mapping[str, Sequence[float]]
     task: str = ""
     why: str = ""
 
@@ -54,12 +56,44 @@ class Card:
         told |= (
             {"Champion because": f"{self.why} (chosen on the test table, so its lead is flattered)"} if self.why else {}
         )
-        measured = [f"| {name} | {self.numbers[name]:.4g} |" for name in NUMBERS if name in self.numbers]
-        table = ["", "| on the test split, mean over seeds | |", "|---|---|", *measured] if measured else []
+        measured = [f"| {name} | {spread(self.numbers[name])} |" for name in self.numbers if name.startswith(NUMBERS)]
+        table = ["", "| on the test split | mean ± standard deviation over seeds |", "|---|---|", *measured]
         facts = [f"- **{name}**: {words}" for name, words in told.items()]
         return "\n".join(
-            [f"# {self.name}", "", family(about["family"]), "", *facts, *table, "", usage(reference, self), ""]
+            [
+                f"# {self.name}",
+                "",
+                family(about["family"]),
+                "",
+                *facts,
+                *table * bool(measured),
+                "",
+                usage(reference, self),
+                "",
+            ]
         )
+
+
+def spread(values: Sequence[float]) -> str:
+    mean = statistics.fmean(values)
+    return f"{mean:.4g} ± {statistics.stdev(values):.2g}" if len(values) > 1 else f"{mean:.4g}"
+
+
+def champion(name: str) -> tuple[str, dict[str, Any], Path]:
+    """The model behind a name of the registry such as denoiser@champion: its own name, what it is with its numbers as
+    `metrics`, and the root of its weights. Raises ValueError where there is none."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import get_model_info
+
+    mlflow.set_tracking_uri(places.store())
+    try:
+        found = get_model_info(f"models:/{name}").flavors["python_function"]["config"]
+    except MlflowException as error:
+        raise ValueError(
+            f"{name}: not in the registry; `aelab sync` fills it, `aelab repro` makes its models"
+        ) from error
+    return found["name"], found["about"] | {"metrics": found["numbers"]}, Path(found["root"])
 
 
 def family(name: str) -> str:
@@ -97,7 +131,8 @@ def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    config = {"name": card.name, "root": str(places.root()), "output": card.output, "about": card.about}
+    config = {"name": card.name, "root": str(places.root()), "output": card.output}
+    config |= {"about": card.about, "numbers": dict(card.numbers)}
     mlflow.pyfunc.save_model(
         str(folder),
         python_model=str(CODE),

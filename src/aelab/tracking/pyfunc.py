@@ -25,7 +25,7 @@ class Model(PythonModel):
         self.config = context.model_config
         self.served = serving.of(self.config["name"], self.config["about"], 0, Path(self.config["root"]))
 
-    def predict(self, context, model_input, params=None):  # MLflow takes a type here for a schema
+    def predict(self, context, model_input, params=None):  # type: ignore[override]  # a type here would be a schema
         asked = {"output": self.config["output"], "labels": []} | (params or {})
         images = np.asarray(getattr(model_input, "values", model_input))
         labels = np.asarray(asked["labels"], np.int64) if len(asked["labels"]) else None

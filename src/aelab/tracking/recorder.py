@@ -136,9 +136,11 @@ class Recorder:
         self._told["datasets"].append({"name": name, **fields})
         self._send("dataset", name, **fields)
 
-    def model(self, about: Mapping[str, Any], numbers: Mapping[str, float], task: str = "", why: str = "") -> None:
+    def model(
+        self, about: Mapping[str, Any], numbers: Mapping[str, Sequence[float]], task: str = "", why: str = ""
+    ) -> None:
         """Log a trained model: `about` says how to build it and where its weights lie (see serving.of), `numbers` how
-        good it is. With a task it also becomes that task's champion in the registry, for the reason `why`."""
+        good each seed of it is. With a task it also becomes the registry's champion of that task; why says by what."""
         fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why}
         self._told["models"].append(fields)
         self._send("model", **fields)

@@ -144,7 +144,7 @@ class Runs:
 
         self.client.log_table(self.run(), pd.DataFrame(columns), name)
 
-    def model(self, at: int, about: dict[str, Any], numbers: dict[str, float], task: str, why: str) -> None:
+    def model(self, at: int, about: dict[str, Any], numbers: dict[str, list[float]], task: str, why: str) -> None:
         card = models.Card(about, numbers, task, why)
         self.model_id = models.log(self.client, self.experiment_id, self.run(), card)
 

@@ -1,0 +1,162 @@
+"""`aelab` commands for trained models: show, encode, decode, denoise, sample, export."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aelab.serving import Served
+
+EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "class-errors")  # figures that show all of them
+EVERY_STACK = ("stacks", "stack-curves", "labels", "class-errors")
+
+app = typer.Typer()
+
+Name = Annotated[
+    str, typer.Option("-m", "--model", help="A trained model such as vae, or a champion such as encoder@champion.")
+]
+Seed = Annotated[int, typer.Option("--replicate", min=0, help="Which of its seeds.")]
+Files = Annotated[
+    list[Path], typer.Argument(help="PNG pictures of the model's size, white on black, or npz files with `images`.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz, or .png for images.")]
+
+
+@app.command()
+def show(model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")]) -> None:
+    """What a model is, its numbers, what is wrong with it, and the pictures that show it."""
+    with mistakes("show"):
+        from aelab import serving
+        from aelab.tracking.models import Card
+
+        name, about, _ = serving.find(model)
+        numbers = about.pop("metrics", {})
+        say(Card(about, numbers).text())
+        found = [path for path in pictures(name, about["kind"]) if path.exists()]
+        say("\n".join(["Pictures:", *map(str, found)]) if found else "Pictures: none yet; `aelab repro` draws them")
+
+
+@app.command()
+def encode(files: Files, model: Name = "encoder@champion", out: Out = Path("codes.npz"), replicate: Seed = 0) -> None:
+    """Images -> codes, one row of numbers each, as an npz with `codes`."""
+    with mistakes("encode"):
+        from aelab import exchange
+
+        served = load(model, replicate)
+        codes = served.encode(*read(files, served))
+        exchange.write_codes(out, codes)
+        say(f"{out}: {codes.shape[0]} codes of {codes.shape[1]} numbers, by {served.name}")
+
+
+@app.command()
+def decode(
+    file: Annotated[Path, typer.Argument(help="An npz with `codes` [N, K], as encode writes them.")],
+    model: Name = "encoder@champion",
+    out: Out = Path("images.png"),
+    replicate: Seed = 0,
+) -> None:
+    """Codes -> images."""
+    with mistakes("decode"):
+        from aelab import exchange
+
+        served, arrays = load(model, replicate), exchange.read_arrays(file)
+        labels = arrays.pop("labels", None) if served.told else None
+        write(out, served.decode(exchange.array(file, arrays, "codes"), labels), served)
+
+
+@app.command()
+def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("clean.png"), replicate: Seed = 0) -> None:
+    """Images -> what the model makes of them: of a denoiser, clean images."""
+    with mistakes("denoise"):
+        served = load(model, replicate)
+        write(out, served.rebuild(*read(files, served)), served)
+
+
+@app.command()
+def sample(
+    model: Name = "generator@champion",
+    n: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 25,
+    seed: Annotated[int, typer.Option(help="Other seeds, other images.")] = 0,
+    out: Out = Path("samples.png"),
+    replicate: Seed = 0,
+) -> None:
+    """New images from a generative model's prior."""
+    with mistakes("sample"):
+        served = load(model, replicate)
+        write(out, served.sample(n, seed), served)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; made where it is missing.")] = Path("onnx"),
+    replicate: Seed = 0,
+) -> None:
+    """Write encoder.onnx and decoder.onnx, for runtimes without Python."""
+    with mistakes("export"):
+        from aelab import onnx
+
+        for path in onnx.export(load(model, replicate), out):
+            say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def pictures(name: str, kind: str) -> list[Path]:
+    """The figures that show a model: those that show all, and those whose list in params.yaml names it."""
+    import dataclasses
+
+    from aelab.core import params, stage
+
+    chosen = dataclasses.asdict(params.load("compare"))
+    mine = [figure.replace("_", "-") for figure, names in chosen.items() if name == names or name in names]
+    figures = [*(EVERY_STACK if kind == "classifier" else EVERY_MODEL), *mine]
+    return [stage.folder("compare") / "figures" / f"{figure}.png" for figure in figures]
+
+
+def load(name: str, replicate: int) -> Served:
+    from aelab import serving
+
+    known, about, root = serving.find(name)
+    return serving.of(known, about, replicate, root)
+
+
+def read(files: list[Path], served: Served) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images, and labels for a model that must be told them."""
+    from aelab import exchange
+
+    images, labels = exchange.read_images(files, served.spec.shape)
+    if served.told and labels is None:
+        raise ValueError(f"{served.name}: must be told the class; give one npz with `images` and `labels`")
+    return images, labels if served.told else None
+
+
+def write(out: Path, images: np.ndarray, served: Served) -> None:
+    from aelab import exchange
+
+    exchange.write_images(out, images)
+    say(f"{out}: {len(images)} images, by {served.name}")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def mistakes(command: str) -> Iterator[None]:
+    """What a user can mend ends in one line."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if os.environ.get("AELAB_TRACEBACK"):
+            raise
+        file = error.filename if isinstance(error, OSError) else None
+        what = f"{file}: {error.strerror}" if isinstance(error, OSError) and file else str(error)
+        sys.exit(f"aelab {command}: {' '.join(what.split())}")
