@@ -158,7 +158,7 @@ def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project)
     assert set(names) == {*MODELS, *UNROLLED, *STACKS, "denoiser", "encoder", "generator"}
     assert clean == [5, 1, 28, 28]
     assert codes[0] == 5
-    assert "conv_dae" in project.run("aelab", "show", "conv_dae")
+    assert "Kingma" in project.run("aelab", "show", "vae")
     project.run("aelab", "sample", "-n", "4", "--out", "new.png")
     assert (project.folder / "new.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -230,7 +230,8 @@ def numbers(project) -> set[tuple]:
     with sqlite3.connect(project.folder / "mlflow.db") as store:
         metrics = store.execute(
             "select r.name, m.key, m.step, m.value from runs r join metrics m on m.run_uuid = r.run_uuid "
-            "where m.key not like '%seconds_per_epoch' and m.key not like '%images_per_second' and m.key not like 'system/%'"
+            "where m.key not like '%seconds_per_epoch' and m.key not like '%images_per_second' "
+            "and m.key not like 'system/%'"
         ).fetchall()
         params = store.execute(
             "select r.name, p.key, p.value from runs r join params p on p.run_uuid = r.run_uuid "
