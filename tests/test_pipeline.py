@@ -154,7 +154,7 @@ def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project)
         "give = lambda name, x: list(mlflow.pyfunc.load_model(f'models:/{name}@champion').predict(x).shape); "
         "print(json.dumps([names, give('denoiser', x), give('encoder', pandas.DataFrame(x.reshape(5, -1)))]))",
     )
-    names, clean, codes = json.loads(out.splitlines()[-1])
+    names, clean, codes = json.loads(next(line for line in out.splitlines() if line.startswith("[[")))
     assert set(names) == {*MODELS, *UNROLLED, *STACKS, "denoiser", "encoder", "generator"}
     assert clean == [5, 1, 28, 28]
     assert codes[0] == 5

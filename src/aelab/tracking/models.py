@@ -14,7 +14,7 @@ from typing import Any
 
 from aelab.tracking import places
 
-CODE = Path(__file__).with_name("pyfunc.py")
+CODE = Path(__file__).parents[1] / "pyfunc.py"
 NEEDED = ("torch", "numpy", "safetensors", "mlflow")
 NUMBERS = ("sse", "psnr", "ssim", "probe_accuracy", "knn_accuracy", "cluster_accuracy", "nll", "frechet", "test_error")
 
@@ -98,7 +98,7 @@ def champion(name: str) -> tuple[str, dict[str, Any], Path]:
 
 def family(name: str) -> str:
     """The first paragraph of a family's file."""
-    text = ast.get_docstring(ast.parse(CODE.parents[1].joinpath("models", f"{name}.py").read_text())) or ""
+    text = ast.get_docstring(ast.parse(CODE.with_name("models").joinpath(f"{name}.py").read_text())) or ""
     return text.partition("\n\n")[0]
 
 

@@ -8,12 +8,15 @@ images: an array or pandas frame, uint8 0 to 255 or float 0 to 1, [N, 784], [N, 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
+
+warnings.filterwarnings("ignore", ".*Add type hints")  # a hint would be a schema, and MLflow's knows one shape only
 
 
 class Model(PythonModel):
@@ -25,7 +28,7 @@ class Model(PythonModel):
         self.config = context.model_config
         self.served = serving.of(self.config["name"], self.config["about"], 0, Path(self.config["root"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[override]  # a type here would be a schema
+    def predict(self, context, model_input, params=None):  # type: ignore[override]
         asked = {"output": self.config["output"], "labels": []} | (params or {})
         images = np.asarray(getattr(model_input, "values", model_input))
         labels = np.asarray(asked["labels"], np.int64) if len(asked["labels"]) else None
