@@ -13,19 +13,17 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
 
 # isort: split
+import document
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,7 +38,6 @@ BATCH, LR = 128, 1e-3
 TRAIN, HELD_OUT = 50_000, 10_000
 WARM = 4 * BATCH  # images each contender sees before the clock: torch.optim's first step imports the compiler
 AGREE = 0.02  # held-out losses further apart than this are not the same work
-DOCUMENT = Path(__file__).parents[1] / "docs/performance.md"
 VAE: tuple[str, dict[str, Any]] = ("variational", {"hidden": (400,), "latent": 20})
 # entry of params.yaml -> family, knobs, noise
 FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
@@ -109,7 +106,7 @@ def main() -> None:
     print(text)
     check(loops)
     if options.write:
-        DOCUMENT.write_text(f"# Performance\n\n{text}\n")
+        document.write("Training", text)
 
 
 def arguments() -> argparse.Namespace:
@@ -307,10 +304,8 @@ def spread(values: list[float]) -> str:
 
 def about(device: torch.device, source: str, n: int, rounds: int) -> list[str]:
     """What was measured, where, when, and how to do it again."""
-    command = " ".join(["python benchmarks/training.py", *sys.argv[1:]])
     return [
-        f"`{command}`, {date.today().isoformat()}: {runtime.describe(device)}; {processor()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} thread; torch {torch.__version__}, Python {platform.python_version()}.",
+        document.measured(runtime.describe(device), f"{torch.get_num_threads()} thread", f"torch {torch.__version__}"),
         "",
         f"One epoch of VAE 784-400-20, batch {BATCH}, Adam {LR:g}, {n:,} images ({source}); rounds: {rounds}. Each "
         "cell is a median (least to most); a ratio is taken within its round.",
@@ -318,14 +313,6 @@ def about(device: torch.device, source: str, n: int, rounds: int) -> list[str]:
         "example; `our loss function`: the same loop around our faster cross-entropy. Not timed: preparing data sets "
         "and optimizers, and the held-out loss, on 10,000 other images.",
     ]
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def training(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     spec = importlib.util.spec_from_file_location("benchmarks_training", ROOT / "benchmarks/training.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.delenv("AELAB_MIRROR", raising=False)
-    monkeypatch.setattr(module, "DOCUMENT", tmp_path / "performance.md")
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
     monkeypatch.setattr(module, "HELD_OUT", 100)
     return module
 

@@ -47,7 +47,7 @@ def test_a_model_of_clean_images_is_shown_the_noise_too():
     assert clean[:, 0, 0, 0].tolist() == [round(255 * k / 9) for k in range(10)], "one digit per class"
     assert (clean != noisy).mean() == pytest.approx(2 * Panel.NOISE.level, abs=0.07)
     np.testing.assert_array_equal(made.pictures["noisy-epoch-012"], noisy)
-    assert made.recorder.images == [("panel", (16, 80), 1), ("panel", (16, 80), 12)]
+    assert made.recorder.images == [("panel", (16, 80), 1), ("panel", (16, 80), 12), ("panel_kept", (16, 80), 0)]
 
 
 def test_the_noise_is_the_same_for_every_model():

@@ -170,6 +170,7 @@ def _learned(
         watch.progress.close()
     if panel:
         panel.draw(model, watch.passed)
+        panel.track(watch.passed, kept=True)
     checkpoints.save_weights(task.out / f"weights-{replicate}.safetensors", model.state_dict())
     return watch.history
 
@@ -268,11 +269,13 @@ class Panel:
             self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
         self.track(step)
 
-    def track(self, step: int) -> None:
-        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
+    def track(self, step: int, kept: bool = False) -> None:
+        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel; what the
+        kept weights make of it also under a name and step of its own, the same for all models, which last unequally
+        long."""
         shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
         pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
-        self.recorder.image("panel", pair, step=step)
+        self.recorder.image("panel_kept" if kept else "panel", pair, step=0 if kept else step)
 
 
 def _bytes(x: torch.Tensor) -> np.ndarray:
