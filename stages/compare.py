@@ -1,7 +1,10 @@
-"""Set all models side by side: the table and the figures."""
+"""Set all models side by side: the table, the figures and the report that holds both."""
 
 import here  # noqa: F401  (first: which code runs)
 from aelab.core import checkpoints, params, stage
+
+SHOWN = ("seed", "runtime", "data", "prepare", "corrupt", "floors", "train", "models", "pretrain", "stacks")
+SHOWN += ("narrow_stacks", "finetune", "unroll", "unrolled", "power", "transfer", "evaluate", "compare")
 
 
 def compare(job: stage.Job) -> None:
@@ -11,7 +14,7 @@ def compare(job: stage.Job) -> None:
     with job.track(data["name"]) as recorder:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
-        from aelab.report import figures, markdown, table
+        from aelab.report import figures, markdown, page, table
         from aelab.report.results import Item, Results
 
         def item(name: str) -> Item:
@@ -33,7 +36,9 @@ def compare(job: stage.Job) -> None:
         (job.out / "curves.csv").write_text(table.csv(table.curves(results)), encoding="utf-8")
         (job.out / "comparison.md").write_text(markdown.markdown(results), encoding="utf-8")
         checkpoints.save_json(job.out / "summary.json", summary)
-        figures.draw(results, settings, job.out / "figures")
+        titles = figures.draw(results, settings, job.out / "figures")
+        report = page.page(results, titles, job.out / "figures", params.written(*SHOWN))
+        (job.out / "report.html").write_text(report, encoding="utf-8")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
         recorder.artifact(job.out)
 
