@@ -3,9 +3,6 @@
 import here  # noqa: F401  (first: which code runs)
 from aelab.core import checkpoints, params, stage
 
-SHOWN = ("seed", "runtime", "data", "prepare", "corrupt", "floors", "train", "models", "pretrain", "stacks")
-SHOWN += ("narrow_stacks", "finetune", "unroll", "unrolled", "power", "transfer", "evaluate", "compare")
-
 
 def compare(job: stage.Job) -> None:
     from aelab.data import splits
@@ -15,6 +12,7 @@ def compare(job: stage.Job) -> None:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import figures, markdown, page, table
+        from aelab.report.provenance import PARAMETERS
         from aelab.report.results import Item, Results
 
         def item(name: str) -> Item:
@@ -37,7 +35,7 @@ def compare(job: stage.Job) -> None:
         (job.out / "comparison.md").write_text(markdown.markdown(results), encoding="utf-8")
         checkpoints.save_json(job.out / "summary.json", summary)
         titles = figures.draw(results, settings, job.out / "figures")
-        report = page.page(results, titles, job.out / "figures", params.written(*SHOWN))
+        report = page.page(results, titles, job.out / "figures", params.written(*PARAMETERS))
         (job.out / "report.html").write_text(report, encoding="utf-8")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
         recorder.artifact(job.out)

@@ -44,6 +44,7 @@ OWNERS = {
     "ruamel": {"core/params", "tracking/state"},
     "pydantic": {"core/params"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
     "pandas": {"report"},
     "safetensors": {"core/checkpoints"},
     "pickle": set(),

@@ -110,9 +110,9 @@ def verdicts(results: Results) -> list[Verdict]:
         if better and worse:
             metric = "psnr, all noises" if claim.metric == ALL_NOISES else claim.metric.replace("/", ", ")
             metric = metric.replace("salt_pepper", "salt & pepper").replace("_", " ")
-            cells = [f"{each.name} {shown(each, claim.metric)}" for each in (better, worse)]
+            left, right = (f"{each.name} {shown(each, claim.metric)}" for each in (better, worse))
             words = claim.words.format(strange=results.data["strange"])
-            found.append(Verdict(words, metric, *cells, outcome(claim, better, worse)))
+            found.append(Verdict(words, metric, left, right, outcome(claim, better, worse)))
     return found
 
 

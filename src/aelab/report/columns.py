@@ -22,7 +22,6 @@ OVERVIEW = (
     "sse",
     "pca",
     "psnr",
-    "ssim",
     "probe_accuracy",
     "knn_accuracy",
     "frechet",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aelab.report.cells import cell, number
 from aelab.report.columns import Column
 from aelab.report.results import FILTERS, Flag, Item, Results, spoken
-from aelab.report.table import DIGITS
+from aelab.report.table import COUNTS, DIGITS
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
         if math.isnan(value):
             return Cell("", "", column.groups)
         text = number(value, column.metric) if pca else cell(item, column.metric)
-        return Cell(text, f"{value:.{DIGITS}g}", column.groups)
+        return Cell(text, plain(value, column.metric), column.groups)
 
     kind = "stack" if item.is_stack else "floor" if item.is_floor else "model"
     about = item.about["family"], item.about["device"], str(item.about["replicates"])
@@ -63,13 +63,18 @@ def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
 
 
 def _floor(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:
-    cells = [
-        Cell(number(values[column.metric], column.metric), f"{values[column.metric]:.{DIGITS}g}", column.groups)
-        if column.metric in values
-        else Cell("", "", column.groups)
-        for column in columns
-    ]
+    def made(column: Column) -> Cell:
+        if (value := values.get(column.metric)) is None:
+            return Cell("", "", column.groups)
+        return Cell(number(value, column.metric), plain(value, column.metric), column.groups)
+
+    cells = [made(column) for column in columns]
     return Entry(name, "floor", "", "", "", False, [], cells, listed=False)
+
+
+def plain(value: float, metric: str) -> str:
+    """A value as comparison.csv holds it."""
+    return f"{value:.0f}" if metric in COUNTS else f"{value:.{DIGITS}g}"
 
 
 def floors(results: Results) -> dict[str, dict[str, float]]:

@@ -71,11 +71,11 @@ class Gallery:
         return {"tracks": list(self.tracks.items()), "strips": strips}
 
 
-LEARNT, UNMET = "digits as in training", "noisy digits, for those who learned from clean ones"
+LEARNT, UNMET = "digits as in training", "noisy digits, never met in training"
 
 
 def learning(results: Results) -> Gallery | None:
-    """Validation digits after the epochs that were drawn, of every model that learns by epochs."""
+    """Validation digits after the epochs that were drawn, as every model rebuilds them."""
     items = [item for item in results.models if _drawn(item, "")]
     if not items:
         return None
@@ -97,7 +97,8 @@ def _drawn(item: Item, kind: str) -> list[int]:
 def _reference(item: Item, places: int) -> Strip:
     """The digits that are to be rebuilt and, in the second track, those that were shown instead."""
     original = item.arrays["panel/input"]
-    frames, steps = [original], {LEARNT: [Step(0, "")] * places}
+    frames: list[np.ndarray] = [original]
+    steps: dict[str, list[Step | None]] = {LEARNT: [Step(0, "")] * places}
     if "panel/noisy-input" in item.arrays:
         frames.append(noisy := item.arrays["panel/noisy-input"])
         steps[UNMET] = [Step(1, f"{decibels(original, noisy):.1f} dB")] * places
@@ -105,7 +106,8 @@ def _reference(item: Item, places: int) -> Strip:
 
 
 def _learner(item: Item, epochs: Sequence[int]) -> Strip:
-    frames, steps = [], {}
+    frames: list[np.ndarray] = []
+    steps: dict[str, list[Step | None]] = {}
     for track, kind in ((LEARNT, ""), (UNMET, "noisy-")):
         if not (drawn := _drawn(item, kind)):
             continue
@@ -120,7 +122,7 @@ def _learner(item: Item, epochs: Sequence[int]) -> Strip:
         steps[track] = [found[sum(each <= epoch for each in drawn[1:])] for epoch in epochs] + found[-1:]
     given = _sprite([item.arrays["panel/input"]]) if item.noise else ""
     kind = "floor" if item.is_floor else "model"
-    return Strip(item.name, trained(item), kind, _sprite(frames), len(frames), steps, given)
+    return Strip(item.name, _met(item), kind, _sprite(frames), len(frames), steps, given)
 
 
 def noise(results: Results) -> Gallery | None:
@@ -132,7 +134,7 @@ def noise(results: Results) -> Gallery | None:
     for each in sorted(results.noises, key=lambda each: float(each.rpartition("-")[2])):
         kinds.setdefault(each.rpartition("-")[0], []).append(each)
     kinds = {kind: kinds[kind] for kind in dict.fromkeys(each.rpartition("-")[0] for each in results.noises)}
-    tracks = {spoken(kind): ["no noise", *(each.rpartition("-")[2] for each in kinds[kind])] for kind in kinds}
+    tracks = {_words(kind): ["no noise", *(each.rpartition("-")[2] for each in kinds[kind])] for kind in kinds}
     pictures, clean = results.pictures, results.pictures["clean"]
     strips = [_strip("original", "test digits", "pinned", kinds, {"": clean}, {}, clean)]
 
@@ -147,7 +149,7 @@ def noise(results: Results) -> Gallery | None:
         frames |= {each: item.arrays[f"denoised/{each}"] for each in results.noises}
         psnr = {"": item.mean("psnr")} | {each: item.mean(f"psnr/{each}") for each in results.noises}
         kind = "floor" if item.is_floor else "model"
-        strips.append(_strip(item.name, f"trained on {trained(item)}" * (not item.is_floor), kind, kinds, frames, psnr))
+        strips.append(_strip(item.name, _met(item), kind, kinds, frames, psnr))
     return Gallery("noise", tracks, strips, *_size(clean))
 
 
@@ -169,8 +171,18 @@ def _strip(
             return Step(places[each], "" if value is None else f"{value:.2f} dB", value)
         return None if always is None else Step(0, "")
 
-    steps = {spoken(kind): [step(each) for each in ("", *levels)] for kind, levels in kinds.items()}
+    steps = {_words(kind): [step(each) for each in ("", *levels)] for kind, levels in kinds.items()}
     return Strip(name, about, kind, _sprite(list(frames.values())), len(frames), steps)
+
+
+def _met(item: Item) -> str:
+    """Which noise a model met in training."""
+    return f"trained on {trained(item)}" if item.noise else ""
+
+
+def _words(kind: str) -> str:
+    """A kind of noise as readers know it."""
+    return kind.replace("_", " & ")
 
 
 def _size(digits: np.ndarray) -> tuple[int, int]:

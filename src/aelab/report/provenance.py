@@ -15,6 +15,8 @@ from aelab.report.results import Results
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("core", "data", "learning", "metrics", "models", "report")  # the folders whose code makes the numbers
+PARAMETERS = ("seed", "runtime", "data", "prepare", "corrupt", "floors", "train", "models", "pretrain", "stacks")
+PARAMETERS += ("narrow_stacks", "finetune", "unroll", "unrolled", "power", "transfer", "evaluate", "compare")
 SUFFIXES = (".py", ".html", ".css", ".js")
 LIBRARIES = (
     "torch",

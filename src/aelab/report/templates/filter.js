@@ -6,15 +6,14 @@ for (const box of document.querySelectorAll("input[data-filters]")) {
   const said = document.querySelector(`output[for="${box.id}"]`);
   const apply = () => {
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let left = 0;
     for (const each of all) {
       const text = each.dataset.text.toLowerCase();
       each.hidden = !words.every((word) => text.includes(word));
-      left += !each.hidden;
     }
-    said.textContent = words.length ? `${left} of ${all.length}` : "";
+    said.textContent = words.length ? `${all.filter((each) => each.checkVisibility()).length} shown` : "";
   };
   box.addEventListener("input", apply);
+  addEventListener("change", apply); // of what else is shown and hidden
   apply(); // a browser may keep the words when the page is loaded again
 }
 
