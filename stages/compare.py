@@ -1,4 +1,4 @@
-"""Set all models side by side: the table and the figures."""
+"""Set all models side by side: the table, the figures and the report that holds both."""
 
 import here  # noqa: F401  (first: which code runs)
 from aelab.core import checkpoints, params, stage
@@ -11,7 +11,8 @@ def compare(job: stage.Job) -> None:
     with job.track(data["name"]) as recorder:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
-        from aelab.report import champions, figures, markdown, table
+        from aelab.report import champions, figures, markdown, page, table
+        from aelab.report.provenance import PARAMETERS
         from aelab.report.results import Item, Results
 
         def item(name: str) -> Item:
@@ -34,7 +35,9 @@ def compare(job: stage.Job) -> None:
         (job.out / "curves.csv").write_text(table.csv(table.curves(results)), encoding="utf-8")
         (job.out / "comparison.md").write_text(markdown.markdown(results), encoding="utf-8")
         checkpoints.save_json(job.out / "summary.json", summary)
-        figures.draw(results, settings, job.out / "figures")
+        titles = figures.draw(results, settings, job.out / "figures")
+        report = page.page(results, titles, job.out / "figures", params.written(*PARAMETERS))
+        (job.out / "report.html").write_text(report, encoding="utf-8")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in champions.champions(results):

@@ -1,5 +1,7 @@
 """Tests run on the same pinned libraries as stages: this import comes before torch's."""
 
+from __future__ import annotations
+
 import os
 import signal
 
@@ -9,13 +11,18 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from ruamel.yaml import YAML
 
 from aelab.core import runtime
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
 
@@ -126,6 +133,46 @@ def prepared(lab, _prepared) -> Lab:
     """A lab in which mnist5k is downloaded and split."""
     shutil.copytree(_prepared, lab.folder / "data")
     return lab
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+QUIET += ("--disable-component-update", "--disable-sync")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser that asks nobody for anything by itself."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs a browser: {CHROMIUM} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Tab:
+    """One page in the browser. errors: what it complained of or popped up; requests: what it asked for."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def tab(chromium) -> Iterator[Tab]:
+    """An empty tab of the browser."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    made = Tab(context.new_page())
+    made.page.on("console", lambda said: made.errors.append(said.text) if said.type in ("error", "warning") else None)
+    made.page.on("pageerror", lambda error: made.errors.append(str(error)))
+    made.page.on("dialog", lambda dialog: (made.errors.append(dialog.message), dialog.dismiss()))
+    made.page.on("request", lambda request: made.requests.append(request.url))
+    yield made
+    context.close()
 
 
 SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py", "test_stacks.py")

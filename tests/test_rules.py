@@ -49,6 +49,7 @@ OWNERS = {
     "ruamel": {"core/params", "tracking/state"},
     "pydantic": {"core/params"},
     "matplotlib": {"report"},
+    "jinja2": {"report"},
     "pandas": {"report", "tracking/runs"},
     "safetensors": {"core/checkpoints"},
     "pickle": set(),

@@ -51,6 +51,13 @@ def wrong(*sections: str) -> str:
     return line.removeprefix(f"{params.FILE}: ")
 
 
+def test_what_is_written_is_shown_as_it_stands(write):
+    write("latent: 20", "latent: -20")
+    assert params.written("seed", "models")["models"]["vae"]["latent"] == -20
+    with pytest.raises(params.ParamsError, match=r"params.yaml: gone: missing section"):
+        params.written("seed", "gone")
+
+
 def test_sections_come_frozen_and_in_the_order_asked_for(write):
     train, seed, data, entry = params.load("train", "seed", "data", "models.vae")
     assert (train.optimizer, train.batch, train.panel) == ("adam", 128, (1, 10, 50, 100))

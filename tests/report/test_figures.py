@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up
 
 from aelab.report import figures
@@ -148,7 +149,8 @@ def test_the_size_in_dots_is_the_layouts(results, settings, tmp_path):
 
 def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path):
     """From files to files, as DVC runs it, and without torch."""
-    params = {"compare": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(settings).items()}}
+    params = YAML(typ="safe").load(ROOT / "params.yaml")  # shown in the report
+    params |= {"compare": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(settings).items()}}
     params |= {
         "models": {item.name: {} for item in results.models},
         "stacks": {s.name: {} for s in results.stacks},
@@ -182,7 +184,7 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         )
         assert done.returncode == 0, done.stderr
         found.append({p.name: p.read_bytes() for p in (tmp_path / "metrics").rglob("*") if p.is_file()})
-    tables = {"comparison.csv", "comparison.md", "curves.csv", "summary.json"}
+    tables = {"comparison.csv", "comparison.md", "curves.csv", "report.html", "summary.json", "tracked.json"}
     assert set(found[0]) == tables | {f"{name}.png" for name in figures.FIGURES}
     assert found[0] == found[1]
     assert not any(b"Software" in content for content in found[0].values())

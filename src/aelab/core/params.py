@@ -81,6 +81,18 @@ def load(*sections: str) -> Any:
     return found[0] if len(found) == 1 else tuple(found)
 
 
+def written(*sections: str) -> dict[str, Any]:
+    """The sections asked for as they are written, by name: to be shown, where `load` gives what is to be used.
+
+    Raises ParamsError for a missing section.
+    """
+    tree = _read()
+    for name in sections:
+        if name not in tree:
+            raise ParamsError(f"{FILE}: {name}: missing section")
+    return {name: tree[name] for name in sections}
+
+
 def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     """The learning settings of one entry: `block` (the section's object) with the entry's overrides on top.
 

@@ -169,8 +169,7 @@ def _learned(
     finally:
         watch.progress.close()
     if panel:
-        panel.draw(model, watch.passed)
-        panel.track(watch.passed, kept=True)
+        panel.draw(model, watch.passed, kept=True)
     checkpoints.save_weights(task.out / f"weights-{replicate}.safetensors", model.state_dict())
     return watch.history
 
@@ -257,8 +256,9 @@ class Panel:
         self.recorder = recorder
         self.pictures: dict[str, np.ndarray] = {}
 
-    def draw(self, model: nn.Module, step: int) -> None:
-        """Keep and track what `model` makes of the panel after `step` epochs; a classifier draws nothing."""
+    def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
+        """Keep and track what `model` makes of the panel after `step` epochs, or of the weights that are kept; a
+        classifier draws nothing."""
         if not hasattr(model, "reconstruct"):
             return
         model.eval()
@@ -268,14 +268,14 @@ class Panel:
             self.pictures[f"{kind}input"] = _bytes(x)
             self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
         self.track(step)
+        if kept:  # models last unequally long: here is one picture that all have at the same step
+            self.track(step, name="panel_kept", as_step=0)
 
-    def track(self, step: int, kept: bool = False) -> None:
-        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel; what the
-        kept weights make of it also under a name and step of its own, the same for all models, which last unequally
-        long."""
+    def track(self, step: int, name: str = "panel", as_step: int | None = None) -> None:
+        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
         shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
         pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
-        self.recorder.image("panel_kept" if kept else "panel", pair, step=0 if kept else step)
+        self.recorder.image(name, pair, step=step if as_step is None else as_step)
 
 
 def _bytes(x: torch.Tensor) -> np.ndarray:

@@ -22,6 +22,7 @@ HIGHER = (
 )  # is better
 LOWER = (
     "sse",
+    "mse",
     "bce",
     "negative_elbo",
     "nll",
@@ -36,10 +37,11 @@ SHARES = {  # shown in percent
     **dict.fromkeys(("probe_accuracy", "knn_accuracy", "few_labels_accuracy", "cluster_accuracy"), ".1f"),
     **dict.fromkeys(("pair_accuracy", "same_class_accuracy", "probe_content", "probe_style", "keras_accuracy"), ".1f"),
     "test_error": ".2f",
+    "class_error": ".1f",
 }
 FORMATS = {
     "ssim": ".3f",
-    **dict.fromkeys(("hidden_mse", "read_mse", "predicted_mse"), ".4f"),
+    **dict.fromkeys(("mse", "hidden_mse", "read_mse", "predicted_mse"), ".4f"),
     **dict.fromkeys(("active_latents", "dead_units", "dead_hidden", "dead_codes", "perplexity"), ".1f"),
     "frechet": ".3f",
     "nll_draws": ".1f",
@@ -110,9 +112,9 @@ def cell(item: Item, metric: str) -> str:
 
 def number(value: float, metric: str) -> str:
     """A value as the tables print it."""
-    share = SHARES.get(metric.partition("/")[0])  # test_error/100 is a test error
-    if share:
-        return format(100 * value, share)
+    metric = metric.partition("/")[0]  # test_error/100 is a test error
+    if metric in SHARES:
+        return format(100 * value, SHARES[metric])
     return format(value, FORMATS.get(metric, ".2f"))
 
 

@@ -14,6 +14,12 @@ T = 2.78  # Student's t, 95%, of three seeds on either side
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a row per test noise
 FILTERS, PCA = "the best filters", "PCA"  # floors that stand in for an entry
+CLEAR = ("holds", "does not hold")
+OUTCOMES = (*CLEAR, "within noise", "one seed: not known")
+WORDS = (
+    "What tutorials say, with these parameters, on this data set: mean ± standard error over seeds. Within noise: "
+    f"the means differ by less than {T} standard errors of their difference (three seeds a side, 95%)."
+)
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,38 @@ class Side:
     error: float
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """A claim held against the numbers, in words; `outcome` is one of OUTCOMES."""
+
+    claim: str
+    metric: str
+    better: str
+    worse: str
+    outcome: str
+
+
 def section(results: Results) -> list[str]:
     """The claims whose entries are there; none, no section."""
-    rows = []
+    found = verdicts(results)
+    if not found:
+        return []
+    rows = [
+        [
+            each.claim,
+            each.metric,
+            each.better,
+            each.worse,
+            f"**{each.outcome}**" if each.outcome in CLEAR else each.outcome,
+        ]
+        for each in found
+    ]
+    return ["## Claims", WORDS, grid(["claim", "by", "said to be better", "than", "verdict"], rows)]
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """A verdict on each claim whose entries are there; one per test noise where the claim is about each."""
+    found = []
     every = [
         replace(claim, metric=metric)
         for claim in CLAIMS
@@ -75,17 +110,10 @@ def section(results: Results) -> list[str]:
         if better and worse:
             metric = "psnr, all noises" if claim.metric == ALL_NOISES else claim.metric.replace("/", ", ")
             metric = metric.replace("salt_pepper", "salt & pepper").replace("_", " ")
-            cells = [f"{each.name} {shown(each, claim.metric)}" for each in (better, worse)]
+            left, right = (f"{each.name} {shown(each, claim.metric)}" for each in (better, worse))
             words = claim.words.format(strange=results.data["strange"])
-            rows.append([words, metric, *cells, verdict(claim, better, worse)])
-    if not rows:
-        return []
-    return [
-        "## Claims",
-        "What tutorials say, with these parameters, on this data set: mean ± standard error over seeds. Within noise: "
-        f"the means differ by less than {T} standard errors of their difference (three seeds a side, 95%).",
-        grid(["claim", "by", "said to be better", "than", "verdict"], rows),
-    ]
+            found.append(Verdict(words, metric, left, right, outcome(claim, better, worse)))
+    return found
 
 
 def side(results: Results, name: str, claim: Claim) -> Side | None:
@@ -116,13 +144,13 @@ def values(results: Results, item: Item, metric: str) -> list[float] | None:
     return item.metrics.get(metric)
 
 
-def verdict(claim: Claim, better: Side, worse: Side) -> str:
-    """holds, does not hold, or within noise; with one seed nothing can be said."""
+def outcome(claim: Claim, better: Side, worse: Side) -> str:
+    """One of OUTCOMES; with one seed nothing can be said."""
     gain = (better.mean - worse.mean) * (1 if claim.metric.startswith(HIGHER) else -1)
     margin = T * math.hypot(better.error, worse.error)
     if math.isnan(margin):
         return "one seed: not known"
-    return "within noise" if abs(gain) <= margin else "**holds**" if gain > 0 else "**does not hold**"
+    return "within noise" if abs(gain) <= margin else "holds" if gain > 0 else "does not hold"
 
 
 def shown(side: Side, metric: str) -> str:

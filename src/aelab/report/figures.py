@@ -7,7 +7,7 @@ from pathlib import Path
 from aelab.report import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
 from aelab.report.results import Results
 from aelab.report.settings import Compare
-from aelab.report.style import save
+from aelab.report.style import save, title
 
 FIGURES = {
     "reconstructions": pictures.reconstructions,
@@ -43,10 +43,13 @@ FIGURES = {
 }
 
 
-def draw(results: Results, settings: Compare, folder: Path) -> None:
-    """Draw every figure that the results allow into `folder`, as PNG."""
+def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
+    """Draw every figure that the results allow into `folder`, as PNG; their titles by name."""
     folder.mkdir()
+    titles = {}
     for name, make in FIGURES.items():
         figure = make(results, settings)
         if figure is not None:
             save(figure, folder / f"{name}.png")
+            titles[name] = title(figure)
+    return titles

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -97,7 +99,7 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
             groups.append([seen])
         elif not any(group[0].label == "original" for group in groups):
             groups.insert(0, [seen])
-        labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{_kept(item)} (kept)"]
+        labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{kept(item)} (kept)"]
         labels[0] = f"{item.name}, epoch {labels[0]}"
         groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
     title = "Validation images rebuilt in the course of learning"
@@ -114,11 +116,11 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
             continue
         clean, noisy = item.arrays["panel/input"], item.arrays["panel/noisy-input"]
         if not groups:
-            groups.append([Row("clean", clean), Row("noisy, the input", noisy, (_psnr(clean, noisy),))])
-        labels = [f"epoch {int(key[-3:])}" for key in drawn[:-1]] + [f"epoch {_kept(item)} (kept)"]
+            groups.append([Row("clean", clean), Row("noisy, the input", noisy, (f"{decibels(clean, noisy):.1f}",))])
+        labels = [f"epoch {int(key[-3:])}" for key in drawn[:-1]] + [f"epoch {kept(item)} (kept)"]
         labels[0] = f"{item.name}, {labels[0]}"
         images = [item.arrays[key] for key in drawn]
-        groups.append([Row(label, x, (_psnr(clean, x),)) for label, x in zip(labels, images, strict=True)])
+        groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in zip(labels, images, strict=True)])
     title = "Trained on clean images only, then shown noisy ones: does it learn to copy the noise?"
     note = (
         "noise: impulse 0.1, a fifth of the pixels become random; psnr: of the row against\n"
@@ -127,10 +129,10 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
     return strips(groups, title, ("psnr",), note) if groups else None
 
 
-def _psnr(clean: np.ndarray, x: np.ndarray) -> str:
-    """10 log10(1 / mean squared error) in dB over all pixels of two rows of images, uint8."""
+def decibels(clean: np.ndarray, x: np.ndarray) -> float:
+    """10 log10(1 / mean squared error) in dB over all pixels of two rows of images, uint8; inf where they agree."""
     error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
-    return f"{10 * np.log10(1 / error):.1f}" if error else "inf"
+    return float(10 * np.log10(1 / error)) if error else math.inf
 
 
 def pca(results: Results, settings: Compare) -> Figure | None:
@@ -155,7 +157,7 @@ def pca(results: Results, settings: Compare) -> Figure | None:
     return strips(groups, title, ("sse",), note) if len(groups) > 1 else None
 
 
-def _kept(item: Item) -> int:
+def kept(item: Item) -> int:
     """The epoch, counted over all phases, whose weights the first seed kept; its panel is the last one drawn."""
     curves = item.curves()
     return int(sum(np.isfinite(phase.validation[0]).sum() for phase in curves[:-1]) + curves[-1].kept[0])

@@ -48,6 +48,11 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
+def title(figure: Figure) -> str:
+    """What stands at the top of a figure."""
+    return figure.get_suptitle() or figure.texts[0].get_text()
+
+
 def chart(rows: int = 1, columns: int = 1, *, size: tuple[float, float], title: str) -> tuple[Figure, np.ndarray]:
     """A figure of `size` inches with a title and axes [rows, columns]."""
     figure = Figure(figsize=size, layout="constrained")

@@ -1,0 +1,94 @@
+"""The rows of the report's table: every model and stack, and among them the floors that they are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aelab.report.cells import cell, number
+from aelab.report.columns import Column
+from aelab.report.results import FILTERS, Flag, Item, Results, spoken
+from aelab.report.table import COUNTS, DIGITS
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as people read it, empty where the metric does not apply; value: to sort by, as in comparison.csv."""
+
+    text: str
+    value: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """kind: model, stack or floor; an entry of comparison.csv is `listed`, other floors are not."""
+
+    name: str
+    kind: str
+    family: str
+    device: str
+    replicates: str
+    saw_labels: bool
+    flags: list[Flag]
+    cells: list[Cell]
+    listed: bool
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of columns in which it has a number."""
+        return list(dict.fromkeys(group for each in self.cells if each.text for group in each.groups))
+
+
+def entries(results: Results, columns: Sequence[Column]) -> list[Entry]:
+    """In the order of comparison.csv, further floors below."""
+    found = [_entry(results, item, columns) for item in results.items.values()]
+    return found + [_floor(name, values, columns) for name, values in floors(results).items()]
+
+
+def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
+    def made(column: Column) -> Cell:
+        pca = column.metric == "pca"
+        value = (results.pca(item) if "sse" in item.metrics else math.nan) if pca else item.mean(column.metric)
+        if math.isnan(value):
+            return Cell("", "", column.groups)
+        text = number(value, column.metric) if pca else cell(item, column.metric)
+        return Cell(text, plain(value, column.metric), column.groups)
+
+    kind = "stack" if item.is_stack else "floor" if item.is_floor else "model"
+    about = item.about["family"], item.about["device"], str(item.about["replicates"])
+    cells = [made(column) for column in columns]
+    return Entry(item.name, kind, *about, item.saw_labels, results.flags(item), cells, listed=True)
+
+
+def _floor(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:
+    def made(column: Column) -> Cell:
+        if (value := values.get(column.metric)) is None:
+            return Cell("", "", column.groups)
+        return Cell(number(value, column.metric), plain(value, column.metric), column.groups)
+
+    cells = [made(column) for column in columns]
+    return Entry(name, "floor", "", "", "", False, [], cells, listed=False)
+
+
+def plain(value: float, metric: str) -> str:
+    """A value as comparison.csv holds it."""
+    return f"{value:.0f}" if metric in COUNTS else f"{value:.{DIGITS}g}"
+
+
+def floors(results: Results) -> dict[str, dict[str, float]]:
+    """What nobody trained and comparison.csv does not list: name -> metric -> value."""
+    names = {"noisy": "the noisy image"} | {name: spoken(name) for name in FILTERS}
+    found = {
+        words: {
+            f"{metric}/{noise}": measured[name][metric]
+            for noise, measured in results.floors["denoising"].items()
+            for metric in ("psnr", "ssim")
+        }
+        for name, words in names.items()
+    }
+    found["a black image"] = {"keras_accuracy": results.floors["keras_accuracy"]}
+    for group in ("probes", "generation"):
+        found |= {name: dict(values) for name, values in results.floors[group].items()}
+    return found

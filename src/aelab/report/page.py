@@ -1,0 +1,120 @@
+"""The report: one page that holds everything it shows, and asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from aelab.report import claims, images
+from aelab.report.captions import GROUPS as CAPTIONS
+from aelab.report.cells import cell
+from aelab.report.columns import GROUPS, columns
+from aelab.report.entries import entries
+from aelab.report.gallery import learning, noise
+from aelab.report.markdown import verdict
+from aelab.report.provenance import provenance, seeds
+from aelab.report.results import Item, Results
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("filter.js", "table.js", "gallery.js", "figures.js")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure and what to look at in it."""
+
+    name: str
+    title: str
+    caption: str
+    picture: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a pretrained stack stands against its control with one budget of labels."""
+
+    error: str
+    word: str  # better, worse, no clear difference; the control; n/a without one
+    gain: str
+
+
+def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: Mapping[str, Any]) -> str:
+    """The HTML. titles: of the figures in the folder `drawn`, by name; parameters: sections of params.yaml."""
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    shown = columns(results)
+    found = claims.verdicts(results)
+    stacks = pretraining(results)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        data=results.data,
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        test_images=results.floors["test_images"],
+        models=sum(not item.is_floor for item in results.models),
+        stacks=results.stacks,
+        seeds=seeds(results),
+        flagged=sum(bool(results.flags(item)) for item in results.items.values()),
+        groups={key: words for key, words in GROUPS.items() if any(key in column.groups for column in shown)},
+        columns=shown,
+        entries=entries(results, shown),
+        verdicts=found,
+        outcomes={word: count for word in claims.OUTCOMES if (count := sum(each.outcome == word for each in found))},
+        about_claims=claims.WORDS,
+        budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
+        pretraining=stacks,
+        helped={
+            budget: Counter(row[budget].word for row in stacks.values() if budget in row) for budget in results.budgets
+        },
+        galleries=[gallery for gallery in (learning(results), noise(results)) if gallery],
+        figures=figures(titles, drawn),
+        provenance=provenance(results, parameters),
+    )
+
+
+def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
+    """By group, those that were drawn."""
+    found = {
+        group: [
+            Figure(name, titles[name], caption, images.figure(path), *images.size(path))
+            for name, caption in captions.items()
+            if name in titles and (path := drawn / f"{name}.png")
+        ]
+        for group, captions in CAPTIONS.items()
+    }
+    return {group: each for group, each in found.items() if each}
+
+
+def pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:
+    """Stack -> budget of labels -> how it stands."""
+    return {
+        item.name: {
+            budget: _pretraining(results, item, f"test_error/{budget}")
+            for budget in results.budgets
+            if f"test_error/{budget}" in item.metrics
+        }
+        for item in results.stacks
+    }
+
+
+def _pretraining(results: Results, item: Item, metric: str) -> Pretraining:
+    control = results.control(item)
+    if control is None or metric not in control.metrics:
+        return Pretraining(cell(item, metric), "n/a", "")
+    word, _, gain = verdict(item, control, metric, results.floors["test_images"]).partition(": ")
+    return Pretraining(cell(item, metric), word, gain)

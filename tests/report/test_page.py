@@ -1,0 +1,255 @@
+"""The report as a file: it asks for nothing, escapes everything, says what the CSV says, and is the same twice."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from test_results import SETTINGS, made_up, model
+
+from aelab.report import captions, claims, figures, provenance, style, table
+from aelab.report.page import page
+from aelab.report.results import Results
+
+ROOT = Path(__file__).parents[2]
+EVIL = "</script><script>alert(1)</script>"
+IMAGE = '"><img src=x onerror=alert(2)>'
+VOID = {"meta", "link", "img", "input", "br", "wbr"}
+PARAMETERS = {"seed": 1, "models": {"two": {"family": "dense", "lr": 1e-3}}}
+
+
+class Tree(HTMLParser):
+    """The elements of a page as (tag, attributes, text in all below), in document order; tags must be balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict, list[str]]] = []
+        self.open: list[tuple[str, dict, list[str]]] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs), []))
+        if tag not in VOID:
+            self.open.append(self.found[-1])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        for _, _, text in self.open:
+            text.append(data)
+
+    def all(self, tag: str) -> list[tuple[dict, str]]:
+        return [(attrs, "".join(text)) for name, attrs, text in self.found if name == tag]
+
+    def rows(self) -> list[tuple[dict, list[tuple[dict, str]]]]:
+        """The rows of the first table: their attributes, and the cells with theirs and their text."""
+        rows, inside = [], False
+        for tag, attrs, text in self.found:
+            if tag == "table":
+                inside = attrs.get("id") == "entries"
+            elif inside and tag == "tr":
+                rows.append((attrs, []))
+            elif inside and tag in ("th", "td"):
+                rows[-1][1].append((attrs, "".join(text)))
+        return rows
+
+
+def draw(results: Results, folder: Path, names=("quality", "stacks")) -> dict[str, str]:
+    """A few figures in `folder`; their titles."""
+    titles = {}
+    for name in names:
+        figure = figures.FIGURES[name](results, SETTINGS)
+        style.save(figure, folder / f"{name}.png")
+        titles[name] = style.title(figure)
+    return titles
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> tuple[dict[str, str], Path]:
+    """Titles, and the folder of their figures."""
+    folder = tmp_path_factory.mktemp("figures")
+    return draw(made_up(), folder), folder
+
+
+@pytest.fixture
+def results(monkeypatch) -> Results:
+    pairs = (("noisy", "Two beats noisy"), (claims.PCA, "Two beats PCA"))
+    monkeypatch.setattr(claims, "CLAIMS", tuple(claims.Claim(words, "sse", "two", than) for than, words in pairs))
+    made = made_up()
+    made.items["noisy"].about["saw_labels"] = True
+    return made
+
+
+@pytest.fixture
+def text(results, drawn) -> str:
+    return page(results, *drawn, PARAMETERS)
+
+
+def test_the_page_asks_for_nothing(text):
+    tree = Tree(text)
+    for tag, attrs, _ in tree.found:
+        assert not {"srcset", "action", "poster", "data", "background", "formaction"} & set(attrs), tag
+        assert attrs.get("src", "data:").startswith("data:"), tag
+        assert attrs.get("href", "#").startswith(("#", "data:,")), tag
+    assert not {"iframe", "object", "embed", "base", "video", "audio"} & {tag for tag, _, _ in tree.found}
+    for _, style_sheet in tree.all("style"):
+        assert not re.search(r"url\(|@import", style_sheet)
+    for _, script in tree.all("script"):
+        assert not re.search(r"fetch|XMLHttp|import|WebSocket|eval|innerHTML", script)
+    [policy] = [attrs["content"] for attrs, _ in tree.all("meta") if "http-equiv" in attrs]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "script-src 'sha256-" in policy
+
+
+def test_twice_gives_the_same_bytes(results, text, drawn):
+    assert page(results, *drawn, PARAMETERS) == text
+
+
+def test_nothing_that_changes_from_run_to_run_is_said(text, drawn):
+    assert str(ROOT) not in text
+    assert str(drawn[1]) not in text
+    assert not re.search(r"\d\d:\d\d:\d\d", text)
+
+
+def test_the_table_is_that_of_the_csv(results, text):
+    head, *rows = Tree(text).rows()
+    metrics = [attrs.get("data-metric") for attrs, _ in head[1]]
+    listed = [cells for attrs, cells in rows if "data-entry" in attrs]
+    written = list(csv.DictReader(io.StringIO(table.csv(table.frame(results)))))
+    assert [cells[0][1].split()[0] for cells in listed] == [row["name"] for row in written]
+    for cells, row in zip(listed, written, strict=True):
+        shown = {m: attrs["data-value"] for m, (attrs, _) in zip(metrics, cells, strict=True) if m not in (None, "pca")}
+        assert shown == {m: row[m] for m in shown}
+        assert [text for _, text in cells[-3:]] == [row["family"], row["replicates"], row["device"]]
+        assert cells[1][0]["data-value"] == str(len(row["flags"].split("; ")) if row["flags"] else 0)
+    known = {name for name in written[0] if not name.endswith("_std")}
+    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "replicates", "flags"}
+
+
+def test_cells_read_as_people_write_numbers(text):
+    head, *rows = Tree(text).rows()
+    place = {attrs.get("data-metric"): i for i, (attrs, _) in enumerate(head[1])}
+    cells = {cells[0][0]["data-value"]: [text for _, text in cells] for _, cells in rows}
+    assert cells["two"][place["sse"]] == "9.00 ± 1.41"
+    assert cells["two"][place["pca"]] == "15.50"
+    assert cells["two"][place["parameters"]] == "1,234,567"
+    assert cells["two"][place["test_error/all"]] == ""
+    assert cells["stack_ae"][place["test_error/all"]] == "10.00 ± 0.00"
+    assert cells["raw pixels"][place["probe_accuracy"]] == "90.0"
+    assert cells["median filter"][place["psnr/masking-0.25"]] == "12.00"
+
+
+def test_floors_flags_and_labels_are_in_sight(results, text):
+    rows = {cells[0][0]["data-value"]: (attrs["class"], cells) for attrs, cells in Tree(text).rows()[1:]}
+    floors = {name for name, (kind, _) in rows.items() if kind.split()[0] == "floor"}
+    assert floors == {"pca", "the noisy image", "median filter", "gaussian filter", "non-local-means filter",
+                      "a black image", "raw pixels", "training images", "PCA 4 gaussian"}  # fmt: skip
+    assert all("floor" in rows[name][1][0][1] for name in floors)
+    assert "saw labels" in rows["noisy"][1][0][1]
+    assert "saw labels" not in rows["two"][1][0][1]
+    for name, item in results.items.items():
+        assert all(flag.words in rows[name][1][1][1] for flag in results.flags(item))
+    assert rows["vae"][1][1][1].startswith("1 flag")
+
+
+def test_verdicts_and_pretraining(text):
+    tables = [words for attrs, words in Tree(text).all("table") if attrs.get("class") == "words"]
+    assert re.search(r"Two beats PCA\s*✓ holds\s*sse\s*two 9.00 ± 1.00\s*PCA 15.50", tables[0])
+    assert re.search(r"stack_ae\s*20.00 ± 0.00\s*✓ better -40.00 ± 12.40\s*10.00 ± 0.00\s*✓ better -20.00", tables[1])
+    assert "80 labels (all): better 1, no clear difference 0, worse 0." in text
+    assert "– the control" in tables[1]
+
+
+def test_figures_have_titles_captions_and_words_for_who_does_not_see_them(text):
+    tree = Tree(text)
+    captions_shown = [words for _, words in tree.all("figcaption")]
+    assert len(captions_shown) == 2
+    assert captions_shown[0].startswith("Error against code size: below the grey line, an autoencoder beats PCA")
+    assert captions.GROUPS["Error, size and cost"]["quality"] in captions_shown[0]
+    assert all(attrs["alt"] for attrs, _ in tree.all("img") if "src" in attrs)
+    named = {attrs["for"] for attrs, _ in tree.all("label")}
+    assert named >= {attrs["id"] for tag in ("input", "select") for attrs, _ in tree.all(tag)}
+
+
+def test_every_figure_has_a_caption_of_one_line():
+    told = [name for group in captions.GROUPS.values() for name in group]
+    assert sorted(told) == sorted(figures.FIGURES)
+    assert all(len(words) <= 110 for group in captions.GROUPS.values() for words in group.values())
+
+
+def test_what_comes_from_data_and_parameters_is_escaped(results, drawn):
+    item = model(EVIL, "dense", 2, [5.0, 6.0], arrays=results.items["two"].arrays, noise=["masking 0.3"])
+    item.about.update({"diagnoses": {"never_fell": IMAGE}, "device": IMAGE, "family": EVIL})
+    results.items[EVIL] = item
+    hostile = replace(results, data=results.data | {"title": EVIL, "classes": [IMAGE] * 10, "digest": EVIL})
+    titles = {name: title + EVIL + IMAGE for name, title in drawn[0].items()}
+    tree = Tree(page(hostile, titles, drawn[1], {EVIL: {IMAGE: EVIL}}))
+    assert len(tree.all("script")) == 3, "the page's own, and the words of two galleries"
+    assert not any(name.startswith("on") for _, attrs, _ in tree.found for name in attrs)
+    assert all(attrs.get("src", "data:").startswith("data:") for attrs, _ in tree.all("img"))
+    for attrs, script in tree.all("script"):
+        if attrs.get("type") == "application/json":
+            json.loads(script)
+    row = next(cells for _, cells in tree.rows() if cells[0][0].get("data-value") == EVIL)
+    assert row[0][1] == EVIL
+    assert IMAGE in row[1][1]
+
+
+def test_the_galleries_know_what_each_strip_shows(text):
+    learning, noise = (json.loads(words) for attrs, words in Tree(text).all("script") if "type" in attrs)
+    assert [track for track, _ in learning["tracks"]] == [
+        "digits as in training",
+        "noisy digits, never met in training",
+    ]
+    assert learning["tracks"][0][1] == ["after 1 epoch", "at the end"]
+    reference, two, noisy = learning["strips"]
+    assert reference["frames"] == 2
+    assert two["steps"]["digits as in training"] == [[0, "epoch 1", None], [1, "epoch 2, kept", None]]
+    assert [step[0] for step in two["steps"]["noisy digits, never met in training"]] == [2, 3]
+    assert list(noisy["steps"]) == ["digits as in training"], "it has met noise"
+    assert noise["tracks"] == [["masking", ["no noise", "0.25"]], ["salt & pepper", ["no noise", "0.1"]]]
+    filters = noise["strips"][2]["steps"]["masking"]
+    assert filters == [None, [0, "12.00 dB", 12.0]]
+    assert noise["strips"][-1]["steps"]["masking"] == [[0, "20.00 dB", 20.0], [1, "15.00 dB", 15.0]]
+
+
+@pytest.mark.parametrize("kept", ["two", "stack_ae"])
+def test_a_section_without_content_is_left_out(results, tmp_path, kept):
+    alone = replace(results, items={kept: results.items[kept]})
+    tree = Tree(page(alone, {}, tmp_path, PARAMETERS))
+    ids = {attrs.get("id") for attrs, _ in tree.all("section")}
+    assert ids == {"table", "provenance"} | ({"claims", "learning", "noise"} if kept == "two" else {"pretraining"})
+    linked = {attrs["href"] for attrs, _ in tree.all("a")}
+    assert linked <= {f"#{name}" for name in ids}
+
+
+def test_provenance_says_what_it_was_made_from(text):
+    facts = "".join(words for attrs, words in Tree(text).all("section") if attrs["id"] == "provenance")
+    for words in ("Made-up digits (made_up)", provenance.code_digest(), "python 3.", "numpy", "seed", "two: {"):
+        assert words in facts
+
+
+def test_the_digest_of_the_code_changes_with_it_alone(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/dense.py").write_text("a = 1\n")
+    before = provenance.code_digest(tmp_path)
+    (tmp_path / "models/dense.pyc").write_text("")
+    assert provenance.code_digest(tmp_path) == before
+    (tmp_path / "models/dense.py").write_text("a = 2\n")
+    assert provenance.code_digest(tmp_path) != before
+
+
+def test_dvc_knows_all_that_the_page_shows():
+    stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["compare"]
+    assert set(stage["params"]) == set(provenance.PARAMETERS)
+    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == {*provenance.PARAMETERS, "download"}
+    assert {f"src/aelab/{folder}" for folder in provenance.CODE} <= set(stage["deps"])
+    assert "metrics/report.html" in stage["outs"]
