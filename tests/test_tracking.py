@@ -220,7 +220,9 @@ def test_replicates_are_children_and_the_item_carries_mean_and_spread(project):
         return sorted((m.step, m.value) for m in client.get_metric_history(item.info.run_id, name))
 
     assert curve("loss") == [(0, 1.0), (1, 11.0), (2, 25.0)]
-    assert curve("spread/loss") == [(0, 1.0), (1, 1.0)]  # of 0, 1, 2 and of 10, 11, 12; one value has none
+    assert curve("variation/spread/loss") == [(0, 1.0), (1, 1.0)]  # of 0, 1, 2 and of 10, 11, 12; one value has none
+    half = 4.302653 / 3**0.5  # Student's t for 95% and two degrees of freedom
+    assert curve("variation/interval/loss") == [(step, pytest.approx(half)) for step in range(2)]
     assert np.isnan(item.data.metrics["broken"])
     assert item.data.metrics["seconds"] == 7.0
     assert item.data.metrics["many/1499"] == 1499

@@ -15,7 +15,8 @@ from which the runs can be made again (see tracking/rebuild.py). The file depend
 
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
 parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
-sample standard deviation as "spread/<metric>".
+sample standard deviation as "variation/spread/<metric>" and half of the mean's 95% interval as
+"variation/interval/<metric>" (named so that the UI shows these charts after the metrics themselves).
 
 Environment: MLFLOW_TRACKING_URI names another store than <main checkout>/mlflow.db (relative paths are taken from the
 main checkout); AELAB_TRACKING=off makes the Recorder do nothing.

@@ -170,9 +170,9 @@ class Runs:
             self.unsent[None].append(Metric(name, middle, at, step, model_id=self.model_id))
             if count > 1:
                 spread = math.sqrt(sum((number - middle) ** 2 for number in numbers) / (count - 1))
-                self.unsent[None].append(Metric(f"spread/{name}", spread, at, step))
+                self.unsent[None].append(Metric(f"variation/spread/{name}", spread, at, step))
                 half = spread * float(stdtrit(count - 1, 0.975)) / math.sqrt(count)
-                self.unsent[None].append(Metric(f"interval/{name}", half, at, step))
+                self.unsent[None].append(Metric(f"variation/interval/{name}", half, at, step))
 
     def end(self, status: str, at: int, error: str | None) -> None:
         """Close all runs."""
