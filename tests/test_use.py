@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -329,6 +336,38 @@ def test_logged_models_are_cards_without_weights(registry_of_models):
 def test_the_same_champion_twice_is_one_version(registry_of_models):
     assert len(registry_of_models.search_model_versions("name = 'denoiser'")) == 1
     assert registry_of_models.get_model_version_by_alias("denoiser", "champion").tags["model"] == "vae"
+
+
+def test_mlflow_serves_a_champion_on_this_machine_alone(registry_of_models, lab, images, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/encoder@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", port]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with open(tmp_path / "log", "wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            with contextlib.suppress(OSError):
+                assert ask(port, "ping") == b"\n"
+                break
+            time.sleep(0.5)
+        codes = json.loads(ask(port, "invocations", {"inputs": (images / 255).tolist()}))["predictions"]
+        np.testing.assert_allclose(codes, serving.load("ae", root=lab).encode(images), atol=1e-5)
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            ask(port, "invocations", {"inputs": [[1, 2, 3]]})
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=60)
+
+
+def ask(port: str, path: str, question: dict | None = None) -> bytes:
+    data = json.dumps(question).encode() if question else None
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read()
 
 
 def test_the_command_line_takes_champions(registry_of_models, aelab, images, tmp_path):
