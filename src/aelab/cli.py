@@ -98,6 +98,48 @@ def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
 
 
+@app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="An entry of `sweeps:` in params.yaml.")],
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Trials there shall be in all; none: as params.yaml says.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Trials at once.")] = 1,
+    show: Annotated[bool, typer.Option("--show", help="Only print the trials, and draw the pictures.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Only write the best trial's parameters to params.yaml.")
+    ] = False,
+    trial: Annotated[int | None, typer.Option(help="Which trial --apply takes instead of the best.")] = None,
+) -> None:
+    """Search parameters with Optuna, by validation numbers of a stage; go on where the last call stopped.
+
+    Each trial runs the pipeline up to that stage in a folder of its own: data/ and params.yaml stay as they are.
+    Ctrl-C ends the trials at work; they are taken up by the next call. MLflow shows a run per sweep, its trials below.
+    """
+    if (show and apply) or (trial is not None and not apply):
+        sys.exit("aelab sweep: --show and --apply exclude each other, and --trial goes with --apply")
+
+    from dvc.exceptions import DvcException
+
+    from aelab import views
+    from aelab.sweeps import run
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if apply:
+            for key, value in run.apply(name, trial).items():
+                print(f"{key}: {value}")
+        elif show:
+            print(run.report(name))
+        else:
+            run.sweep(name, trials, jobs, views.say)
+            print(run.report(name))
+    except (DvcException, OSError, ValueError) as error:
+        sys.exit(f"aelab sweep: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 app.registered_commands += commands.app.registered_commands
 
 if __name__ == "__main__":

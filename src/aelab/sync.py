@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -54,6 +55,10 @@ def sync() -> Counter[str]:
 
                     how = rebuild.place(experiments[name], found, record, str(stage.addressing), key, fetch)
                 counts[how] += 1
+    if list(Path(".aelab/sweeps").glob("*")):
+        from aelab.sweeps import run
+
+        run.tell_again(print)
     counts["ended"] = rebuild.reap()
     return counts
 

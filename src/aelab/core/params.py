@@ -3,7 +3,8 @@
 A section's schema is a frozen dataclass that lives beside the code that uses it; it is looked up by the section's
 name and imported only when asked for. An entry of `models:`, `stacks:` or `narrow_stacks:` is one flat block: its
 `family`, the family's own knobs, and any key of the learning stage's block that it wants to override; its `on:` block
-changes any of these for one data set. An entry of `unrolled:` names one of `narrow_stacks:`.
+changes any of these for one data set. An entry of `unrolled:` names one of `narrow_stacks:`; one of `sweeps:` is no
+part of the pipeline, but a search over its parameters.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SCHEMAS = {
     "evaluate": "aelab.metrics.settings:Evaluate",
     "compare": "aelab.report.settings:Compare",
 }
-LISTS = ("models", "stacks", "narrow_stacks", "unrolled")
+LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
 
 
 class ParamsError(ValueError):
@@ -66,14 +67,15 @@ class Unrolled:
     stack: str  # of `narrow_stacks:`
 
 
-def load(*sections: str) -> Any:
+def load(*sections: str, text: str | None = None) -> Any:
     """The sections asked for, each as its frozen object, in the order asked for; a single one alone.
 
     Names are the words of dvc.yaml: "seed", "train", "models.vae" (an Entry), "unrolled.unrolled_rbm" (an Unrolled),
-    "models" (the names of all entries).
+    "sweeps.vae" (a sweeps.settings.Sweep), "models" (the names of all entries).
+    text: of another params.yaml than the one that is there.
     Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
     """
-    tree = _read()
+    tree = _read(FILE if text is None else text)
     unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
     if unknown:
         raise _error(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
@@ -144,12 +146,12 @@ def check(schema: type, values: Any, where: str) -> Any:
         raise ParamsError(f"{FILE}: {where}.{error}") from None
 
 
-def _read() -> dict[str, Any]:
+def _read(source: Path | str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ="safe").load(FILE)
+        tree = YAML(typ="safe").load(source)
     except FileNotFoundError:
         raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
@@ -184,6 +186,8 @@ def _section(tree: dict[str, Any], name: str) -> Any:
         if found.stack not in stacks:
             raise _error(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
         return found
+    if group == "sweeps":
+        return check(_import("aelab.sweeps.settings:Sweep"), entries[item], f"{group}.{item}")
     return _entry(group, item, entries[item])
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from aelab.tracking.places import git
 
+PARENT = "mlflow.parentRunId"
+
 
 def found() -> dict[str, str]:
     """Tags that the process of a stage finds by itself."""
@@ -23,6 +25,7 @@ def found() -> dict[str, str]:
         "torch": version("torch"),
         "mlflow": version("mlflow"),
         "host": platform.node(),
+        PARENT: os.environ.get("AELAB_PARENT_RUN"),
     }
     if tags["git_commit"]:
         # dvc.lock is written while stages run: its change says nothing about what the stage was made from

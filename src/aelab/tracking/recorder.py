@@ -19,7 +19,8 @@ sample standard deviation as "variation/spread/<metric>" and half of the mean's 
 "variation/interval/<metric>" (named so that the UI shows these charts after the metrics themselves).
 
 Environment: MLFLOW_TRACKING_URI names another store than <main checkout>/mlflow.db (relative paths are taken from the
-main checkout); AELAB_TRACKING=off makes the Recorder do nothing.
+main checkout); AELAB_TRACKING=off makes the Recorder do nothing; AELAB_ECHO names a folder where <stage>.jsonl (DVC's
+name) gets the numbers too, as they come; AELAB_PARENT_RUN names the run below which all runs are made.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Recorder:
     tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
     written; keep: the JSON file to leave at the end, unless an exception passes.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
-    dies without a word they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
+    dies without a word, or is ended by SIGTERM, they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Recorder:
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
         self._file: int | None = None
         self._warned, self._wait, self._keep = False, wait, keep
+        self._echo = open_echo()
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
         self._told |= {"params": {}, "tags": {}, "metrics": {}}
         self._told |= {kind: [] for kind in ("datasets", "images", "tables", "artifacts", "models")}
@@ -118,7 +120,11 @@ class Recorder:
             if not name.endswith(CLOCK):
                 by_replicate = self._told["metrics"].setdefault(name, {})
                 by_replicate.setdefault(_key(replicate), []).append([int(step), float(values[name])])
-        self._send("metrics", {k: float(v) for k, v in values.items()}, step=int(step), replicate=replicate)
+        plain = {name: float(value) for name, value in values.items()}
+        self._send("metrics", plain, step=int(step), replicate=replicate)
+        if self._echo is not None:
+            line = json.dumps({"values": plain, "step": int(step), "replicate": replicate})
+            os.write(self._echo, line.encode() + b"\n")
 
     def image(self, name: str, pixels: np.ndarray, step: int = 0, replicate: int | None = None) -> None:
         """Log a picture, uint8 [H, W] or [H, W, 1 | 3 | 4], 0 black and 255 white. Others raise ValueError."""
@@ -176,10 +182,16 @@ class Recorder:
                 for values in by_replicate.values():
                     values.sort(key=lambda pair: pair[0])
             self._keep.write_text(json.dumps(self._told, sort_keys=True, separators=(",", ":")) + "\n")
+        if self._echo is not None:
+            os.close(self._echo)
+            self._echo = None
         if self._file is None:
             return
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
-        self._send("end", "FAILED" if error else "FINISHED", error=first_line)
+        if isinstance(error, SystemExit):  # by SIGTERM: whoever comes back to this work goes on with its runs
+            self._send("end", "KILLED", error=None)
+        else:
+            first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
+            self._send("end", "FAILED" if error else "FINISHED", error=first_line)
         os.close(self._file)
         self._file = None
         heard = began = time.monotonic()
@@ -224,6 +236,14 @@ class Recorder:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def open_echo() -> int | None:
+    """The file that hears every number (see AELAB_ECHO)."""
+    folder, stage = os.environ.get("AELAB_ECHO"), os.environ.get("DVC_STAGE")
+    if not (folder and stage):
+        return None
+    return os.open(Path(folder) / f"{stage}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
 def _key(replicate: int | None) -> str:

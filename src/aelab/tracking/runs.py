@@ -41,14 +41,18 @@ class Runs:
         try:  # first of all: the folder of an experiment goes soon
             key, inputs = facts.lineage(Path(folder), stage)
             self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
-            found = state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
+            if tree.PARENT not in tags:
+                found = state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
         except Exception as error:  # DVC's trouble costs the key, not the run
             print(f"{name}: no content key ({error})", flush=True)
         self.client, self.experiment_id = store.connect(experiment)
         self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else None
         if key:
             self.every["content_key"] = key
-            self.resume(key)
+        if tree.PARENT in tags:  # a trial of a sweep; its folder, and so its key, may be gone
+            self.resume(f"tags.`{tree.PARENT}` = '{tags[tree.PARENT]}'")
+        elif key:
+            self.resume(f"tags.content_key = '{key}'")
         self.run()
 
     def remember(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
@@ -71,14 +75,16 @@ class Runs:
             self.ids[replicate] = run.info.run_id
         return self.ids[replicate]
 
-    def resume(self, key: str) -> None:
+    def resume(self, where: str) -> None:
         """Take up the runs of a stage that was killed at this same work, with the numbers they have."""
-        where = f"tags.content_key = '{key}' and attributes.status = 'KILLED' and attributes.run_name = '{self.name}'"
+        where += f" and attributes.status = 'KILLED' and attributes.run_name = '{self.name}'"
         found = self.client.search_runs([self.experiment_id], where, max_results=1)
         if not found:
             return
         parent = found[0].info.run_id
         below = self.client.search_runs([self.experiment_id], f"tags.`{tree.PARENT}` = '{parent}'")
+        if above := self.parent or self.every.get(tree.PARENT):
+            self.client.set_tag(parent, tree.PARENT, above)
         self.ids = {None: parent} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
         for replicate, run in self.ids.items():
             self.client.update_run(run, status="RUNNING")

@@ -89,9 +89,11 @@ def _state(
 
 
 def load(text: bytes) -> Any:
+    """The parameters of the pipeline: searches over them are none."""
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe").load(io.BytesIO(text))
+    tree = YAML(typ="safe").load(io.BytesIO(text))
+    return {key: each for key, each in tree.items() if key != "sweeps"} if isinstance(tree, Mapping) else tree
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,12 +1,15 @@
-"""The tree of runs in MLflow: experiment (data set) > state of the pipeline > stage and item > replicate."""
+"""The tree of runs in MLflow: experiment (data set) > state of the pipeline > stage and item > replicate.
+
+In a sweep: experiment > sweep > trial > stage and item > replicate (see tracking/sweeps.py).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from aelab.tracking.facts import PARENT
 from aelab.tracking.state import State
 
-PARENT = "mlflow.parentRunId"
 KEY = "pipeline_state"
 
 

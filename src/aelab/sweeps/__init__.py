@@ -1,0 +1,1 @@
+"""`aelab sweep`: Optuna asks for parameters, the pipeline answers with numbers."""

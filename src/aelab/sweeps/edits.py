@@ -1,0 +1,67 @@
+"""params.yaml with other values: what people wrote around them stays."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aelab.core import params
+
+LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}  # entries -> whose block they override
+
+
+def changed(text: str, values: Mapping[str, Any]) -> str:
+    """The YAML `text` with dotted names set to `values`; comments, order and all other values as they are.
+
+    The last word of a name may be new in its block. Raises ParamsError where the words before lead to no block.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedSeq
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10**6  # type: ignore[assignment]  # lines stay as long as they are
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    tree = yaml.load(text)
+    for name, value in values.items():
+        *path, last = name.split(".")
+        block = tree
+        for word in path:
+            block = block.get(word) if isinstance(block, Mapping) else None
+        if not isinstance(block, Mapping):
+            raise params.ParamsError(f"{params.FILE}: {name}: leads nowhere; allowed: a key of a block that is there")
+        if isinstance(value, (list, tuple)):
+            value = CommentedSeq(value)
+            value.fa.set_flow_style()
+        block[last] = value  # type: ignore[index]
+    out = io.StringIO()
+    yaml.dump(tree, out)
+    return out.getvalue()
+
+
+def check(text: str, values: Mapping[str, Any]) -> None:
+    """Raise ParamsError where the sections that `values` changes do not take them."""
+    text, (data, *names) = changed(text, values), ("data", *sorted({section(name) for name in values}))
+    found = params.load(data, *names, text=text)
+    for name, entry in zip(names, found[1:], strict=True) if names else ():
+        if learns := LEARNS.get(name.partition(".")[0]):
+            params.merge(learns, params.load(learns, text=text), entry, found[0].name)
+
+
+def section(name: str) -> str:
+    """The section of a dotted parameter, as dvc.yaml names it: models.vae of models.vae.latent, train of train.lr."""
+    words = name.split(".")
+    return ".".join(words[: 2 if words[0] in params.LISTS else 1])
+
+
+def apply(values: Mapping[str, Any]) -> None:
+    """Set `values` in params.yaml, whole or not at all."""
+    text = changed(params.FILE.read_text(), values)
+    draft = Path(f"{params.FILE}.new")
+    draft.write_text(text)
+    draft.replace(params.FILE)

@@ -1,0 +1,169 @@
+"""The loop of `aelab sweep`: ask, run the pipeline with these parameters, tell."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import optuna
+from optuna.trial import TrialState
+
+from aelab.core import params
+from aelab.sweeps import edits, show, study
+from aelab.sweeps.settings import Sweep
+from aelab.sweeps.trials import LOGS, Running, Target, prepare, value
+from aelab.tracking.sweeps import Tracked
+
+PAUSE = 0.1  # seconds between looks at the trials
+
+Say = Callable[[str], None]
+
+
+class Run:
+    """A sweep at work; it holds the study's lock."""
+
+    def __init__(self, name: str, sweep: Sweep, lock: TextIO, say: Say) -> None:
+        self.name, self.sweep, self.lock, self.say = name, sweep, lock, say
+        self.target, self.ranges = Target(sweep.target), sweep.ranges()
+        self.study = study.begin(name, sweep, experiment(sweep))
+        self.tracked = Tracked(experiment(sweep), name, say)
+        self.running: list[Running] = []
+        self.upstream = False  # whether what all trials need is there
+
+    def go(self, trials: int, jobs: int) -> None:
+        """Go on until the study has so many trials that ended."""
+        try:
+            self.track()
+            waiting = study.take_up(self.study, self.sweep)
+            while self.running or waiting or study.over(self.study) < trials:
+                while self.room(jobs) and (waiting or study.over(self.study) + len(self.running) < trials):
+                    self.start(waiting.pop(0) if waiting else study.ask(self.study, self.sweep))
+                self.watch()
+                for each in [each for each in self.running if each.process.poll() is not None]:
+                    self.running.remove(each)
+                    self.end(each, trials)
+                time.sleep(PAUSE)
+            show.draw(self.name, self.study, self.sweep)
+        finally:
+            self.stop()
+
+    def room(self, jobs: int) -> bool:
+        """Whether one more trial may begin; the first one makes what is upstream of all of them alone."""
+        self.upstream = self.upstream or any(each.echo.exists() for each in self.running)
+        return len(self.running) < (jobs if self.upstream else 1)
+
+    def start(self, trial: optuna.Trial) -> None:
+        values = self.sweep.fixed | study.values(trial.params, self.ranges)
+        folder, logs = study.home(self.name) / str(trial.number), LOGS / f"sweep-{self.name}-{trial.number}"
+        prepare(folder, self.target, values, logs)
+        self.track()
+        run = self.tracked.run(trial.number)
+        self.running.append(Running(trial, self.target, folder, logs, self.lock, run))
+
+    def watch(self) -> None:
+        """Hand on what trials tell by the epoch, and end those that are not worth more time."""
+        if not self.sweep.pruner:
+            return
+        [objective] = self.sweep.objectives
+        for each in self.running:
+            known = self.study.trials[each.trial.number].intermediate_values
+            for step, number in each.told(objective):
+                if step not in known:  # one that goes on after a kill tells all again
+                    each.trial.report(number, step)
+                if not each.pruned and each.trial.should_prune():
+                    each.pruned = True
+                    each.process.terminate()
+
+    def end(self, each: Running, trials: int) -> None:
+        """Tell what a trial came to."""
+        number, self.upstream, results = each.trial.number, True, None
+        state = TrialState.PRUNED if each.pruned else TrialState.FAIL
+        if not each.pruned and each.process.returncode == 0:
+            try:
+                results = [value(each.folder / each.target.out, name) for name in self.sweep.objectives]
+                state = TrialState.COMPLETE
+            except (OSError, ValueError) as error:
+                each.trial.set_user_attr("error", str(error))
+        elif not each.pruned:
+            each.trial.set_user_attr("error", each.last_word())
+        self.study.tell(number, results, state)
+        shutil.rmtree(each.folder, ignore_errors=True)
+        self.track()
+        told = self.study.trials[number]
+        done, seconds = study.over(self.study), time.monotonic() - each.began
+        self.say(f"{time.strftime('%H:%M:%S')} {done:4}/{trials} trial {number}, {seconds:.0f} s: {show.words(told)}")
+
+    def stop(self) -> None:
+        """End what still runs; it is taken up when the sweep goes on."""
+        for each in self.running:
+            each.process.terminate()
+        for each in self.running:
+            each.process.wait()
+        self.track(ended=True)
+
+    def track(self, ended: bool = False) -> None:
+        """Bring the tracking store up to what the study says."""
+        self.tracked.show(show.described(self.study, self.sweep), ended, show.folder(self.name))
+
+
+def experiment(sweep: Sweep) -> str:
+    """The data set that trials learn from."""
+    return sweep.fixed.get("data.name") or params.load("data").name
+
+
+def check(sweep: Sweep) -> None:
+    """Raise ParamsError where params.yaml does not take what a sweep would set: every bound and choice is tried."""
+    text, ranges = params.FILE.read_text(), sweep.ranges()
+    for i in range(max(len(each.values) for each in ranges.values())):
+        corner = {key: each.values[i % len(each.values)] for key, each in ranges.items()}
+        edits.check(text, sweep.fixed | corner)
+
+
+def sweep(name: str, trials: int | None, jobs: int, say: Say) -> None:
+    """Go on with a sweep until it has `trials` trials (None: as many as params.yaml says)."""
+    entry = params.load(f"sweeps.{name}")
+    check(entry)
+    with study.hold(name) as lock:
+        run = Run(name, entry, lock, say)
+        run.go(trials or entry.trials, jobs)
+
+
+def tell_again(say: Say) -> None:
+    """Bring the tracking store up to what the studies say on which nobody works, those of params.yaml."""
+    for journal in sorted(study.HOME.glob("*/journal")):
+        name = journal.parent.name
+        with contextlib.suppress(ValueError), study.hold(name, patience=0):
+            entry, found = params.load(f"sweeps.{name}"), study.look(name)
+            if found:
+                Tracked(experiment(entry), name, say).show(show.described(found, entry), True, show.folder(name))
+
+
+def report(name: str) -> str:
+    """The trials as a table, and where their pictures are, drawn anew."""
+    entry, found = params.load(f"sweeps.{name}"), study.look(name)
+    if found is None:
+        raise ValueError(f"sweep {name} has no trial yet; `aelab sweep {name}` makes some")
+    return "\n".join([show.table(found, entry), *map(str, show.draw(name, found, entry))])
+
+
+def apply(name: str, number: int | None) -> dict[str, Any]:
+    """Set the parameters of the best trial (or of trial `number`) in params.yaml; what was set.
+
+    Raises ValueError where there is no such trial, or no single best one.
+    """
+    entry, found = params.load(f"sweeps.{name}"), study.look(name)
+    best = study.best(found) if found else []
+    if not found or not best:
+        raise ValueError(f"sweep {name} has no complete trial; `aelab sweep {name}` makes some")
+    if number is None and len(entry.objectives) > 1:
+        front = ", ".join(str(trial.number) for trial in best)
+        raise ValueError(f"sweep {name} has two objectives: choose one of its front with --trial; there: {front}")
+    chosen = [trial for trial in found.trials if trial.number == number] if number is not None else best
+    if not chosen or chosen[0].state != TrialState.COMPLETE:
+        raise ValueError(f"sweep {name}: trial {number} is not there or not complete; see `aelab sweep {name} --show`")
+    values = study.values(chosen[0].params, entry.ranges())
+    edits.apply(values)
+    return values

@@ -1,0 +1,149 @@
+"""One trial: the pipeline up to the sweep's target, run in a folder of its own with its own params.yaml.
+
+The folder holds the project's files as they are now, and shares DVC's cache with it: what is upstream comes from there,
+a trial that was run before too, and nothing in the project's own folder changes. What the target tells its Recorder by
+the epoch is read as it comes (see tracking.recorder).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import optuna
+from dvc.config import Config
+from dvc.repo import Repo
+
+from aelab.core import checkpoints, params, stage
+from aelab.sweeps import edits
+from aelab.tracking import places
+
+ECHO = ".echo"  # in a trial's folder: what its stages tell their Recorders
+LOGS, LOG = Path("logs"), "trial.log"
+
+
+class Target:
+    """A stage of the pipeline in the working folder, and where DVC keeps what stages made.
+
+    Raises DvcException where there is no such stage, ParamsError where there are several.
+    """
+
+    def __init__(self, name: str) -> None:
+        with Repo() as repo:
+            found = list(repo.stage.collect(name))
+            if len(found) != 1:
+                allowed = f"one, such as {found[0].addressing}" if found else "one of dvc.yaml"
+                raise params.ParamsError(f"{params.FILE}: target: {name!r} is {len(found)} stages; allowed: {allowed}")
+            self.name, self.out = name, Path(os.path.relpath(found[0].outs[0].fs_path))
+            self.cache = repo.cache.local.path
+
+
+class Running:
+    """A trial at work. lock: what its process is to hold as long as it lives; run: its run in the tracking store."""
+
+    def __init__(
+        self, trial: optuna.Trial, target: Target, folder: Path, logs: Path, lock: TextIO, run: str | None
+    ) -> None:
+        self.trial, self.target, self.folder, self.log = trial, target, folder, logs / LOG
+        self.began, self.pruned, self.at = time.monotonic(), False, 0
+        environment = os.environ | {"DVC_ROOT": str(places.root()), "AELAB_ECHO": str(folder.resolve() / ECHO)}
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "aelab.cli", "repro", "-j", "1", target.name],
+                cwd=folder,
+                env=environment | ({"AELAB_PARENT_RUN": run} if run else {}),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is the sweep's, which ends its trials by SIGTERM
+                preexec_fn=stage.die_with_parent,
+                pass_fds=[lock.fileno()],
+            )
+
+    @property
+    def echo(self) -> Path:
+        return self.folder / ECHO / f"{self.target.name}.jsonl"
+
+    def told(self, metric: str) -> Iterator[tuple[int, float]]:
+        """(step, value) of the first replicate that came since the last look."""
+        try:
+            with open(self.echo, "rb") as file:
+                file.seek(self.at)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        data = data[: data.rfind(b"\n") + 1]
+        self.at += len(data)
+        for line in data.splitlines():
+            message = json.loads(line)
+            if not message["replicate"] and metric in message["values"]:
+                yield message["step"], message["values"][metric]
+
+    def last_word(self) -> str:
+        """Why it failed: the last line of what it said."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        last = next((line for line in reversed(lines) if line.strip()), "no word")
+        return last.replace(f"{LOGS}/", f"{self.log.parent}/")
+
+
+def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path) -> None:
+    """Make a trial's folder; one that is there belongs to a trial that was cut short and is to go on.
+
+    Raises ValueError outside git, which knows what is a file of the project.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        return
+    draft = folder.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    names = places.git("ls-files", "-coz", "--exclude-standard")
+    if names is None:
+        raise ValueError("a trial runs on a copy of the files that git knows, and there is no git repository here")
+    for name in [".dvc/config.local", *filter(None, names.split("\0"))]:
+        if os.path.isfile(name):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, draft / name)
+    (draft / params.FILE).write_text(edits.changed(params.FILE.read_text(), values))
+    config: Any
+    with Config(str(draft / ".dvc")).edit("local") as config:
+        config.setdefault("core", {}).update(no_scm=True, site_cache_dir=str(folder.resolve() / ".dvc" / "site"))
+        config.setdefault("cache", {})["dir"] = target.cache
+    (draft / ECHO).mkdir()
+    (draft / LOGS).symlink_to(logs.resolve())
+    draft.rename(folder)
+
+
+def value(out: Path, objective: str) -> float:
+    """What a trial's result holds under the name of an objective.
+
+    [<folder>/]validation/<term>: that term of the validation loss at the epoch whose weights are kept, mean over
+    replicates; of a stage that has several results, <folder> names one of them. parameters: numbers learned.
+    Raises OSError or ValueError where there is no such number.
+    """
+    if objective == "parameters":
+        import torch
+
+        from aelab.learning import replicates
+        from aelab.metrics import cost
+
+        return cost.parameters(replicates.load(out, 0, torch.device("cpu")))
+    folder, _, term = objective.rpartition("validation/")
+    path = out / folder / "history.json"
+    kept = [[epoch for epoch in history if epoch["best"]] for history in checkpoints.load_json(path)]
+    if not all(kept):
+        raise ValueError(f"{path}: holds no epochs, so no {objective}")
+    terms = [epochs[-1]["validation"] for epochs in kept]
+    if term not in terms[0]:
+        raise ValueError(f"{path}: no {objective}; there: {', '.join(f'validation/{each}' for each in terms[0])}")
+    mean = sum(each[term] for each in terms) / len(terms)
+    if not math.isfinite(mean):
+        raise ValueError(f"{path}: {objective} is {mean}")
+    return mean
