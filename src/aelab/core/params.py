@@ -88,7 +88,7 @@ def written(*sections: str) -> dict[str, Any]:
 
     Raises ParamsError for a missing section.
     """
-    tree = _read()
+    tree = _read(FILE)
     for name in sections:
         if name not in tree:
             raise ParamsError(f"{FILE}: {name}: missing section")
