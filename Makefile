@@ -1,9 +1,8 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
 #   make repro | test | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer), JOBS=2 how many
-#   stages `make repro` runs at once (one per core)
+#   stages `make repro` runs at once (one per core), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
-STORE ?= sqlite:///$(CURDIR)/mlflow.db
 PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
@@ -16,8 +15,7 @@ test: setup
 	pytest -n auto --dist loadfile $(PYTEST)
 
 ui: setup
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server --host 127.0.0.1 \
-	  --port $(PORT) --workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-$(STORE)}"
+	aelab ui --port $(PORT)
 
 lint: setup
 	ruff check . && ruff format --check . && pyright
