@@ -154,6 +154,9 @@ def mistakes(command: str) -> Iterator[None]:
     """What a user can mend ends in one line."""
     try:
         yield
+    except BrokenPipeError:  # `aelab show vae | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError) as error:
         if os.environ.get("AELAB_TRACEBACK"):
             raise

@@ -31,7 +31,7 @@ from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 LOGS = Path("logs")
 PAUSE = 0.05  # seconds between looks at the running stages
 RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
-SHARE = 20  # writing dvc.lock may take one part in so many of the time
+SHARE = 60  # writing dvc.lock may take one part in so many of the time
 
 
 class View(Protocol):

@@ -22,6 +22,7 @@ from dvc.scm import Git
 from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc_data.index import DataIndexDirError
 
 from aelab.tracking import places, rebuild, recorder, state
 
@@ -107,6 +108,6 @@ def told(repo: Repo, stage: PipelineStage) -> tuple[str, dict[str, Any] | None]:
         folder = os.path.dirname(path) if path.endswith(FILE) else path
         try:
             return folder, rebuild.record(f"{folder}/{FILE}", repo.dvcfs.read_bytes(f"{folder}/{FILE}"))
-        except (OSError, DvcException):
+        except (OSError, DvcException, DataIndexDirError):  # the last: DVC's cache lacks the folder's listing
             continue
     return "", None

@@ -56,7 +56,9 @@ class Card:
         told |= (
             {"Champion because": f"{self.why} (chosen on the test table, so its lead is flattered)"} if self.why else {}
         )
-        measured = [f"| {name} | {spread(self.numbers[name])} |" for name in self.numbers if name.startswith(NUMBERS)]
+        measured = [
+            f"| {name} | {spread(self.numbers[name])} |" for name in self.numbers if name.partition("/")[0] in NUMBERS
+        ]
         table = ["", "| on the test split | mean ± standard deviation over seeds |", "|---|---|", *measured]
         facts = [f"- **{name}**: {words}" for name, words in told.items()]
         return "\n".join(
