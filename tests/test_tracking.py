@@ -404,6 +404,29 @@ def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):
     assert [run.data.tags["content_key"]] == folders
 
 
+def test_a_queue_of_twelve_loses_no_run_and_doubles_none(pipeline):
+    from mlflow import MlflowClient
+
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
+
+    def dvc(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "dvc", *words], cwd=pipeline, env=clean, capture_output=True, text=True, check=True
+        ).stdout
+
+    dvc("exp", "run", "--queue", "-S", "seed=range(10,22)")
+    dvc("queue", "start", "-j", "4")
+    wait_until(lambda: dvc("queue", "status").count("Success") == 12, 400)
+    wait_until(lambda: not spooled(pipeline))
+    client = MlflowClient(f"sqlite:///{pipeline}/mlflow.db")
+    found = [each for each in client.search_runs(["1"]) if each.info.run_name == "train vae"]
+    assert {each.info.status for each in client.search_runs(["1"])} == {"FINISHED"}
+    experiments = [each.data.tags["dvc_experiment"] for each in found]
+    assert len(experiments) == len(set(experiments)) == 12 + 1  # and the one of the set-up
+    seeds = {client.get_run(each.data.tags["mlflow.parentRunId"]).data.params["seed"] for each in found}
+    assert seeds == {"2", *map(str, range(10, 22))}
+
+
 def test_switched_off_it_does_nothing_but_still_checks_arguments(monkeypatch, tmp_path):
     monkeypatch.setenv("AELAB_TRACKING", "off")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
