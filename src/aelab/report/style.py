@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ TEN = ("#332288", "#2299CC", "#117733", "#CC6677", "#AA4499", "#999933", "#88225
 MARKERS = "osD^vPX*<>"
 GREY = "#666666"
 TITLE = {"fontsize": 10, "fontweight": "bold"}
+LETTERS = 12  # of a title, per inch
 
 matplotlib.rcdefaults()  # whatever a matplotlibrc says, the same bytes
 matplotlib.rcParams.update(
@@ -50,13 +52,13 @@ def save(figure: Figure, path: Path) -> None:
 
 def title(figure: Figure) -> str:
     """What stands at the top of a figure."""
-    return figure.get_suptitle() or figure.texts[0].get_text()
+    return (figure.get_suptitle() or figure.texts[0].get_text()).replace("\n", " ")
 
 
 def chart(rows: int = 1, columns: int = 1, *, size: tuple[float, float], title: str) -> tuple[Figure, np.ndarray]:
     """A figure of `size` inches with a title and axes [rows, columns]."""
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title, **TITLE)
+    figure.suptitle(textwrap.fill(title, int(LETTERS * size[0])), **TITLE)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -144,6 +146,12 @@ def panels(
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """The numbers 1, 2, 5 times a power of ten within [low, high], low > 0: ticks of a logarithmic axis."""
+    """Ticks of a logarithmic axis: 1, 2, 5 times a power of ten within [low, high], low > 0, or finer ones where there
+    are less than three of these."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [tick for power in powers for step in (1, 2, 5) if low <= (tick := step * 10.0**power) <= high]
+    ticks: list[float] = []
+    for steps in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = [tick for power in powers for step in steps if low <= (tick := step * 10.0**power) <= high]
+        if len(ticks) > 2:
+            break
+    return ticks
