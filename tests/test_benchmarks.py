@@ -42,7 +42,7 @@ def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
     losses = [float(row[4].split()[0]) for row in rows[1:5]]
     assert max(losses) <= min(losses) * (1 + training.AGREE)
     assert "made images" in text
-    assert training.DOCUMENT.read_text() == f"# Performance\n\n{text}"
+    assert training.document.DOCUMENT.read_text() == f"# Performance\n\n## Training\n\n{text}"
 
 
 @pytest.mark.parametrize("loss", [97.0, 103.0, float("nan")])

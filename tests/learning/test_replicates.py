@@ -40,7 +40,7 @@ def panel(item="one", noise=()):
 def test_a_model_of_clean_images_is_shown_the_noise_too():
     made = panel()
     made.draw(Copy(), 1)
-    made.draw(Copy(), 12)
+    made.draw(Copy(), 12, kept=True)
     keys = {f"{kind}{name}" for kind in ("", "noisy-") for name in ("input", "epoch-001", "epoch-012")}
     assert set(made.pictures) == keys
     clean, noisy = made.pictures["input"], made.pictures["noisy-input"]

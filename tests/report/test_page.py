@@ -250,6 +250,6 @@ def test_the_digest_of_the_code_changes_with_it_alone(tmp_path):
 def test_dvc_knows_all_that_the_page_shows():
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["compare"]
     assert set(stage["params"]) == set(provenance.PARAMETERS)
-    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == {*provenance.PARAMETERS, "download"}
+    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == {*provenance.PARAMETERS, "download", "sweeps"}
     assert {f"src/aelab/{folder}" for folder in provenance.CODE} <= set(stage["deps"])
     assert "metrics/report.html" in stage["outs"]
