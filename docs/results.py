@@ -83,7 +83,7 @@ def page() -> str:
     how = f"Made with params.yaml, but {', '.join(changed)}: {made}, {date.today().isoformat()}."
     entries = [name.split(".")[:2] for name in usual if name not in here]
     missing = dict.fromkeys(f"`{name}`" for group, name in entries if group in ("models", "unrolled", "stacks"))
-    how += f" Not trained at this size: {', '.join(missing)}." if missing else ""
+    how += f" Left out: {', '.join(missing)}." if missing else ""
     beside = published() if here["data.name"] == "mnist" else ""
     return f"{title}\n\n{how}\n{beside}{body}"
 
