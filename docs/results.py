@@ -32,6 +32,18 @@ COLUMNS = {
     "test_error/all": ("with all labels, %", "{:.2f}", 100),
 }
 
+# full MNIST: entry, metric, its name and unit, factor, published, where and how
+PUBLISHED = (
+    ("hinton_ae_best", "sse", "squared error per image", 1, 3.00, "Hinton & Salakhutdinov 2006, pretrained as RBMs"),
+    ("unrolled_rbm", "sse", "squared error per image", 1, 3.00, "the same"),
+    ("vae", "negative_elbo", "negative ELBO, nats, grey", 1, 105.56, "PyTorch's example, 10 epochs on 60,000 images"),
+    ("vae_burda", "nll", "NLL, nats, binarised", 1, 86.76, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
+    ("iwae_burda", "nll", "NLL, nats, binarised", 1, 85.54, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
+    ("stack_dae", "test_error/all", "test error, %", 100, 1.28, "Vincent et al. 2010, three layers"),
+    ("stack_ae", "test_error/all", "test error, %", 100, 1.40, "Vincent et al. 2010, three layers"),
+    ("stack_rbm", "test_error/all", "test error, %", 100, 1.24, "Vincent et al. 2010, three layers"),
+)
+
 
 def table(csv: Path = Path("metrics/comparison.csv")) -> str:
     """The headline columns of the comparison as Markdown, models first, then stacks."""
@@ -69,7 +81,30 @@ def page() -> str:
     changed = [f"`{name}={value}`" for name, value in here.items() if usual.get(name) != value]
     made = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
     how = f"Made with params.yaml, but {', '.join(changed)}: {made}, {date.today().isoformat()}."
-    return f"{title}\n\n{how}\n{body}"
+    entries = [name.split(".")[:2] for name in usual if name not in here]
+    missing = dict.fromkeys(f"`{name}`" for group, name in entries if group in ("models", "unrolled", "stacks"))
+    how += f" Left out: {', '.join(missing)}." if missing else ""
+    beside = published() if here["data.name"] == "mnist" else ""
+    return f"{title}\n\n{how}\n{beside}{body}"
+
+
+def published() -> str:
+    """What papers report, beside the same measure here and the epochs it took."""
+    rows = {row["name"]: row for row in pd.read_csv("metrics/comparison.csv").to_dict("records")}
+    phases = pd.read_csv("metrics/curves.csv").groupby(["name", "phase"], sort=False)["epoch"].max()
+    epochs = phases.groupby("name").last()  # of a stack: with all labels
+    lines = [
+        "",
+        "## Beside published numbers",
+        "",
+        "| model | | here | epochs | published | |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for name, metric, words, factor, number, source in PUBLISHED:
+        if name in rows and metric in rows[name]:
+            ours = _cell(rows[name], metric, "{:.2f}", factor)
+            lines.append(f"| {name} | {words} | {ours} | {epochs[name]} | {number:.2f} | {source} |")
+    return "\n".join([*lines, ""])
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
