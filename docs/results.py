@@ -11,13 +11,14 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
+
+from aelab.tracking.state import leaves
 
 BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
 COLUMNS = {
@@ -105,15 +106,6 @@ def published() -> str:
             ours = _cell(rows[name], metric, "{:.2f}", factor)
             lines.append(f"| {name} | {words} | {ours} | {epochs[name]} | {number:.2f} | {source} |")
     return "\n".join([*lines, ""])
-
-
-def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested mappings with its dotted name."""
-    if not isinstance(tree, Mapping):
-        yield name, tree
-        return
-    for key, value in tree.items():
-        yield from leaves(value, f"{name}.{key}" if name else str(key))
 
 
 def main() -> None:
