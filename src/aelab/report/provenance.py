@@ -51,7 +51,7 @@ def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
         "device": ", ".join(sorted({item.about["device"] for item in items})),
         "seeds": seeds(results),
     }
-    versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    versions = {"python": ".".join(platform.python_version_tuple()[:2])} | {name: version(name) for name in LIBRARIES}
     return Provenance(facts, versions, {name: lines(block) for name, block in parameters.items()})
 
 
