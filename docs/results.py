@@ -92,8 +92,8 @@ def page() -> str:
 def published() -> str:
     """What papers report, beside the same measure here and the epochs it took."""
     rows = {row["name"]: row for row in pd.read_csv("metrics/comparison.csv").to_dict("records")}
-    phases = pd.read_csv("metrics/curves.csv").groupby(["name", "phase"], sort=False)["epoch"].max()
-    epochs = phases.groupby("name").last()  # of a stack: with all labels
+    curves = pd.read_csv("metrics/curves.csv")
+    epochs = curves.groupby("name")["epoch"].last()  # of the last phase; of a stack: with all labels
     lines = [
         "",
         "## Beside published numbers",
