@@ -146,12 +146,6 @@ def panels(
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Ticks of a logarithmic axis: 1, 2, 5 times a power of ten within [low, high], low > 0, or finer ones where there
-    are less than three of these."""
+    """The numbers 1, 2, 5 times a power of ten within [low, high], low > 0: ticks of a logarithmic axis."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for steps in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
-        ticks = [tick for power in powers for step in steps if low <= (tick := step * 10.0**power) <= high]
-        if len(ticks) > 2:
-            break
-    return ticks
+    return [tick for power in powers for step in (1, 2, 5) if low <= (tick := step * 10.0**power) <= high]
