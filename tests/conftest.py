@@ -11,11 +11,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -45,6 +47,22 @@ def digits():
     images, labels = sources.fetch("mnist5k", ())["train"]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     return torch.from_numpy(images).float().div_(255)[:, None][order], torch.from_numpy(labels)[order]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds, within half a minute."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is at work: a dead one that nobody has reaped is not, and in a container nobody may do so."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Lab:

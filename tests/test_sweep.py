@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import optuna
-import psutil
 import pytest
+from conftest import alive, wait_for
 from ruamel.yaml import YAML
 
 from aelab.core import params
@@ -156,7 +156,7 @@ def test_after_a_kill_twenty_trials_are_told_none_lost_none_twice(swept):
     assert {trial.state.name for trial in swept.trials} == {"COMPLETE", "PRUNED"}
     taken_up = swept.trials[swept.cut[0].number]
     assert (taken_up.params, taken_up.state.is_finished()) == (swept.cut[0].params, True)
-    assert not any(psutil.pid_exists(int(pid)) for pid, _ in swept.ran())
+    wait_for(lambda: not any(alive(int(pid)) for pid, _ in swept.ran()))
 
 
 def test_a_trial_s_number_is_that_of_its_parameters(swept):
@@ -264,7 +264,7 @@ def test_a_pruned_trial_s_stage_ends(project, monkeypatch):
     [trial] = project.trials
     assert (trial.state.name, sorted(trial.intermediate_values)) == ("PRUNED", [1])
     [[pid, _]] = project.ran()
-    assert not psutil.pid_exists(int(pid))
+    wait_for(lambda: not alive(int(pid)))
     assert "pruned after 1 epochs" in said[-1]
     states = {each.info.run_name.split(":")[0]: each.info.status for each in project.runs()}
     assert states == {"sweep tiny": "FINISHED", "trial 0": "KILLED", "train vae": "KILLED", "train vae #0": "KILLED"}
@@ -279,7 +279,7 @@ def test_ctrl_c_leaves_a_trial_to_be_taken_up(project):
     mine.send_signal(signal.SIGINT)
     _, err = mine.communicate(timeout=60)
     assert (mine.returncode, "Traceback" in err) == (130, False), err
-    assert not psutil.pid_exists(int(project.ran()[0][0]))
+    wait_for(lambda: not alive(int(project.ran()[0][0])))
     assert {each.info.status for each in project.runs()} == {"KILLED"}
     project.run("--trials", "1")
     assert [trial.state.name for trial in project.trials] == ["COMPLETE"]

@@ -1,15 +1,13 @@
 """The frame around every stage, with real processes: whole results or none, and one line for what went wrong."""
 
-import contextlib
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from conftest import failed
+from conftest import alive, failed, wait_for
 
 VAE = "vae: {family: variational, hidden: [400], latent: 20}"
 
@@ -29,13 +27,6 @@ def hold(job):
 if __name__ == "__main__":
     stage.main(hold)
 """
-
-
-def wait_for(condition) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -110,12 +101,6 @@ def test_what_a_killed_stage_left_is_no_hindrance(hold):
     (hold.folder / "go").touch()
     hold.run("hold")
     assert (hold.folder / "data/hold/whole").read_text() == "done"
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/stat") as status:
-        return status.read().rpartition(")")[2].split()[0] not in "ZX"
-    return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
