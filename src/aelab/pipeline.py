@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -28,10 +28,23 @@ from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
+from aelab import reading, warm
+from aelab.core import runtime
+
 LOGS = Path("logs")
 PAUSE = 0.05  # seconds between looks at the running stages
 RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
 SHARE = 60  # writing dvc.lock may take one part in so many of the time
+
+
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    @property
+    def returncode(self) -> Any: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def terminate(self) -> None: ...
 
 
 class View(Protocol):
@@ -55,7 +68,7 @@ class Running:
     """A stage at work, and locks on what it reads and writes that other processes of DVC's respect."""
 
     stage: PipelineStage
-    process: subprocess.Popen[bytes]
+    process: Process
     began: float
     gpu: str | None
     held: contextlib.ExitStack
@@ -73,6 +86,7 @@ class Run:
         self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order in which `dvc repro` would add them
         self.failed: list[str] = []
         self.cost, self.written = 0.0, time.monotonic()
+        self.server: warm.Server | None = None
 
     def everything(self, targets: Sequence[str] = ()) -> list[str]:
         """Bring `targets` (none: all of dvc.yaml) up to date; the names of the stages that failed.
@@ -143,11 +157,18 @@ class Run:
         log.parent.mkdir(exist_ok=True)
         with contextlib.ExitStack() as held, open(log, "wb") as out:
             held.enter_context(rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {name(stage)}", reads, writes, False))
-            command: Any = _make_cmd(get_executable(), stage.cmd)
-            process: Any = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
+            process = self.process(stage, options, log, out)
             self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
         self.view.started(name(stage), log)
         return None
+
+    def process(self, stage: PipelineStage, options: Any, log: Path, out: IO[bytes]) -> Process:
+        """The stage's command at work: a script of Python's in a fork that has its libraries already."""
+        if words := warm.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
+            self.server = self.server or warm.Server(os.environ | runtime.PINNED)
+            return self.server.start(words, options["cwd"], options["env"] | runtime.PINNED, log)
+        command: Any = _make_cmd(get_executable(), stage.cmd)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
 
     def free_gpu(self) -> str | None:
         """The GPU with the fewest stages, None where there is none to share out."""
@@ -232,6 +253,8 @@ class Run:
             each.process.wait()
             each.held.close()
         self.running = []
+        if self.server:
+            self.server.close()
 
     def acquire(self) -> None:
         """DVC's lock, which another command may hold for a moment."""
@@ -272,5 +295,6 @@ def log_of(name: str) -> Path:
 
 def repro(targets: Sequence[str], view: View, jobs: int, gpus: Sequence[str], force: bool) -> list[str]:
     """Bring the pipeline of the working folder up to date (see Run.everything)."""
+    reading.remember()
     with Repo() as repo:
         return Run(repo, view, jobs, gpus, force).everything(targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aelab.core.seeds import each
 from aelab.report import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
 from aelab.report.results import Results
 from aelab.report.settings import Compare
@@ -44,12 +45,19 @@ FIGURES = {
 
 
 def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
-    """Draw every figure that the results allow into `folder`, as PNG; their titles by name."""
+    """Draw every figure that the results allow into `folder`, as PNG, several at once; their titles by name."""
     folder.mkdir()
-    titles = {}
-    for name, make in FIGURES.items():
-        figure = make(results, settings)
-        if figure is not None:
-            save(figure, folder / f"{name}.png")
-            titles[name] = title(figure)
-    return titles
+    names = list(FIGURES)
+
+    def one(number: int, _: object) -> str | None:
+        figure = FIGURES[names[number]](results, settings)
+        if figure is None:
+            return None
+        save(figure, folder / f"{names[number]}.png")
+        return title(figure)
+
+    return {
+        name: found
+        for name, found in zip(names, each(one, len(names), lambda *_, **__: None), strict=True)
+        if found is not None
+    }

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from aelab.core.seeds import each
 from aelab.report import claims, images
 from aelab.report.captions import GROUPS as CAPTIONS
 from aelab.report.cells import cell
@@ -89,15 +90,23 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
 
 def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
     """By group, those that were drawn."""
+    if not titles:
+        return {}
+    paths = [drawn / f"{name}.png" for name in titles]
+    packed = dict(
+        zip(
+            titles, each(lambda number, _: images.figure(paths[number]), len(paths), lambda *_, **__: None), strict=True
+        )
+    )
     found = {
         group: [
-            Figure(name, titles[name], caption, images.figure(path), *images.size(path))
+            Figure(name, titles[name], caption, packed[name], *images.size(drawn / f"{name}.png"))
             for name, caption in captions.items()
-            if name in titles and (path := drawn / f"{name}.png")
+            if name in titles
         ]
         for group, captions in CAPTIONS.items()
     }
-    return {group: each for group, each in found.items() if each}
+    return {group: some for group, some in found.items() if some}
 
 
 def pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:

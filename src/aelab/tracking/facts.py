@@ -48,6 +48,9 @@ def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
         return None, {}
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
+    from aelab import reading
+
+    reading.remember()
     place = folder / (file or "dvc.yaml")
     place = place if place.is_file() else folder / "dvc.yaml"
     if not place.is_file():

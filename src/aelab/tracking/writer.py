@@ -163,6 +163,7 @@ def hold(spool: Path) -> TextIO | None:
 def main() -> None:
     """Write until there is nothing to write; leaves at once, since MLflow's threads would wait at exit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(10)  # stages come first
     os.chdir(places.root())  # DVC deletes the folder of a temporary experiment; relative stores mean the main checkout
     spool = places.spool()
     while (lock := hold(spool)) is not None:
