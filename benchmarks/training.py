@@ -1,4 +1,5 @@
-"""One epoch of a VAE 784-400-20 on 50,000 images: our loop beside the loop that people usually write.
+"""One epoch of a VAE 784-400-20 on 50,000 images: our loop beside the loop that people usually write, pythae's trainer
+where that package is installed, and the least that this machine would need.
 
     python benchmarks/training.py [--quick] [--images 50000] [--rounds 5] [--device cpu] [--write]
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import os
 import statistics
 import sys
@@ -24,21 +26,18 @@ from aelab.core import runtime  # before torch: it sets what the numerical libra
 
 # isort: split
 import document
+import floor
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from loops import BATCH, LATENT, LOOPS, LR, Images, Runner, on, ours
 
-from aelab.data import sources, tensors
-from aelab.data.tensors import Tensors
-from aelab.learning.loop import fit, mean_losses
-from aelab.learning.settings import Training
-from aelab.models.base import Batch, Spec, registry
+from aelab.data import sources
+from aelab.learning.loop import mean_losses
+from aelab.models.base import Spec, registry
 
-BATCH, LR = 128, 1e-3
 TRAIN, HELD_OUT = 50_000, 10_000
 WARM = 4 * BATCH  # images each contender sees before the clock: torch.optim's first step imports the compiler
 AGREE = 0.02  # held-out losses further apart than this are not the same work
-VAE: tuple[str, dict[str, Any]] = ("variational", {"hidden": (400,), "latent": 20})
+VAE: tuple[str, dict[str, Any]] = ("variational", {"hidden": (400,), "latent": LATENT})
 # entry of params.yaml -> family, knobs, noise
 FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "dae_masking": ("dense", {"widths": (500,), "code": "sigmoid", "tied": True}, ("masking 0.3",)),
@@ -61,25 +60,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         },
         (),
     ),
+    "vq_vae": ("vector_quantised", {"channels": (32, 64), "depth": 16, "codes": 128}, ()),
+    "rbm": ("rbm", {"units": 500, "k": 5, "persistent": True}, ()),
+    "lstm": ("recurrent", {"units": 128}, ()),
 }
 
 
-class Images(NamedTuple):
-    """Images uint8 [N, 28, 28] and labels int64 [N], on the CPU."""
-
-    x: Tensor
-    y: Tensor
-
-
 class Took(NamedTuple):
-    """One epoch: seconds by the clock, CPU seconds of this process and its workers, held-out loss per image after."""
+    """One epoch: seconds by the clock, CPU seconds of this process and its workers, held-out loss per image after, and
+    the seconds that its steps would take at the machine's best rates in this round."""
 
     seconds: float
     cpu: float
     loss: float
-
-
-Runner = Callable[[Any, Images, torch.device], Callable[[], None]]  # readies an epoch, which the clock then times
+    floor: float
 
 
 def main() -> None:
@@ -153,7 +147,12 @@ def race(
     took: dict[str, list[Took]] = {name: [] for name in contenders}
     for start, run in contenders.values():
         run(copy.deepcopy(start), Images(train.x[:WARM], train.y[:WARM]), device)()
+    needed = {
+        name: floor.step(copy.deepcopy(start), checked.x[:BATCH], torch.Generator(device))
+        for name, (start, _) in contenders.items()
+    }
     for turn in range(rounds):
+        machine = floor.machine(device)
         for name in list(contenders)[:: -1 if turn % 2 else 1]:
             start, run = contenders[name]
             model = copy.deepcopy(start)
@@ -161,86 +160,14 @@ def race(
             seconds, cpu = timed(run(model, train, device), device)
             model.eval()
             loss = mean_losses(model.loss, checked, (), runtime.generator(0, "check", device=device))["total"]
-            took[name].append(Took(seconds, cpu, loss))
+            least = math.ceil(len(train.x) / BATCH) * needed[name].seconds(machine)
+            took[name].append(Took(seconds, cpu, loss, least))
             print(f"round {turn + 1} of {rounds}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)
     return took
 
 
-def ours(model: Any, train: Images, device: torch.device, noise: tuple[str, ...] = ()) -> Callable[[], None]:
-    """One epoch of aelab.learning.loop.fit on a split that is on the device, as in every stage."""
-    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, {}, None, 1, noise, (), ())
-    split = on(device, train)
-    one = Tensors(split.x[:1], split.y[:1])  # one held-out image: the usual loop validates nothing while it is timed
-    return partial(fit, model, split, one, settings, partial(runtime.generator, 0, device=device), Silent())
-
-
-class Silent:
-    """A Watch that tells nobody."""
-
-    def steps(self, phase, total): ...
-    def step(self): ...
-    def epoch(self, epoch, model): ...
-
-
-def example_loss(model: Any, x: Tensor) -> Tensor:
-    """As in PyTorch's VAE example, but a mean over images: sigmoid, then cross-entropy, and the KL term."""
-    mu, logvar = model.posterior(x)
-    std = torch.exp(0.5 * logvar)
-    recon = model.decode(mu + torch.randn_like(std) * std)
-    kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-    return (F.binary_cross_entropy(recon, x, reduction="sum") + kld) / len(x)
-
-
-def our_loss(model: Any, x: Tensor) -> Tensor:
-    """The model's own loss; noise from torch's default generator, as the example draws it."""
-    return model.loss(Batch(x, x, x), None).total
-
-
-def usual(
-    model: Any,
-    train: Images,
-    device: torch.device,
-    loss: Callable[[Any, Tensor], Tensor] = example_loss,
-    workers: int = 0,
-) -> Callable[[], None]:
-    """One epoch with torchvision's MNIST and ToTensor, a DataLoader and torch.optim.Adam, as examples write it."""
-    from torch.utils.data import DataLoader
-    from torchvision.datasets import MNIST
-    from torchvision.transforms import ToTensor
-
-    digits = MNIST.__new__(MNIST)  # without reading its files: the images are here
-    digits.data, digits.targets, digits.transform, digits.target_transform = *train, ToTensor(), None
-    loader = DataLoader(digits, batch_size=BATCH, shuffle=True, num_workers=workers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
-
-    def epoch() -> None:
-        model.train()
-        running = 0.0
-        for x, _ in loader:
-            x = x.to(device)
-            optimizer.zero_grad()
-            value = loss(model, x)
-            value.backward()
-            running += value.item()
-            optimizer.step()
-
-    return epoch
-
-
-LOOPS: dict[str, Runner] = {
-    "ours": ours,
-    "usual": usual,
-    "usual, 2 workers": partial(usual, workers=2),
-    "usual, our loss function": partial(usual, loss=our_loss),
-}
-
-
 def built(family: str, config: dict[str, Any], device: torch.device) -> Any:
     return registry.build(family, config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0)).to(device)
-
-
-def on(device: torch.device, images: Images) -> Tensors:
-    return Tensors(tensors.pixels(images.x[:, None].to(device)), images.y.to(device))
 
 
 def timed(work: Callable[[], None], device: torch.device) -> tuple[float, float]:
@@ -268,14 +195,15 @@ def check(took: dict[str, list[Took]]) -> None:
 def compared(took: dict[str, list[Took]]) -> list[str]:
     """The first table, ratios first."""
     lines = [
-        "| loop | times ours | times ours, CPU time | seconds per epoch | held-out loss |",
-        "|---|---:|---:|---:|---:|",
+        "| loop | times ours | times ours, CPU time | share of the floor | seconds per epoch | held-out loss |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, runs in took.items():
         pairs = list(zip(runs, took["ours"], strict=True))
         cells = [
             spread([one.seconds / base.seconds for one, base in pairs]),
             spread([one.cpu / base.cpu for one, base in pairs]),
+            shares(runs),
             spread([one.seconds for one in runs]),
             spread([one.loss for one in runs]),
         ]
@@ -289,13 +217,17 @@ def speeds(took: dict[str, list[Took]], n: int) -> list[str]:
     lines = [
         f"Our loop on other networks of params.yaml, same images and batch; rounds: {rounds}.",
         "",
-        "| network | seconds per epoch | images per second |",
-        "|---|---:|---:|",
+        "| network | share of the floor | seconds per epoch | images per second |",
+        "|---|---:|---:|---:|",
     ]
     for name, runs in took.items():
         seconds = [one.seconds for one in runs]
-        lines.append(f"| {name} | {spread(seconds)} | {n / statistics.median(seconds):,.0f} |")
+        lines.append(f"| {name} | {shares(runs)} | {spread(seconds)} | {n / statistics.median(seconds):,.0f} |")
     return lines
+
+
+def shares(runs: list[Took]) -> str:
+    return document.ranged([100 * one.floor / one.seconds for one in runs], 0).replace(" (", "% (")
 
 
 def spread(values: list[float]) -> str:
@@ -310,8 +242,12 @@ def about(device: torch.device, source: str, n: int, rounds: int) -> list[str]:
         f"One epoch of VAE 784-400-20, batch {BATCH}, Adam {LR:g}, {n:,} images ({source}); rounds: {rounds}. Each "
         "cell is a median (least to most); a ratio is taken within its round.",
         "`usual`: torchvision's MNIST with ToTensor, DataLoader, torch.optim.Adam and the loss of PyTorch's VAE "
-        "example; `our loss function`: the same loop around our faster cross-entropy. Not timed: preparing data sets "
-        "and optimizers, and the held-out loss, on 10,000 other images.",
+        "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
+        f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}. Not timed: "
+        "preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",
+        "The floor is the time of a step's matrix products at the rate of this machine's product of two matrices of "
+        f"{floor.SIDE} x {floor.SIDE}, and of its least reads and writes at the bandwidth of a copy, both measured in "
+        "the same round (benchmarks/floor.py).",
     ]
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -36,10 +37,12 @@ def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     names = [row[0].removeprefix("| ") for row in rows]
     contenders = ["ours", "usual", "usual, 2 workers", "usual, our loss function"]
-    assert names == ["loop", *contenders, "network", *training.FAMILIES]
+    assert names == ["loop", *contenders, "network", *training.FAMILIES]  # pythae is no dependency
     cell = re.compile(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)")
-    assert all(cell.fullmatch(row[1]) for row in rows if row[0] not in ("| loop", "| network"))
-    losses = [float(row[4].split()[0]) for row in rows[1:5]]
+    assert all(cell.fullmatch(row[1]) for row in rows[1:5])
+    shares = [row[3 if len(row) == 6 else 1] for row in rows if row[0] not in ("| loop", "| network")]
+    assert all(re.fullmatch(r"[1-9]\d*% \(\d+ to \d+\)", share) for share in shares)
+    losses = [float(row[5].split()[0]) for row in rows[1:5]]
     assert max(losses) <= min(losses) * (1 + training.AGREE)
     assert "made images" in text
     assert training.document.DOCUMENT.read_text() == f"# Performance\n\n## Training\n\n{text}"
@@ -47,7 +50,7 @@ def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
 
 @pytest.mark.parametrize("loss", [97.0, 103.0, float("nan")])
 def test_different_work_is_refused(training, loss):
-    same, other = training.Took(1.0, 1.0, 100.0), training.Took(1.0, 1.0, loss)
+    same, other = training.Took(1.0, 1.0, 100.0, 0.5), training.Took(1.0, 1.0, loss, 0.5)
     training.check({"ours": [same], "usual": [same]})
     with pytest.raises(SystemExit, match="usual: held-out loss"):
         training.check({"ours": [same, same], "usual": [same, other]})
@@ -63,9 +66,22 @@ def test_numbers_out_of_range_are_refused(training, monkeypatch, capsys, options
 def test_networks_are_those_of_params_yaml(training):
     entries = YAML(typ="safe").load(ROOT / "params.yaml")["models"]
     ours = {"vae": (*training.VAE, ())} | training.FAMILIES
-    for name in ("vae", "dae_masking", "conv", "conv_upsample"):
+    for name in ("vae", "dae_masking", "conv", "conv_upsample", "vq_vae", "rbm", "lstm"):
         family, knobs, noise = ours[name]
         entry = entries[name]
         written = {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
-        assert written | {"family": family} == {key: entry[key] for key in entry if key not in ("noise", "on")}
+        assert written | {"family": family} == {
+            key: entry[key] for key in entry if key not in ("noise", "on", "epochs")
+        }
         assert list(noise) == entry.get("noise", [])
+
+
+def test_the_floor_counts_each_product_and_each_number_once(training):
+    model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
+    step = training.floor.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
+    forth, weights, back = 2 * 784 * 30, 2 * 784 * 30, 784 * 30  # the first layer's input needs no gradient
+    parameters, outputs, pixels = 2 * 784 * 30 + 30 + 784, 8 * (30 + 784), 8 * 784
+    assert step.flops == 2 * 8 * (forth + weights + back)
+    assert step.bytes == 4 * (7 * parameters + 4 * outputs + 4 * pixels)
+    assert step.seconds(training.floor.Machine(step.flops / 2, step.bytes / 3)) == pytest.approx(2 + 3)
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -23,6 +23,7 @@ from aelab.tracking.runs import Runs
 from aelab.tracking.system import Meter
 
 PAUSE = 0.2  # seconds between looks at the spool
+GATHER = 2.0  # seconds for which the words of a stage at work are gathered: every write costs the store a commit
 IDLE = 15.0  # seconds without news after which the process leaves
 RETRY = 3.0  # seconds until a store that refused is tried again
 
@@ -33,7 +34,7 @@ class Feed:
     def __init__(self, path: Path) -> None:
         self.path, self.runs = path, Runs()
         self.meter = Meter(int(path.stem.rpartition("-")[2]))
-        self.at, self.retry, self.done, self.refused = 0, 0.0, False, False
+        self.at, self.retry, self.later, self.done, self.refused = 0, 0.0, 0.0, False, False
         self.file = open(path, "rb")  # noqa: SIM115  (for the life of the stage)
         try:
             kept = json.loads(path.with_suffix(".at").read_text())
@@ -59,9 +60,9 @@ class Feed:
 
     def pump(self) -> bool:
         """Write what is new; whether there was any. Raises what the store raises, having noted how far it came."""
-        if time.monotonic() < self.retry:
-            return False
         alive, start = locked(self.path), self.at
+        if time.monotonic() < (max(self.retry, self.later) if alive else self.retry):
+            return False
         messages = self.messages()
         if not messages and not alive:
             messages = [{"kind": "end", "args": ["KILLED"], "at": int(time.time() * 1000), "error": None, "end": 0}]
@@ -82,6 +83,7 @@ class Feed:
         self.runs.flush()
         if messages:
             self.keep()
+            self.later = time.monotonic() + GATHER
         if alive and (readings := self.meter.read()):
             self.runs.system(readings, self.meter.count)
         if not self.refused:

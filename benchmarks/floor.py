@@ -1,0 +1,83 @@
+"""What this machine can do at best and what a step of learning needs at least: the floor under its time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from aelab.models.base import Batch
+
+SIDE = 1024  # of the matrices in the product that is timed
+COPIED = 20_000_000  # float32 numbers of the copy that is timed: more than caches hold
+TRIES = 20
+FLOAT = 4  # bytes
+
+
+class Machine(NamedTuple):
+    """Operations per second in a product of two matrices; bytes read and written per second in a copy."""
+
+    flops: float
+    bytes: float
+
+
+class Step(NamedTuple):
+    """What one step takes: floating-point operations of its products, bytes read and written."""
+
+    flops: float
+    bytes: float
+
+    def seconds(self, machine: Machine) -> float:
+        """The products at the machine's best rate, and everything else at its best bandwidth."""
+        return self.flops / machine.flops + self.bytes / machine.bytes
+
+
+def machine(device: torch.device) -> Machine:
+    """The best of some tries each, with as many threads as torch has now."""
+    a, b = (torch.rand(SIDE, SIDE, device=device) for _ in "ab")
+    numbers = torch.rand(COPIED, device=device)
+    copy = torch.empty_like(numbers)
+    return Machine(
+        2 * SIDE**3 / best(lambda: a @ b, device), 2 * FLOAT * COPIED / best(lambda: copy.copy_(numbers), device)
+    )
+
+
+def best(work: Any, device: torch.device) -> float:
+    """The least seconds that it took."""
+    took = []
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def step(model: Any, x: Tensor, noise: Generator) -> Step:
+    """Of one step with Adam on images x [B, C, H, W] with a model of one phase.
+
+    The products are counted while they run, forwards and backwards. Bytes: Adam reads each parameter, its gradient and
+    two moments and writes all but the gradient; what a layer with weights puts out is written and read once, and so is
+    its gradient; the batch is gathered once, and read once each by the first layer and the loss.
+    """
+    [phase] = model.phases()
+    outputs = 0
+
+    def seen(_: nn.Module, __: Any, out: Any) -> None:
+        nonlocal outputs
+        outputs += (out[0] if isinstance(out, tuple) else out).numel()
+
+    weighty = [each for each in model.modules() if any(True for _ in each.parameters(recurse=False))]
+    hooks = [each.register_forward_hook(seen) for each in weighty]
+    with FlopCounterMode(display=False) as counter:
+        phase.loss(Batch(x, x, torch.zeros(len(x), dtype=torch.int64, device=x.device)), noise).total.backward()
+    for hook in hooks:
+        hook.remove()
+    for parameter in phase.parameters:
+        parameter.grad = None
+    parameters = sum(parameter.numel() for parameter in phase.parameters)
+    return Step(counter.get_total_flops(), FLOAT * (7 * parameters + 4 * outputs + 4 * x.numel()))

@@ -1,0 +1,159 @@
+"""The loops that compete in training.py: ours, the one that people usually write, pythae's own trainer."""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aelab.core import runtime
+from aelab.data import tensors
+from aelab.data.tensors import Tensors
+from aelab.learning.loop import fit
+from aelab.learning.settings import Training
+from aelab.models.base import Batch
+
+BATCH, LR = 128, 1e-3
+LATENT = 20
+
+
+class Images(NamedTuple):
+    """Images uint8 [N, 28, 28] and labels int64 [N], on the CPU."""
+
+    x: Tensor
+    y: Tensor
+
+
+Runner = Callable[[Any, Images, torch.device], Callable[[], None]]  # readies an epoch, which the clock then times
+
+
+def ours(model: Any, train: Images, device: torch.device, noise: tuple[str, ...] = ()) -> Callable[[], None]:
+    """One epoch of aelab.learning.loop.fit on a split that is on the device, as in every stage."""
+    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, {}, None, 1, noise, (), ())
+    split = on(device, train)
+    one = Tensors(split.x[:1], split.y[:1])  # one held-out image: the usual loop validates nothing while it is timed
+    return partial(fit, model, split, one, settings, partial(runtime.generator, 0, device=device), Silent())
+
+
+class Silent:
+    """A Watch that tells nobody."""
+
+    def steps(self, phase, total): ...
+    def step(self): ...
+    def epoch(self, epoch, model): ...
+
+
+def example_loss(model: Any, x: Tensor) -> Tensor:
+    """As in PyTorch's VAE example, but a mean over images: sigmoid, then cross-entropy, and the KL term."""
+    mu, logvar = model.posterior(x)
+    std = torch.exp(0.5 * logvar)
+    recon = model.decode(mu + torch.randn_like(std) * std)
+    kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return (F.binary_cross_entropy(recon, x, reduction="sum") + kld) / len(x)
+
+
+def our_loss(model: Any, x: Tensor) -> Tensor:
+    """The model's own loss; noise from torch's default generator, as the example draws it."""
+    return model.loss(Batch(x, x, x), None).total
+
+
+def usual(
+    model: Any,
+    train: Images,
+    device: torch.device,
+    loss: Callable[[Any, Tensor], Tensor] = example_loss,
+    workers: int = 0,
+) -> Callable[[], None]:
+    """One epoch with torchvision's MNIST and ToTensor, a DataLoader and torch.optim.Adam, as examples write it."""
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import ToTensor
+
+    digits = MNIST.__new__(MNIST)  # without reading its files: the images are here
+    digits.data, digits.targets, digits.transform, digits.target_transform = *train, ToTensor(), None
+    loader = DataLoader(digits, batch_size=BATCH, shuffle=True, num_workers=workers)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+
+    def epoch() -> None:
+        model.train()
+        running = 0.0
+        for x, _ in loader:
+            x = x.to(device)
+            optimizer.zero_grad()
+            value = loss(model, x)
+            value.backward()
+            running += value.item()
+            optimizer.step()
+
+    return epoch
+
+
+def pythae(model: Any, train: Images, device: torch.device) -> Callable[[], None]:
+    """One epoch of pythae's own trainer, around our encoder and decoder and its own VAE and loss."""
+    from pythae import models
+    from pythae.data.datasets import BaseDataset
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = model.encoder
+
+        def forward(self, x: Tensor) -> Any:
+            mu, logvar = self.net(x).chunk(2, dim=1)
+            return ModelOutput(embedding=mu, log_covariance=logvar)
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = model.decoder
+
+        def forward(self, z: Tensor) -> Any:
+            return ModelOutput(reconstruction=self.net(z).sigmoid())
+
+    logging.disable(logging.INFO)
+    folder = tempfile.TemporaryDirectory()
+    settings = BaseTrainerConfig(
+        output_dir=folder.name,
+        num_epochs=1,
+        per_device_train_batch_size=BATCH,
+        learning_rate=LR,
+        optimizer_cls="Adam",
+        no_cuda=device.type == "cpu",
+    )
+    known = models.VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce")
+    split = on(torch.device("cpu"), train)
+    trainer = BaseTrainer(models.VAE(known, Encoder(), Decoder()), BaseDataset(*split), training_config=settings)
+    trainer.prepare_training()
+
+    def epoch() -> None:
+        with folder, contextlib.redirect_stderr(io.StringIO()):  # its bar
+            trainer.train_step(1)
+
+    return epoch
+
+
+LOOPS: dict[str, Runner] = {
+    "ours": ours,
+    "usual": usual,
+    "usual, 2 workers": partial(usual, workers=2),
+    "usual, our loss function": partial(usual, loss=our_loss),
+}
+if importlib.util.find_spec("pythae"):
+    LOOPS["pythae"] = pythae
+
+
+def on(device: torch.device, images: Images) -> Tensors:
+    return Tensors(tensors.pixels(images.x[:, None].to(device)), images.y.to(device))
