@@ -72,9 +72,7 @@ def test_balanced_draws_take_the_same_images(pair, part):
     x, streamed = pair
     y = torch.from_numpy(part[1])
     for n in (10, 1234, N):
-        one, other = (
-            tensors.balanced(Tensors(each, y), n, torch.Generator().manual_seed(3)) for each in (x, streamed)
-        )
+        one, other = (tensors.balanced(Tensors(each, y), n, torch.Generator().manual_seed(3)) for each in (x, streamed))
         assert isinstance(other.x, Streamed)
         assert torch.equal(one.x, other.x[:])
         assert torch.equal(one.y, other.y)

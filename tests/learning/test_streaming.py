@@ -1,8 +1,6 @@
 """Streamed from its file, a data set is learnt in the same bits as in memory, by every entry and by whole stages."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from functools import partial
@@ -10,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import failed
 from test_resume import ENTRIES, Watch, make
 
 from aelab.core import runtime
@@ -91,7 +88,9 @@ def start(lab, rest, stage, *items):
     """A stage as a process in which every training split streams."""
     code = STAGE.format(rest=rest, argv=[f"stages/{stage}.py", *items])
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", code], cwd=lab.folder, env=lab.env, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=lab.folder, env=lab.env, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def result(lab, stage, *items):
@@ -116,10 +115,34 @@ def test_whole_stages_leave_the_same_bytes(prepared):
 
 
 CUT = """
-step = streaming.Streamed.__getitem__
+taken, step = [], streaming.Streamed.__getitem__
 def cut(self, which):
-    if len(which) == 100:
+    taken.append(which)
+    if len(taken) == 20:
         open(self.stored.path, "r+b").truncate(5000)
     return step(self, which)
 streaming.Streamed.__getitem__ = cut
 """
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))"  # of a file, as on a full disk
+
+
+@pytest.mark.parametrize(
+    ("rest", "line"),
+    [
+        (CUT, "data/prepare/learning/train.npz: changed while it was read; `dvc checkout` or `dvc repro` restores it"),
+        (
+            FULL,
+            "data: no room for a scratch file of what does not fit into memory (File too large); "
+            "fewer images (prepare.limit) need less",
+        ),
+    ],
+)
+def test_a_stage_that_cannot_stream_ends_in_one_line_and_leaves_nothing(rest, line, prepared):
+    prepared.change(shrink)
+    process = start(prepared, rest, "train", "rbm")
+    output, errors = process.communicate(timeout=100)
+    assert (process.returncode, output) == (1, "")
+    *told, last = errors.splitlines()
+    assert last == f"train rbm: {line}"
+    assert all(": streams, " in each for each in told)
+    assert {each.name for each in (prepared.folder / "data").iterdir()} == {".scratch", "download", "prepare"}

@@ -97,8 +97,8 @@ def save(folder: Path, name: str, part: Part) -> None:
 
 def digest(part: Part) -> str:
     """A fingerprint of one split: 32 hex digits of the SHA-256 over images and labels."""
-    found = hashlib.sha256(np.ascontiguousarray(part[0]))
-    found.update(np.ascontiguousarray(part[1]))
+    found = hashlib.sha256(np.ascontiguousarray(part[0]).data)
+    found.update(np.ascontiguousarray(part[1]).data)
     return found.hexdigest()[:32]
 
 

@@ -154,7 +154,7 @@ def scratch(chunks: Iterable[Tensor]) -> Stored:
     try:
         for chunk in chunks:
             last = chunk.detach().cpu().contiguous().numpy()
-            content = memoryview(last).cast("B")
+            content = last.data.cast("B")
             while content:
                 content = content[file.write(content) :]
             count += len(last)

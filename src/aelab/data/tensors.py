@@ -54,8 +54,7 @@ def split(name: str, device: torch.device) -> Tensors:
     if memory.fits(size, device):
         return loaded(name, device)
     print(f"{path}: streams, {size / 1e9:,.1f} GB is large for the memory that is free", file=sys.stderr, flush=True)
-    labels = torch.from_numpy(splits.labels(name)).to(device)
-    return Tensors(streaming.stand_in(streaming.npz(path, "images"), device), labels)
+    return streamed(name, device)
 
 
 def loaded(name: str, device: torch.device) -> Tensors:
@@ -65,6 +64,12 @@ def loaded(name: str, device: torch.device) -> Tensors:
     memory.demand(LOADING * path.stat().st_size, device, str(path))
     images = splits.load(name)
     return Tensors(pixels(torch.from_numpy(images.x).to(device)), torch.from_numpy(images.y).to(device))
+
+
+def streamed(name: str, device: torch.device) -> Tensors:
+    """A split of data/prepare that stays in its file. Raises FileNotFoundError, ValueError for a damaged one."""
+    images, labels = streaming.npz(splits.place(name), "images"), splits.labels(name)
+    return Tensors(streaming.stand_in(images, device), torch.from_numpy(labels).to(device))
 
 
 def measurable(x: Tensor) -> Tensor:
