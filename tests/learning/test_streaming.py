@@ -26,6 +26,7 @@ from aelab.data import memory, streaming
 memory.fits = lambda size, device: False
 {rest}
 sys.argv = {argv}
+sys.path.insert(0, "stages")
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
