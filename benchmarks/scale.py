@@ -234,13 +234,15 @@ def drawn(axes: Axes, took: Curves) -> Figure:
             panel.set(xscale="log", yscale="log", xlabel=WORDS[field])
             ticks = [getattr(each, field) for each in points]
             panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=7)
-            rounded = style.round_ticks(*panel.get_ylim())
-            panel.set_yticks(rounded, [f"{tick:,g}" for tick in rounded])
             panel.minorticks_off()
-    panels[0, 0].set_ylabel("seconds per epoch")
-    panels[1, 0].set_ylabel("MB at most, libraries included")
-    for panel in panels[:, 0]:
-        panel.legend(fontsize=8)
+    for row, words in zip(panels, ("seconds per epoch", "MB at most, libraries included"), strict=True):
+        low, high = np.transpose([panel.get_ylim() for panel in row])
+        rounded = style.round_ticks(min(low), max(high))
+        for panel in row:
+            panel.set_ylim(min(low), max(high))
+            panel.set_yticks(rounded, [f"{tick:,g}" for tick in rounded])
+        row[0].set_ylabel(words)
+        row[0].legend(fontsize=8)
     return figure
 
 

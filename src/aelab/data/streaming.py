@@ -92,8 +92,8 @@ class Streamed:
     def mean(self, dim: int, dtype: torch.dtype | None = None) -> Tensor:
         """Over all rows (dim 0), the bits that the tensor of them would give.
 
-        In float64 sums of millions of pixels are exact, in any order; in float32 the order counts, and a GPU does not
-        divide but multiplies, so that torch is given all rows.
+        In float64 sums of up to four million pixels are exact (each is a multiple of 2^-31), in any order; in float32
+        the order counts, and a GPU does not divide but multiplies, so that torch is given all rows.
         """
         assert dim == 0
         if dtype == torch.float64 and self.device.type == "cpu":
