@@ -22,6 +22,7 @@ lint: setup
 
 bench: setup
 	python benchmarks/training.py $(BENCH)
+	python benchmarks/scale.py $(filter --quick --write,$(BENCH))
 
 setup: .venv/ready
 

@@ -22,7 +22,7 @@ def finetune(job: stage.Job) -> None:
         device, source = job.device(machine), stage.folder("pretrain", job.name)
         about = checkpoints.load_json(source / "model.json")
         about = {key: about[key] for key in ("family", "config", "shape", "classes")} | {"kind": "classifier"}
-        spec, images = Spec(meta.shape, len(meta.classes)), len(splits.load("train"))
+        spec, images = Spec(meta.shape, len(meta.classes)), len(splits.labels("train"))
 
         def classifier(name: str, replicate: int, _: object) -> Classifier:
             return Classifier(cast(Autoencoder, replicates.load(source, replicate, device)), spec, name)

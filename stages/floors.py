@@ -19,7 +19,7 @@ def floors(job: stage.Job) -> None:
         from aelab.models.base import Spec
 
         device = job.device(machine)
-        data, held_out = tensors.everything(device), tensors.noisy("validation", device)
+        data, held_out = tensors.everything(device).whole(), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(runtime.generator, seed, "floors")
         judging = judge.train(data, Spec(meta.shape, len(meta.classes)), settings.epochs, draw)

@@ -5,7 +5,7 @@ import pytest
 
 from aelab.core import runtime
 from aelab.core.corruption import Noise
-from aelab.data import noisy, splits
+from aelab.data import memory, noisy, splits
 
 SPLITS = ("validation", "test")
 
@@ -23,6 +23,12 @@ def test_a_noisy_twin_is_made_by_its_seed_alone(images, kind):
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.array_equal(images, before)
+
+
+def test_a_twin_that_would_not_fit_is_one_line(images, monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda device: noisy.WORKING * images.nbytes - 1)
+    with pytest.raises(ValueError, match=r"^20 noisy images: 0\.0 GB of memory needed, 0\.0 GB free"):
+        noisy.corrupted(images, Noise("masking", 0.25), 3)
 
 
 def test_every_grey_value_survives_the_way_to_floats_and_back():

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from aelab.core.corruption import Noise, corrupt
+from aelab.data import memory
 from aelab.data.splits import load_arrays
 
 FOLDER = Path("data/corrupt")
+WORKING = 16  # bytes per pixel while a twin is made
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,11 @@ class Corrupt:
 
 
 def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:
-    """The noisy twin of `images` (uint8 [N, C, H, W]), rounded back to uint8."""
+    """The noisy twin of `images` (uint8 [N, C, H, W]), rounded back to uint8. Raises ValueError where it does not fit
+    into memory."""
     import torch
 
+    memory.demand(WORKING * images.nbytes, torch.device("cpu"), f"{len(images):,} noisy images")
     clean = torch.from_numpy(images).float().div_(255)
     noisy = corrupt(clean, noise.kind, noise.level, torch.Generator().manual_seed(seed))
     return noisy.mul_(255).round_().to(torch.uint8).numpy()

@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,33 +97,55 @@ def save(folder: Path, name: str, part: Part) -> None:
 
 def digest(part: Part) -> str:
     """A fingerprint of one split: 32 hex digits of the SHA-256 over images and labels."""
-    return hashlib.sha256(part[0].tobytes() + part[1].tobytes()).hexdigest()[:32]
+    found = hashlib.sha256(np.ascontiguousarray(part[0]).data)
+    found.update(np.ascontiguousarray(part[1]).data)
+    return found.hexdigest()[:32]
+
+
+def place(name: str) -> Path:
+    """Where `prepare` left a split."""
+    return (FOLDER if name in HELD_OUT else LEARNING) / f"{name}.npz"
 
 
 def load(name: str, folder: Path | None = None) -> Images:
     """One split that `save` wrote; None: where `prepare` left it. Raises FileNotFoundError, or ValueError that names a
     damaged file."""
-    folder = folder or (FOLDER if name in HELD_OUT else LEARNING)
-    arrays = load_arrays(folder / f"{name}.npz")
+    file = folder / f"{name}.npz" if folder else place(name)
+    arrays = load_arrays(file)
     if arrays.keys() != {"images", "labels"}:
-        raise ValueError(f"{folder / name}.npz: holds {', '.join(arrays)}; allowed: images, labels")
+        raise ValueError(f"{file}: holds {', '.join(arrays)}; allowed: images, labels")
     return Images(arrays["images"], arrays["labels"])
+
+
+def labels(name: str) -> np.ndarray:
+    """The labels alone of a split that `prepare` left, int64 [N]. Raises as `load`."""
+    with readable(place(name)), np.load(place(name), allow_pickle=False) as stored:
+        return stored["labels"]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as one npz, uncompressed: the bytes depend on names and values alone."""
     with zipfile.ZipFile(path, "w") as archive:  # not np.savez: its zip headers differ from one Python to the next
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getbuffer())
+        for name, each in arrays.items():
+            array, header = np.asarray(each), io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.file_size = header.tell() + array.nbytes  # told before, so that large ones are marked as such
+            with archive.open(info, "w") as member:  # piece by piece: no copy of the array is made
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of one npz, never unpickling. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    with readable(path), np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Whatever is wrong with an npz that is read within becomes a ValueError that names it; a missing one stays so."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        yield
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes make numpy and zipfile raise a dozen kinds

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aelab.core.corruption import Noise, corrupt_mixed
+from aelab.data import streaming
 from aelab.data.tensors import Tensors
 from aelab.learning import optimizers
 from aelab.learning.augmentation import augment, parse
@@ -235,9 +236,10 @@ def mean_losses(
 
 
 def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """function(*inputs) in chunks of rows, without gradients."""
+    """function(*inputs) in chunks of rows, without gradients; of streamed images, streamed too."""
     with torch.no_grad():
-        return torch.cat([function(*part) for part in zip(*(each.split(CHUNK) for each in inputs), strict=True)])
+        parts = zip(*(each.split(CHUNK) for each in inputs), strict=True)
+        return streaming.joined((function(*part) for part in parts), inputs[0])
 
 
 def _add(sums: dict[str, Tensor], losses: Losses, count: int) -> None:

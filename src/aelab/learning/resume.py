@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from aelab.core import checkpoints
 from aelab.learning.loop import Snapshot
 
+ROWS = 1000  # of a tensor that the key is taken of at once
 SHARE = 100  # snapshots may take one part in so many of the time
 PACKAGE = Path(__file__).parents[1]
 CODE = ("core", "data", "learning", "models")  # folders of the package that learning runs through
@@ -91,7 +92,8 @@ class Keeper:
                     digest.update(file.read_bytes())
             for tensor in (*self.data, *self.model.values()):
                 digest.update(f"{tensor.device.type} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+                for part in tensor.split(ROWS) if tensor.dim() else (tensor,):  # images may be streamed
+                    digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
             self._key, self.model = digest.hexdigest(), {}
         return self._key
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.data.tensors import Data, Tensors
+from aelab.data.tensors import Data, Tensors, measurable
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
 from aelab.metrics import (
@@ -100,7 +100,7 @@ def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> d
     if isinstance(model, Classifier):
         return found | classification(model, data.test)
     assert isinstance(model, Autoencoder)
-    coded = [(mapped(model.encode, *split), split.y) for split in (data.train, data.validation, data.test)]
+    coded = [(measurable(mapped(model.encode, *each)), each.y) for each in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it is given part of the image beside the code

@@ -16,6 +16,8 @@ from torch import Generator, Tensor, nn
 
 from aelab.models.base import Autoencoder, Batch, Losses, Output, Phase, Spec, require
 
+ROWS = 10_000  # images at a time: all of them in float64 may not fit into memory
+
 
 @dataclass(frozen=True)
 class Config:
@@ -59,7 +61,7 @@ class PCA(Autoencoder):
             f"at most {len(self.mean)} pixels",
         )
         covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for rows in x.split(10_000):
+        for rows in x.split(ROWS):
             centred = rows.double() - self.mean.double()
             covariance += centred.T @ centred
         values, vectors = torch.linalg.eigh(covariance / max(1, len(x) - 1))
@@ -106,14 +108,20 @@ class LDA(PCA):
 
     def observe(self, clean: Tensor, label: Tensor) -> None:
         """Solve S_between w = lambda S_within w in float64, through the Cholesky factor of S_within."""
-        x = clean.flatten(1).double()
-        mean = x.mean(0)
-        means = torch.stack([x[label == k].mean(0) for k in label.unique()])
-        counts = torch.stack([(label == k).sum() for k in label.unique()]).double()
-        total = (x - mean).T @ (x - mean) / len(x)
+        x, classes = clean.flatten(1), label.unique()
+        mean = x.mean(0, dtype=torch.float64)
+        sums = torch.zeros(len(classes), len(mean), dtype=mean.dtype, device=mean.device)
+        total = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
+        for rows, labels in zip(x.split(ROWS), label.split(ROWS), strict=True):
+            sums += torch.stack([rows[labels == k].double().sum(0) for k in classes])
+            centred = rows.double() - mean
+            total += centred.T @ centred
+        total /= len(x)
+        counts = torch.stack([(label == k).sum() for k in classes]).double()
+        means = sums / counts[:, None]
         between = (means - mean).T @ (counts[:, None] / len(x) * (means - mean))
         within = total - between
-        within += self.SHRINKAGE * within.diagonal().mean() * torch.eye(len(mean), dtype=x.dtype, device=x.device)
+        within += self.SHRINKAGE * within.diagonal().mean() * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
         factor = torch.linalg.cholesky(within)
         half = torch.linalg.solve_triangular(factor, between, upper=False)
         symmetric = torch.linalg.solve_triangular(factor, half.T, upper=False)
