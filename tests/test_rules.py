@@ -25,13 +25,15 @@ ALLOWED = {
     "pipeline": set(),
     "views": set(),
     "sync": {"sweeps", "tracking"},
-    "sweeps": {"core", "learning", "metrics", "report", "tracking"},
+    "copies": {"tracking"},
+    "sweeps": {"copies", "core", "learning", "metrics", "report", "tracking"},
+    "verify": {"copies", "core", "pipeline", "report", "views"},
     "serving": {"core", "learning", "models", "tracking"},
     "onnx": {"learning", "models", "serving"},
     "exchange": set(),
     "pyfunc": {"serving"},
     "commands": {"core", "exchange", "onnx", "serving", "tracking"},
-    "cli": {"commands", "pipeline", "sweeps", "sync", "tracking", "views"},
+    "cli": {"commands", "pipeline", "sweeps", "sync", "tracking", "verify", "views"},
 }
 # module of core -> what of ours it may import; of core, data and models see `corruption` alone
 CORE = {
@@ -45,7 +47,7 @@ CORE = {
 }
 OWNERS = {
     "mlflow": {"pyfunc", "tracking/models", "tracking/runs", "tracking/store"},
-    "dvc": {"cli", "pipeline", "serving", "sweeps", "sync", "tracking/facts"},
+    "dvc": {"cli", "copies", "pipeline", "serving", "sweeps", "sync", "tracking/facts", "verify"},
     "optuna": {"sweeps"},
     "typer": {"cli", "commands"},
     "ruamel": {"core/params", "sweeps/edits", "tracking/state"},

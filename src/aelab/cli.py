@@ -63,6 +63,38 @@ def repro(
 
 
 @app.command()
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(help="Models such as vae or stack_dae; none: all.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Stages at once.")] = os.cpu_count() or 1,
+) -> None:
+    """Make models again, and hold them against dvc.lock and metrics/: a line each.
+
+    The stages that make a model run in a folder of their own; what is upstream is taken as it is. On the same kind of
+    machine every byte must be the same, elsewhere the headline numbers within a tolerance; the exit code is 1 where
+    that is not so. data/, dvc.lock and DVC's cache stay as they are.
+    """
+    from dvc.exceptions import DvcException
+
+    from aelab import views
+    from aelab.verify import run
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    view = views.Live() if sys.stderr.isatty() else views.Lines()
+    try:
+        verdicts = run.verify(models or [], view, jobs)
+    except (DvcException, OSError, ValueError) as error:
+        view.close()
+        sys.exit(f"aelab verify: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        view.close()
+        sys.exit(130)
+    view.close()
+    for each in verdicts:
+        print(each)
+    sys.exit(not all(each.right for each in verdicts))
+
+
+@app.command()
 def sync() -> None:
     """Fill the tracking store from the results: every run that is missing is made again, nothing is trained.
 

@@ -83,8 +83,7 @@ class Run:
         with self.locked(), self.repo.scm_context(quiet=True):
             mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
-            found = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
-            plan = [stage for stage in found if isinstance(stage, PipelineStage)]
+            plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
             files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
             known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
             self.new = [stage for stage in plan if stage.name not in known[stage.path]]
@@ -101,6 +100,10 @@ class Run:
                 self.stop()
                 self.write(everything=True)
         return self.failed
+
+    def plan(self, graph: Any, stages: Sequence[Any]) -> list[PipelineStage]:
+        """What to bring up to date for these, in DVC's order: all upstream of them too."""
+        return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 
     def start_ready(self) -> None:
         """Start stages whose upstream is done, in DVC's order, while there is room."""
