@@ -66,6 +66,7 @@ class Run:
 
     def __init__(self, repo: Repo, view: View, jobs: int, gpus: Sequence[str] = (), force: bool = False) -> None:
         self.repo, self.view, self.jobs, self.gpus, self.force = repo, view, jobs, gpus, force
+        self.environment: dict[str, str] = {}  # of the stages, beside that of this process
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
         self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
         self.running: list[Running] = []
@@ -140,7 +141,7 @@ class Run:
                 self.keep(stage)
                 return "cached"
         reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
-        options, gpu, log = prepare_kwargs(stage), self.free_gpu(), log_of(name(stage))
+        options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
             options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(exist_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +53,6 @@ def _verify(names: Sequence[str], cache: str, view: pipeline.View, jobs: int) ->
     with copies.copy(HOME, cache, LOGS):
         pass
     root = Path.cwd()
-    os.environ |= {"AELAB_TRACKING": "off", "DVC_ROOT": str(root)}  # of the stages
     with contextlib.chdir(HOME):
         found = again(names, view, jobs, root)
     if all(each.right for each in found):
@@ -79,6 +77,7 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
         chosen = {each for name, chain in chains.items() if name not in stale for each in chain}
         wanted = {pipeline.name(each): contents(each) for each in chosen}
         run = Again(repo, view, jobs, chosen)
+        run.environment = {"AELAB_TRACKING": "off", "DVC_ROOT": str(root)}
         if chosen:
             run.everything([pipeline.name(each) for each in chosen])
     return [
