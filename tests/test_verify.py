@@ -51,7 +51,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / ".dvc").mkdir(parents=True)
-        (folder / ".dvc" / "config").write_text("[core]\nanalytics = false\n")
+        (folder / ".dvc" / "config").write_text("[core]\nanalytics = false\ncheck_update = false\n")
         (folder / ".gitignore").write_text("/data\n/logs\n/.aelab\n/.dvc/cache\n/.dvc/tmp\n")
         (folder / "stages.py").write_text(STAGES)
         (folder / "requirements.lock").write_text(f"torch=={version('torch').partition('+')[0]} \\\n")
@@ -74,7 +74,7 @@ class Project:
 
     def run(self, *command: str) -> None:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, timeout=60)
 
     def table(self, name: str, rows: list[dict]) -> None:
         path = self.folder / "metrics" / f"{name}.csv"
@@ -200,14 +200,14 @@ def test_without_a_cache_what_is_upstream_is_made_and_held_against_dvc_lock_too(
 def test_what_changed_since_dvc_lock_is_named_and_does_not_run(project):
     code = project.folder / "stages.py"
     code.write_text(code.read_text() + "# another thought\n")
-    assert verify("vae") == (1, ["vae: DIFFERS: changed since dvc.lock: stages.py; `aelab repro` first"], "")
+    assert verify("vae") == (1, ["vae: FAILED: changed since dvc.lock: stages.py; `aelab repro` first"], "")
 
 
 def test_a_failed_stage_says_why(project, monkeypatch):
     monkeypatch.setenv("BROKEN", "ae")
     code, lines, _ = verify()
-    words = "train@ae failed: a cable is loose (all of it: logs/verify/train@ae.log)"
-    assert (code, lines) == (1, [f"ae: DIFFERS: {words}", "vae: identical, 4 files"])
+    words = "train@ae: a cable is loose (all of it: logs/verify/train@ae.log)"
+    assert (code, lines) == (1, [f"ae: FAILED: {words}", "vae: identical, 4 files"])
     assert "a cable is loose" in (project.folder / "logs/verify/train@ae.log").read_text()
 
 

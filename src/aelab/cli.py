@@ -91,7 +91,7 @@ def verify(
     view.close()
     for each in verdicts:
         print(each)
-    sys.exit(not all(each.right for each in verdicts))
+    sys.exit(any(each.fault for each in verdicts))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from aelab import copies, pipeline
 from aelab.core import checkpoints, stage
-from aelab.verify.verdict import Content, Verdict, judge, some
+from aelab.verify.verdict import FAILED, Content, Verdict, judge, some
 
 HOME = Path(".aelab/verify")
 LOGS = copies.LOGS / "verify"
@@ -55,7 +55,7 @@ def _verify(names: Sequence[str], cache: str, view: pipeline.View, jobs: int) ->
     root = Path.cwd()
     with contextlib.chdir(HOME):
         found = again(names, view, jobs, root)
-    if all(each.right for each in found):
+    if not any(each.fault for each in found):
         shutil.rmtree(HOME)
     return found
 
@@ -74,14 +74,14 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
             chains |= {pipeline.name(each): [each] for each in upstream if not restored(each)}
         anew = {out.fs_path for chain in chains.values() for each in chain for out in each.outs}
         stale = {name: words for name, chain in chains.items() if (words := some(moved(chain, anew)))}
-        chosen = {each for name, chain in chains.items() if name not in stale for each in chain}
+        chosen = list(dict.fromkeys(each for name, chain in chains.items() if name not in stale for each in chain))
         wanted = {pipeline.name(each): contents(each) for each in chosen}
         run = Again(repo, view, jobs, chosen)
         run.environment = {"AELAB_TRACKING": "off", "DVC_ROOT": str(root)}
         if chosen:
             run.everything([pipeline.name(each) for each in chosen])
     return [
-        Verdict(name, False, f"changed since dvc.lock: {stale[name]}; `aelab repro` first")
+        Verdict(name, f"changed since dvc.lock: {stale[name]}; `aelab repro` first", FAILED)
         if name in stale
         else ended(name, [pipeline.name(each) for each in chain], wanted, run, root)
         for name, chain in sorted(chains.items(), key=lambda pair: pair[0] in plans)  # upstream first
@@ -95,9 +95,9 @@ def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again
         from aelab.views import last_line
 
         log = pipeline.log_of(failed[0])
-        return Verdict(name, False, f"{failed[0]} failed: {last_line(log)} (all of it: {LOGS / log.name})")
+        return Verdict(name, f"{failed[0]}: {last_line(log)} (all of it: {LOGS / log.name})", FAILED)
     if missing := [each for each in chain if each not in run.made]:
-        return Verdict(name, False, f"{missing[0]} could not run: what it reads failed")
+        return Verdict(name, f"{missing[0]} could not run: what it reads failed", FAILED)
     before, after = ({k: v for each in chain for k, v in outs[each].items()} for outs in (wanted, run.made))
     numbers = stage.folder("evaluate", name) / "metrics.json"
     return judge(name, before, after, checkpoints.load_json(numbers) if numbers.exists() else None, root)
@@ -106,7 +106,7 @@ def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again
 class Again(pipeline.Run):
     """Runs the chosen stages though they are up to date, and hands nothing to DVC's cache."""
 
-    def __init__(self, repo: Repo, view: pipeline.View, jobs: int, chosen: set[PipelineStage]) -> None:
+    def __init__(self, repo: Repo, view: pipeline.View, jobs: int, chosen: Sequence[PipelineStage]) -> None:
         super().__init__(repo, view, jobs, force=True)
         self.chosen, self.made = chosen, dict[str, dict[str, Content]]()
 

@@ -26,6 +26,7 @@ SHARE = 0.05  # a number may be so far from the committed one, as a part of it,
 SPREADS = 3  # or so many standard deviations over seeds
 SHOWN = 3  # files or numbers in a line
 LOCKED = Path("requirements.lock")
+DIFFERS, FAILED = "DIFFERS", "FAILED"
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Content:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line about one model; right: nothing differs beyond what is promised."""
+    """One line about one model."""
 
     name: str
-    right: bool
     words: str
+    fault: str = ""  # DIFFERS, more than is promised; FAILED: nothing came to compare
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.words if self.right else f'DIFFERS: {self.words}'}"
+        return ": ".join(filter(None, (self.name, self.fault, self.words)))
 
 
 class Number(NamedTuple):
@@ -72,21 +73,21 @@ def judge(name: str, wanted: Mapping[str, Content], made: Mapping[str, Content],
     it is one that is in the table; root: where the user's results lie. The working folder is that of the new ones."""
     altered = [path for path, md5 in known(wanted).items() if other(root / path, md5)]
     if altered:
-        return Verdict(name, False, f"{some(altered)} here is not what dvc.lock says; `dvc checkout` restores it")
+        return Verdict(name, f"{some(altered)} here is not what dvc.lock says; `dvc checkout` restores it", DIFFERS)
     files, count = different(wanted, made), sum(content.count for content in wanted.values())
     if not files:
         wrong = miswritten(name, about) if about else []
-        return Verdict(name, not wrong, some(wrong) if wrong else f"identical, {count} files")
+        return Verdict(name, some(wrong), DIFFERS) if wrong else Verdict(name, f"identical, {count} files")
     numbers = headlines(name, about) if about else []
     far = sorted(numbers, key=lambda number: number.distance, reverse=True)
     ways = apart(row("comparison", name).get("device", ""), about["device"]) if about else []
     beyond = [number for number in far if not number.distance <= 1]
     if beyond:
-        return Verdict(name, False, some(beyond) + f" ({'; '.join(ways)})" * bool(ways))
+        return Verdict(name, some(beyond) + f" ({'; '.join(ways)})" * bool(ways), DIFFERS)
     if ways and far:
-        return Verdict(name, True, f"differs within tolerance: {far[0]} ({'; '.join(ways)})")
+        return Verdict(name, f"differs within tolerance: {far[0]} ({'; '.join(ways)})")
     where = f"other bytes in {some(files)}, where every byte should be the same"
-    return Verdict(name, False, where + f"; {far[0]}" * bool(far))
+    return Verdict(name, where + (f"; {far[0]}" if far else ""), DIFFERS)
 
 
 def known(contents: Mapping[str, Content]) -> dict[str, str]:
