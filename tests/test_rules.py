@@ -30,7 +30,7 @@ ALLOWED = {
     "verify": {"copies", "core", "pipeline", "report", "views"},
     "serving": {"core", "learning", "models", "tracking"},
     "onnx": {"learning", "models", "serving"},
-    "exchange": set(),
+    "exchange": {"data"},
     "pyfunc": {"serving"},
     "commands": {"core", "exchange", "onnx", "serving", "tracking"},
     "cli": {"commands", "pipeline", "sweeps", "sync", "tracking", "verify", "views"},

@@ -124,8 +124,9 @@ def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127
     """Open the tracking UI: MLflow's, on the store of this checkout."""
     from aelab.tracking import places
 
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", places.store()]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
     os.chdir(places.root())
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
 

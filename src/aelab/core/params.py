@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,13 +38,20 @@ SCHEMAS = {
     "compare": "aelab.report.settings:Compare",
 }
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
+NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
+LARGEST = 2**20  # characters of the file,
+MOST = 100_000  # values in it, an alias counted as all that it stands for,
+DEEPEST = 50  # blocks within each other; with brackets in comments and texts,
+BRACKETS = 1000  #   so many open ones
+LONGEST = 4000  # characters of a line about a mistake
 
 
 class ParamsError(ValueError):
     """A wrong parameter: one line with file, key, value and what is allowed."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.split()))  # keys and entries may hold line breaks
+        line = " ".join(text.split())  # keys and entries may hold line breaks
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 4 :]}")
 
 
 @dataclass(frozen=True)
@@ -151,9 +160,13 @@ def _read(source: Path | str) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ="safe").load(source)
+        text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+        _check_size(text)
+        tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
+    except ParamsError:
+        raise
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
         what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
         raise ParamsError(f"{FILE}: not readable as YAML: {what}") from None
@@ -162,11 +175,39 @@ def _read(source: Path | str) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items()}
 
 
+def _check_size(text: str) -> None:
+    """Raise ParamsError for what would not fit into memory once it is read: aliases of aliases grow without bounds."""
+    from ruamel.yaml import YAML, events
+
+    if len(text) > LARGEST:
+        raise ParamsError(f"{FILE}: {len(text)} characters are too many; allowed: up to {LARGEST}")
+    sizes: dict[str, int] = {}  # anchor -> values below it
+    blocks: list[tuple[str | None, int]] = [(None, 0)]  # the blocks around: anchor and values so far
+    opened = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    if max(opened, default=0) > BRACKETS:  # the parser itself takes forever for these
+        raise ParamsError(f"{FILE}: holds too much; allowed: {DEEPEST} blocks within each other")
+    for event in YAML(typ="safe").parse(text):
+        if isinstance(event, (events.MappingStartEvent, events.SequenceStartEvent)):
+            blocks.append((event.anchor, 1))
+            continue
+        anchor, size = getattr(event, "anchor", None), int(isinstance(event, events.ScalarEvent))
+        if isinstance(event, events.AliasEvent):
+            anchor, size = None, sizes.get(str(event.anchor), 1 + MOST * (event.anchor in dict(blocks)))
+        elif isinstance(event, (events.MappingEndEvent, events.SequenceEndEvent)):
+            anchor, size = blocks.pop()
+        sizes |= {anchor: size} if anchor else {}
+        blocks[-1] = (blocks[-1][0], blocks[-1][1] + size)
+        if len(blocks) > DEEPEST or blocks[-1][1] > MOST:
+            raise ParamsError(f"{FILE}: holds too much; allowed: {MOST} values, {DEEPEST} blocks within each other")
+
+
 def _section(tree: dict[str, Any], name: str) -> Any:
     if name == "seed":
         seed = tree.get("seed")
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParamsError(f"{FILE}: seed: {seed!r} is wrong; allowed: a whole number, 0 or more")
+        if seed.bit_length() > 63:
+            raise ParamsError(f"{FILE}: seed: has {seed.bit_length()} bits; allowed: up to 63")
         return seed
     group, _, item = name.partition(".")
     if group not in tree:
@@ -176,6 +217,11 @@ def _section(tree: dict[str, Any], name: str) -> Any:
     entries = tree[group]
     if not isinstance(entries, dict):
         raise ParamsError(f"{FILE}: {group}: {entries!r} is not a block; allowed: name: {{family: ..., ...}}")
+    for name in map(str, entries):
+        if not NAME.fullmatch(name):
+            raise ParamsError(
+                f"{FILE}: {group}.{name}: no name for an entry; allowed: letters, digits, _ - . within it"
+            )
     if not item:
         return [str(key) for key in entries]
     if item not in entries:
@@ -269,6 +315,6 @@ def _error(where: str, what: str, allowed: list[str]) -> ParamsError:
     import difflib
 
     word = where.split(":")[-1].strip(" '") if ":" in where else where.split(".")[-1]
-    near = difflib.get_close_matches(word, allowed, 1)
+    near = difflib.get_close_matches(word[:100], allowed, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return ParamsError(f"{FILE}: {where}: {what}{hint}; allowed: {', '.join(allowed)}")

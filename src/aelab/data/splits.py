@@ -6,6 +6,8 @@ import hashlib
 import io
 import itertools
 import json
+import math
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ import numpy as np
 FOLDER = Path("data/prepare")
 LEARNING = FOLDER / "learning"  # all that learning stages may read: a folder of its own, which they depend on
 HELD_OUT = ("test", "strange")  # files beside that folder
+LARGEST = 4 * 2**30  # bytes that an npz may unpack to: no file of ours is near it
+ARRAY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # names of arrays in an npz
 Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
 
 
@@ -119,14 +123,42 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of one npz, never unpickling. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    """All arrays of one npz of ours. Raises FileNotFoundError, or ValueError that names a damaged file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; `dvc checkout` or `dvc repro` restores it") from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of any npz, never unpickling, in no more memory than it says. Raises FileNotFoundError, or ValueError
+    for a damaged file, one that unpacks to more than LARGEST, and one whose arrays have no proper names."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > LARGEST:
+                raise ValueError(f"more than {LARGEST} bytes unpacked")
+            names = [member.filename.removesuffix(".npy") for member in members]
+            if len({*names}) < len(names) or not all(ARRAY.fullmatch(name) for name in names):
+                raise ValueError("its arrays have no proper names, or one name twice")
+            return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes make numpy and zipfile raise a dozen kinds
-        raise ValueError(f"{path}: not a readable npz ({error}); `dvc checkout` or `dvc repro` restores it") from error
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: not a readable npz ({words})") from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One member. Its header is read first: numpy would take the memory that it promises."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+    if math.prod(shape) * max(1, kind.itemsize) > member.file_size:
+        raise ValueError(f"{member.filename} promises {math.prod(shape)} values and is cut")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def meta() -> Meta:
