@@ -158,7 +158,7 @@ def contents(each: PipelineStage) -> dict[str, Content]:
 
     found = {}
     for out in each.outs:
-        content, path, value = out.get_obj(), out.def_path, str(out.hash_info.value)
+        content, path, value = out.get_obj(), out.def_path, str(out.hash_info.value if out.hash_info else "")
         files = {path: value} if not value.endswith(".dir") else None
         if isinstance(content, Tree):
             files = {"/".join((path, *key)): str(info.value) for key, _, info in content if info}
