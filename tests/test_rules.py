@@ -39,7 +39,8 @@ ALLOWED = {
 CORE = {
     "corruption": set(),
     "checkpoints": set(),
-    "params": set(),
+    "bounds": set(),
+    "params": {"bounds"},
     "progress": set(),
     "runtime": set(),
     "seeds": {"stage"},
@@ -50,7 +51,7 @@ OWNERS = {
     "dvc": {"cli", "copies", "pipeline", "serving", "sweeps", "sync", "tracking/facts", "verify"},
     "optuna": {"sweeps"},
     "typer": {"cli", "commands"},
-    "ruamel": {"core/params", "sweeps/edits", "tracking/state"},
+    "ruamel": {"core/bounds", "core/params", "sweeps/edits", "tracking/state"},
     "pydantic": {"core/params"},
     "matplotlib": {"report"},
     "jinja2": {"report"},

@@ -102,7 +102,7 @@ class Run:
                 self.write(everything=True)
         return self.failed
 
-    def plan(self, graph: Any, stages: Sequence[Any]) -> list[PipelineStage]:
+    def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
         """What to bring up to date for these, in DVC's order: all upstream of them too."""
         return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 

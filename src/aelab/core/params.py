@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
 import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from aelab.core import bounds
 
 FILE = Path("params.yaml")
 
@@ -39,10 +40,6 @@ SCHEMAS = {
 }
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
 NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
-LARGEST = 2**20  # characters of the file,
-MOST = 100_000  # values in it, an alias counted as all that it stands for,
-DEEPEST = 50  # blocks within each other; with brackets in comments and texts,
-BRACKETS = 1000  #   so many open ones
 LONGEST = 4000  # characters of a line about a mistake
 
 
@@ -161,44 +158,16 @@ def _read(source: Path | str) -> dict[str, Any]:
 
     try:
         text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
-        _check_size(text)
+        bounds.check(text)
         tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
-    except ParamsError:
-        raise
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
         what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
         raise ParamsError(f"{FILE}: not readable as YAML: {what}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{FILE}: holds {type(tree).__name__}; allowed: a mapping of sections")
     return {str(key): value for key, value in tree.items()}
-
-
-def _check_size(text: str) -> None:
-    """Raise ParamsError for what would not fit into memory once it is read: aliases of aliases grow without bounds."""
-    from ruamel.yaml import YAML, events
-
-    if len(text) > LARGEST:
-        raise ParamsError(f"{FILE}: {len(text)} characters are too many; allowed: up to {LARGEST}")
-    sizes: dict[str, int] = {}  # anchor -> values below it
-    blocks: list[tuple[str | None, int]] = [(None, 0)]  # the blocks around: anchor and values so far
-    opened = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
-    if max(opened, default=0) > BRACKETS:  # the parser itself takes forever for these
-        raise ParamsError(f"{FILE}: holds too much; allowed: {DEEPEST} blocks within each other")
-    for event in YAML(typ="safe").parse(text):
-        if isinstance(event, (events.MappingStartEvent, events.SequenceStartEvent)):
-            blocks.append((event.anchor, 1))
-            continue
-        anchor, size = getattr(event, "anchor", None), int(isinstance(event, events.ScalarEvent))
-        if isinstance(event, events.AliasEvent):
-            anchor, size = None, sizes.get(str(event.anchor), 1 + MOST * (event.anchor in dict(blocks)))
-        elif isinstance(event, (events.MappingEndEvent, events.SequenceEndEvent)):
-            anchor, size = blocks.pop()
-        sizes |= {anchor: size} if anchor else {}
-        blocks[-1] = (blocks[-1][0], blocks[-1][1] + size)
-        if len(blocks) > DEEPEST or blocks[-1][1] > MOST:
-            raise ParamsError(f"{FILE}: holds too much; allowed: {MOST} values, {DEEPEST} blocks within each other")
 
 
 def _section(tree: dict[str, Any], name: str) -> Any:

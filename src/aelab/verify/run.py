@@ -110,7 +110,7 @@ class Again(pipeline.Run):
         super().__init__(repo, view, jobs, force=True)
         self.chosen, self.made = chosen, dict[str, dict[str, Content]]()
 
-    def plan(self, graph: Any, stages: Sequence[Any]) -> list[PipelineStage]:
+    def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
         return [each for each in super().plan(graph, stages) if each in self.chosen]
 
     def keep(self, stage: PipelineStage) -> None:
