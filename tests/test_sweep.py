@@ -175,6 +175,11 @@ def test_the_working_folder_is_as_it_was(swept):
     assert {path.name for path in (swept.folder / ".aelab/sweeps/tiny").iterdir()} == {"journal", "lock"}
 
 
+def test_trials_share_the_project_s_cache(swept):
+    assert {path.name for path in (swept.folder / ".dvc/cache").iterdir()} == {"files", "runs"}
+    assert all(len(path.name) == 2 for path in (swept.folder / ".dvc/cache/files/md5").iterdir())
+
+
 def test_mlflow_shows_the_sweep_its_trials_and_their_trainings_each_once(swept):
     runs = swept.runs()
     assert "RUNNING" not in {each.info.status for each in runs}

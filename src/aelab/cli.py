@@ -63,6 +63,38 @@ def repro(
 
 
 @app.command()
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(help="Models such as vae or stack_dae; none: all.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Stages at once.")] = os.cpu_count() or 1,
+) -> None:
+    """Make models again, and hold them against dvc.lock and metrics/: a line each.
+
+    The stages that make a model run in a folder of their own; what is upstream is taken as it is. On the same kind of
+    machine every byte must be the same, elsewhere the headline numbers within a tolerance; the exit code is 1 where
+    that is not so. data/, dvc.lock and DVC's cache stay as they are.
+    """
+    from dvc.exceptions import DvcException
+
+    from aelab import views
+    from aelab.verify import run
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    view = views.Live() if sys.stderr.isatty() else views.Lines()
+    try:
+        verdicts = run.verify(models or [], view, jobs)
+    except (DvcException, OSError, ValueError) as error:
+        view.close()
+        sys.exit(f"aelab verify: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        view.close()
+        sys.exit(130)
+    view.close()
+    for each in verdicts:
+        print(each)
+    sys.exit(any(each.fault for each in verdicts))
+
+
+@app.command()
 def sync() -> None:
     """Fill the tracking store from the results: every run that is missing is made again, nothing is trained.
 
@@ -92,8 +124,9 @@ def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127
     """Open the tracking UI: MLflow's, on the store of this checkout."""
     from aelab.tracking import places
 
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--backend-store-uri", places.store()]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
     os.chdir(places.root())
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
 

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from aelab.data.splits import read_arrays
+
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # others run other programs, or read other files
 GAP = 2  # pixels between the images of a sheet
 MOST = 100  # images on a sheet
+
+
+class WrongSizeError(ValueError):
+    """A picture that does not fit the model."""
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -26,7 +33,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
         elif path.suffix.lower() == ".npz":
             arrays = read_arrays(path)
             found = array(path, arrays, "images")
-            if found.size != len(found) * math.prod(shape):
+            if not found.ndim or not len(found) or found.size != len(found) * math.prod(shape):
                 raise ValueError(f"{path}: images {list(found.shape)}; allowed: [N, {', '.join(map(str, shape))}]")
             parts.append(found.reshape(-1, *shape))
             labels = arrays.get("labels") if len(paths) == 1 else None
@@ -39,29 +46,20 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
 
 def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """One picture, uint8 [C, H, W]: made grey for a model of grey images; its size must be the model's."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     channels, height, width = shape
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             if file.size != (width, height):
                 is_now = f"{file.width} x {file.height} pixels"
-                raise ValueError(f"{path}: {is_now}; the model takes {width} x {height}, so scale it first")
+                raise WrongSizeError(f"{path}: {is_now}; the model takes {width} x {height}, so scale it first")
             found = np.asarray(file.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, SyntaxError) as error:
+    except (FileNotFoundError, WrongSizeError):
+        raise
+    except Exception as error:  # damaged bytes make PIL raise a dozen kinds
         raise ValueError(f"{path}: not a readable picture") from error
     return found.reshape(height, width, channels).transpose(2, 0, 1)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of one npz, never unpickling. Raises FileNotFoundError, ValueError for a damaged file."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # damaged bytes make numpy and zipfile raise a dozen kinds
-        raise ValueError(f"{path}: not a readable npz ({error})") from error
 
 
 def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:

@@ -79,6 +79,7 @@ class Run:
 
     def __init__(self, repo: Repo, view: View, jobs: int, gpus: Sequence[str] = (), force: bool = False) -> None:
         self.repo, self.view, self.jobs, self.gpus, self.force = repo, view, jobs, gpus, force
+        self.environment: dict[str, str] = {}  # of the stages, beside that of this process
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
         self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
         self.running: list[Running] = []
@@ -97,8 +98,7 @@ class Run:
         with self.locked(), self.repo.scm_context(quiet=True):
             mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
-            found = plan_repro(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
-            plan = [stage for stage in found if isinstance(stage, PipelineStage)]
+            plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
             files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
             known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
             self.new = [stage for stage in plan if stage.name not in known[stage.path]]
@@ -115,6 +115,10 @@ class Run:
                 self.stop()
                 self.write(everything=True)
         return self.failed
+
+    def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
+        """What to bring up to date for these, in DVC's order: all upstream of them too."""
+        return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 
     def start_ready(self) -> None:
         """Start stages whose upstream is done, in DVC's order, while there is room."""
@@ -151,7 +155,7 @@ class Run:
                 self.keep(stage)
                 return "cached"
         reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
-        options, gpu, log = prepare_kwargs(stage), self.free_gpu(), log_of(name(stage))
+        options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
             options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, nn
 
-from aelab.core import checkpoints, runtime, stage
+from aelab.core import checkpoints, params, runtime, stage
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import mapped
 from aelab.models.base import Autoencoder, Generative, Spec, registry
@@ -152,6 +152,8 @@ def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Pat
     cache. Raises ValueError for a seed that is not there, FileNotFoundError where the weights are gone.
     """
     runtime.pin("cpu", 1)
+    if about["family"] not in params.families():
+        raise ValueError(f"{name}: its family {about['family']!r} is unknown; allowed: {', '.join(params.families())}")
     files = [file for file in about["weights"] if Path(file).name == f"weights-{replicate}.safetensors"]
     if not files:
         seeds = len({Path(file).name for file in about["weights"]})

@@ -1,5 +1,6 @@
 """The IDX format, against bytes written by hand and against any bytes at all."""
 
+import re
 import struct
 import tracemalloc
 
@@ -87,3 +88,25 @@ def test_no_more_memory_is_taken_than_the_content_has(promised):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000  # the array is a view of the content
+
+
+HUGE = (0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+@pytest.mark.parametrize("kind", [0x00, 0x07, 0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E, 0x7F, 0x80, 0xFF])
+def test_no_header_makes_it_take_more_than_there_is(kind):
+    """Every rank, with axes whose product is nothing, overflows 32 or 64 bits, or would fill a disk."""
+    tracemalloc.start()
+    for rank in (*range(7), 127, 128, 255):
+        for axis in HUGE:
+            content = bytes((0, 0, kind, rank)) + struct.pack(">I", axis) * rank + bytes(16)
+            for end in range(0, len(content) + 1, 5):
+                try:
+                    parsed = idx.parse(content[:end], "file")
+                except ValueError as error:
+                    assert re.fullmatch(r"file: [^\n]+", str(error))  # noqa: PT017
+                else:
+                    assert (kind, axis, parsed.size) == (8, 1, end - 4 - 4 * rank)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from aelab.core import bounds
 
 FILE = Path("params.yaml")
 
@@ -36,13 +39,16 @@ SCHEMAS = {
     "compare": "aelab.report.settings:Compare",
 }
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
+NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
+LONGEST = 4000  # characters of a line about a mistake
 
 
 class ParamsError(ValueError):
     """A wrong parameter: one line with file, key, value and what is allowed."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.split()))  # keys and entries may hold line breaks
+        line = " ".join(text.split())  # keys and entries may hold line breaks
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 4 :]}")
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,9 @@ def _read(source: Path | str) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ="safe").load(source)
+        text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+        bounds.check(text)
+        tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
@@ -167,6 +175,8 @@ def _section(tree: dict[str, Any], name: str) -> Any:
         seed = tree.get("seed")
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParamsError(f"{FILE}: seed: {seed!r} is wrong; allowed: a whole number, 0 or more")
+        if seed.bit_length() > 63:
+            raise ParamsError(f"{FILE}: seed: has {seed.bit_length()} bits; allowed: up to 63")
         return seed
     group, _, item = name.partition(".")
     if group not in tree:
@@ -176,6 +186,11 @@ def _section(tree: dict[str, Any], name: str) -> Any:
     entries = tree[group]
     if not isinstance(entries, dict):
         raise ParamsError(f"{FILE}: {group}: {entries!r} is not a block; allowed: name: {{family: ..., ...}}")
+    for name in map(str, entries):
+        if not NAME.fullmatch(name):
+            raise ParamsError(
+                f"{FILE}: {group}.{name}: no name for an entry; allowed: letters, digits, _ - . within it"
+            )
     if not item:
         return [str(key) for key in entries]
     if item not in entries:
@@ -269,6 +284,6 @@ def _error(where: str, what: str, allowed: list[str]) -> ParamsError:
     import difflib
 
     word = where.split(":")[-1].strip(" '") if ":" in where else where.split(".")[-1]
-    near = difflib.get_close_matches(word, allowed, 1)
+    near = difflib.get_close_matches(word[:100], allowed, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return ParamsError(f"{FILE}: {where}: {what}{hint}; allowed: {', '.join(allowed)}")

@@ -58,9 +58,9 @@ def keep_memory() -> None:
     if sys.platform == "linux":
         import ctypes
 
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD) if mallopt else ():
-            mallopt(threshold, 1 << 30)
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+            for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD):
+                mallopt(threshold, 1 << 30)
 
 
 def derive(seed: int, *words: str | int) -> int:

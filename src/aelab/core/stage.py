@@ -29,6 +29,7 @@ DATA = Path("data")
 SCRATCH = DATA / ".scratch"
 KEPT = DATA / ".checkpoints"  # of stages that were cut short, see learning/resume.py
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, of CPU and GPU
+ITEM = re.compile(r"(\w+/)?\w[\w.-]*")  # "vae", "train/vae": never a way out of the stage's folder
 DEATHSIG = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -76,7 +77,7 @@ def main(body: Callable[[Job], None]) -> None:
     The body's name is the stage, its folder under data/ (or, for `compare`, metrics/) and its script; the first
     argument on the command line, where there is one, is the item.
     """
-    if len(sys.argv) > 2 or "" in sys.argv:
+    if len(sys.argv) > 2 or not all(map(ITEM.fullmatch, sys.argv[1:])):
         sys.exit(f"{body.__name__}: arguments {sys.argv[1:]}; allowed: one name, or none where the stage has no items")
     item = sys.argv[1] if len(sys.argv) > 1 else None
     die_with_parent()

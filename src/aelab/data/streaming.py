@@ -41,7 +41,7 @@ class Stored:
     def check(self) -> None:
         """Raises ValueError where the file was cut or written to: to touch a page beyond its end would be fatal."""
         if self._state() != self.state:
-            raise ValueError(f"{self.path}: changed while it was read; `dvc checkout` or `dvc repro` restores it")
+            raise ValueError(f"{self.path}: changed while it was read{splits.RESTORE}")
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.file.fileno())
@@ -127,7 +127,7 @@ def npz(path: Path, name: str) -> Stored:
 
     Raises FileNotFoundError, or ValueError that names a damaged file.
     """
-    with splits.readable(path):
+    with splits.readable(path, splits.RESTORE):
         file = open(path, "rb")  # noqa: SIM115  (open as long as the array is in use)
         with zipfile.ZipFile(file) as archive:
             if damaged := archive.testzip():

@@ -14,13 +14,13 @@ SHADES = 16  # of grey in a sprite: 4 bits per pixel
 
 def figure(path: Path) -> str:
     """A figure with at most 256 colours, without dithering: half of its bytes, and nothing that the eye would miss."""
-    drawn = Image.open(path).convert("RGB")
+    drawn = Image.open(path, formats=("PNG",)).convert("RGB")
     return _uri(drawn.quantize(256, dither=Image.Dither.NONE))
 
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height of a picture in pixels."""
-    with Image.open(path) as drawn:
+    with Image.open(path, formats=("PNG",)) as drawn:
         return drawn.size
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,15 +18,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import optuna
-from dvc.config import Config
 from dvc.repo import Repo
 
+from aelab import copies
+from aelab.copies import LOGS
 from aelab.core import checkpoints, params, stage
 from aelab.sweeps import edits
 from aelab.tracking import places
 
 ECHO = ".echo"  # in a trial's folder: what its stages tell their Recorders
-LOGS, LOG = Path("logs"), "trial.log"
+LOG = "trial.log"
 
 
 class Target:
@@ -43,7 +43,7 @@ class Target:
                 allowed = f"one, such as {found[0].addressing}" if found else "one of dvc.yaml"
                 raise params.ParamsError(f"{params.FILE}: target: {name!r} is {len(found)} stages; allowed: {allowed}")
             self.name, self.out = name, Path(os.path.relpath(found[0].outs[0].fs_path))
-            self.cache = repo.cache.local.path
+            self.cache = repo.cache.local_cache_dir
 
 
 class Running:
@@ -97,28 +97,14 @@ class Running:
 def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path) -> None:
     """Make a trial's folder; one that is there belongs to a trial that was cut short and is to go on.
 
-    Raises ValueError outside git, which knows what is a file of the project.
+    Raises ValueError outside git.
     """
-    logs.mkdir(parents=True, exist_ok=True)
     if folder.exists():
+        logs.mkdir(parents=True, exist_ok=True)
         return
-    draft = folder.with_suffix(".new")
-    shutil.rmtree(draft, ignore_errors=True)
-    names = places.git("ls-files", "-coz", "--exclude-standard")
-    if names is None:
-        raise ValueError("a trial runs on a copy of the files that git knows, and there is no git repository here")
-    for name in [".dvc/config.local", *filter(None, names.split("\0"))]:
-        if os.path.isfile(name):
-            (draft / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(name, draft / name)
-    (draft / params.FILE).write_text(edits.changed(params.FILE.read_text(), values))
-    config: Any
-    with Config(str(draft / ".dvc")).edit("local") as config:
-        config.setdefault("core", {}).update(no_scm=True, site_cache_dir=str(folder.resolve() / ".dvc" / "site"))
-        config.setdefault("cache", {})["dir"] = target.cache
-    (draft / ECHO).mkdir()
-    (draft / LOGS).symlink_to(logs.resolve())
-    draft.rename(folder)
+    with copies.copy(folder, target.cache, logs) as draft:
+        (draft / params.FILE).write_text(edits.changed(params.FILE.read_text(), values))
+        (draft / ECHO).mkdir()
 
 
 def value(out: Path, objective: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -88,6 +89,7 @@ def champion(name: str) -> tuple[str, dict[str, Any], Path]:
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it tells of every step of making an empty store
     mlflow.set_tracking_uri(places.store())
     try:
         found = get_model_info(f"models:/{name}").flavors["python_function"]["config"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from aelab.tracking import places, store, tree
 from aelab.tracking.runs import Runs, cut
 from aelab.tracking.state import State
 
+WORD = re.compile(r"\w[\w.-]*")  # experiments, stages and items: folders are called so
 YOUNG = 60.0  # seconds in which a run's process may not have noted its name yet
 
 
@@ -123,13 +125,24 @@ def every_run(client: Any, experiments: list[str], where: str) -> Iterator[Any]:
 
 
 def record(path: Path | str, content: bytes) -> dict[str, Any]:
-    """What a tracked.json says. Raises ValueError, with its name, for another file."""
+    """What a tracked.json says. Raises ValueError, with its name, for another file, and for one that names places
+    outside its folder and the store."""
     import json
 
     try:
         found = json.loads(content)
         if {"experiment", "stage", "item", "params", "tags", "datasets", "metrics", "images"} <= set(found):
-            return found
-    except (ValueError, TypeError):
+            words = [found["experiment"], found["stage"], *filter(None, [found["item"]])]
+            inside = [each["path"] for each in found.get("artifacts", [])]
+            inside += [each["folder"] or "." for each in found.get("artifacts", [])]
+            inside += [each["name"] for kind in ("images", "tables") for each in found.get(kind, [])]
+            if all(map(WORD.fullmatch, words)) and not any(outside(each) for each in inside):
+                return found
+    except (ValueError, TypeError, KeyError):
         pass
     raise ValueError(f"{path}: not a record of what a stage tracked; `dvc repro` makes it again")
+
+
+def outside(path: str) -> bool:
+    """Whether a path may lead out of the folder that it is relative to."""
+    return Path(path).is_absolute() or ".." in Path(path).parts

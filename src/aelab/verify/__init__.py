@@ -1,0 +1,1 @@
+"""`aelab verify`: results made again and held against dvc.lock and metrics/."""
