@@ -1,18 +1,24 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
-#   make repro | test | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer), JOBS=2 how many
-#   stages `make repro` runs at once (one per core), PORT=5001 where the UI listens
+#   make repro | test | test-faults | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
+#   JOBS=2 how many stages `make repro` runs at once (one per core), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
 PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: repro test ui lint bench setup
+.PHONY: repro test test-faults ui lint bench setup
 repro: setup
 	aelab repro $(addprefix -j ,$(JOBS))
 
 test: setup
 	pytest -n auto --dist loadfile $(PYTEST)
+
+# `make test` has a selection of these: one kill per kind of model instead of twenty, two families of models on odd data
+test-faults: setup
+	pytest -n auto --dist worksteal --faults tests/faults $(PYTEST)
+	pytest -n auto --dist loadfile tests/learning/test_resume.py tests/core/test_stage.py tests/data tests/test_repro.py \
+	  tests/test_tracking.py
 
 ui: setup
 	aelab ui --port $(PORT)

@@ -1,4 +1,4 @@
-"""docs/performance.md, one section per benchmark: each writes its own and leaves the others."""
+"""docs/performance.md and docs/reliability.md: each benchmark writes a section of its own and leaves the others."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 DOCUMENT = Path(__file__).parents[1] / "docs/performance.md"
 
 
-def write(title: str, text: str) -> None:
-    """Put a section in the place of the one of this title, or at the end."""
-    old = DOCUMENT.read_text() if DOCUMENT.exists() else "# Performance\n"
+def write(title: str, text: str, document: Path | None = None) -> None:
+    """Put a section in the place of the one of this title, or at the end; None: of docs/performance.md."""
+    document = document or DOCUMENT
+    old = document.read_text() if document.exists() else f"# {document.stem.capitalize()}\n"
     head, *sections = re.split(r"^## ", old, flags=re.M)
     found = {each.partition("\n")[0]: each.partition("\n")[2].strip() for each in sections} | {title: text.strip()}
-    DOCUMENT.write_text("\n\n".join([head.strip(), *(f"## {name}\n\n{body}" for name, body in found.items())]) + "\n")
+    document.write_text("\n\n".join([head.strip(), *(f"## {name}\n\n{body}" for name, body in found.items())]) + "\n")
 
 
 def measured(*facts: str) -> str:

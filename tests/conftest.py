@@ -8,18 +8,21 @@ import signal
 os.environ.setdefault("AELAB_TRACKING", "off")
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from ruamel.yaml import YAML
+from spawner import Spawner
 
 from aelab.core import runtime
 
@@ -153,6 +156,30 @@ def prepared(lab, _prepared) -> Lab:
     return lab
 
 
+@pytest.fixture(scope="session")
+def spawner() -> Iterator[Spawner]:
+    made = Spawner()
+    yield made
+    made.close()
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--faults", action="store_true", help="tests/faults in full: 20 kills per kind of model, not 1")
+    parser.addoption("--write", action="store_true", help="write the table of kills into docs/reliability.md")
+
+
+@pytest.fixture(scope="session")
+def moments(request) -> int:
+    """How often a stage of each kind is killed."""
+    return 20 if request.config.getoption("--faults") else 1
+
+
+@pytest.fixture(scope="session")
+def clean() -> dict[str, str]:
+    """The environment without anything that would steer DVC, MLflow or the lab."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
+
+
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 QUIET += ("--disable-component-update", "--disable-sync")
@@ -199,3 +226,26 @@ SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py", "test_stacks.py
 def pytest_collection_modifyitems(items):
     """The long files first, so that workers side by side end together."""
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """The table of kills, also into its document."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    rows = [row for each in reports for name, row in getattr(each, "user_properties", ()) if name == "kills"]
+    if not rows:
+        return
+    document = runpy.run_path(str(ROOT / "benchmarks/document.py"))
+    machine = f"{document['processor']()}, {os.cpu_count()} cores"
+    lines = [
+        f"`make test-faults PYTEST=--write`, {date.today().isoformat()}: {machine}.",
+        "",
+        "Moments are drawn from the processor's time between a stage's first checkpoint and its result; checkpoints",
+        "after every step; `kill -9` for the stage, for one of its two seeds, or for all at once.",
+        "",
+        "| kind | stage | kills | same bytes | epochs behind checkpoints, not done again |",
+        "|---|---|---:|---:|---:|",
+        *dict.fromkeys(rows),
+    ]
+    terminalreporter.write_line("\n".join(lines))
+    if config.getoption("--write"):
+        document["write"]("Kills", "\n".join(lines), ROOT / "docs/reliability.md")

@@ -12,14 +12,19 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def training(monkeypatch, tmp_path):
+def load(name: str, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("benchmarks_training", ROOT / "benchmarks/training.py")
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / f"benchmarks/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path):
+    module = load("training", monkeypatch)
     monkeypatch.delenv("AELAB_MIRROR", raising=False)
     monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
     monkeypatch.setattr(module, "HELD_OUT", 100)
@@ -85,3 +90,23 @@ def test_the_floor_counts_each_product_and_each_number_once(training):
     assert step.bytes == 4 * (7 * parameters + 4 * outputs + 4 * pixels)
     assert step.seconds(training.floor.Machine(step.flops / 2, step.bytes / 3)) == pytest.approx(2 + 3)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_checkpoints_are_counted_weighed_and_written_into_their_document(monkeypatch, tmp_path, capsys):
+    module = load("checkpoints", monkeypatch)
+    monkeypatch.setattr(module, "IMAGES", 400)
+    monkeypatch.setattr(module, "NETWORKS", {"vae": module.NETWORKS["vae"]})
+    monkeypatch.setattr(module, "DOCUMENT", tmp_path / "reliability.md")
+    monkeypatch.setenv("AELAB_CHECKPOINT", "0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--seconds", "0.01", "--rounds", "2", "--write"])
+    module.main()
+    text = capsys.readouterr().out
+    assert module.DOCUMENT.read_text() == f"# Reliability\n\n## What checkpoints cost\n\n{text}"
+    [row] = [line.split(" | ") for line in text.splitlines() if line.startswith("| vae")]
+    assert int(row[2].split()[0]) >= 1
+    assert float(row[3]) > 1
+    assert [path.name for path in tmp_path.iterdir()] == ["reliability.md"]
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--rounds", "0"])
+    with pytest.raises(SystemExit):
+        module.main()

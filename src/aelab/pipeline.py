@@ -10,6 +10,7 @@ when this process died is found again in DVC's run cache.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import subprocess
@@ -153,7 +154,10 @@ class Run:
                 stage.save_deps()
             else:
                 self.keep(stage)
-                return "cached"
+                if whole(self.repo, stage):
+                    return "cached"
+                self.finished.remove(stage)
+                stage.remove_outs(ignore_remove=False, force=False)
         reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
         options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
@@ -206,6 +210,8 @@ class Run:
         try:
             if how == "ran":
                 self.keep(each.stage)
+                if not whole(self.repo, each.stage):  # DVC keeps a damaged file that it has under the name of a new one
+                    each.stage.commit()
         except DvcException as error:  # such as an out that it did not make
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
@@ -285,6 +291,24 @@ def mend(repo: Repo) -> None:
             pass
     except RWLockFileCorruptedError:
         Path(str(repo.tmp_dir), RWLOCK_FILE).unlink(missing_ok=True)
+
+
+def whole(repo: Repo, stage: PipelineStage) -> bool:
+    """Whether what DVC's cache holds of a stage's results is what its names say; what is not is dropped from there.
+
+    DVC looks no further than the permissions of a file in its cache, and would restore a damaged one.
+    """
+    files = [repo.cache.local.oid_to_path(each.value) for found in stage.get_used_objs().values() for each in found]
+    damaged = [path for path in map(Path, files) if md5(path) != path.parent.name + path.name.removesuffix(".dir")]
+    for path in damaged:
+        path.unlink()
+    return not damaged
+
+
+def md5(path: Path) -> str:
+    """The name that DVC gives a file's contents."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def name(stage: PipelineStage) -> str:

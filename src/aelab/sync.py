@@ -24,7 +24,7 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.index import DataIndexDirError
 
-from aelab.tracking import places, rebuild, recorder, state
+from aelab.tracking import places, rebuild, recorder, state, store
 
 FILE = "tracked.json"
 DRAIN = 60.0  # seconds that the process which writes may take with what stages left
@@ -33,9 +33,10 @@ DRAIN = 60.0  # seconds that the process which writes may take with what stages 
 def sync() -> Counter[str]:
     """Bring the store up to date; how many runs were `made`, `linked`, `there`, `ended` (see tracking.rebuild).
 
-    Raises DvcException outside a DVC project, and what the store raises.
+    Raises DvcException outside a DVC project, ValueError for a damaged store, and what the store raises.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    store.check()
     drain()
     counts, experiments = Counter[str](), dict[str, rebuild.Known]()
     with Repo() as repo:

@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -176,6 +177,39 @@ def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
         check(sources.fetch("mnist", places), files)
         with pytest.raises(ValueError, match="timed out"):
             sources.fetch("mnist", places[:1])
+
+
+def test_a_slow_mirror_serves_as_long_as_bytes_come(files, mirror, monkeypatch):
+    monkeypatch.setattr(sources, "TIMEOUT", 5)
+    good = pages(files)
+
+    def drip(request) -> None:
+        page = good[request.path]
+        request.wfile.write(f"HTTP/1.0 200 OK\r\nContent-Length: {len(page)}\r\n\r\n".encode())
+        for i in range(0, len(page), 1000):
+            request.wfile.write(page[i : i + 1000])
+            request.wfile.flush()
+            time.sleep(0.02)
+
+    mirror.pages = dict.fromkeys(good, drip)
+    check(sources.fetch("mnist", (mirror.url,)), files)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_mirror_that_has_moved_is_followed(files, mirror, code):
+    def moved(request) -> None:
+        request.send_response(code)
+        request.send_header("Location", request.path.replace("mnist", "elsewhere"))
+        request.end_headers()
+
+    good = pages(files)
+    mirror.pages = dict.fromkeys(good, moved) | {
+        path.replace("mnist", "elsewhere"): page for path, page in good.items()
+    }
+    check(sources.fetch("mnist", (mirror.url,)), files)
+    mirror.pages |= dict.fromkeys(good, raw(b"HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n"))
+    with pytest.raises(ValueError, match="no place has it"):
+        sources.fetch("mnist", (mirror.url,))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,10 +71,10 @@ def make(group, section, name):
     return lambda: registry.build(entry.family, entry.config, SPEC, torch.Generator().manual_seed(0)), settings
 
 
-def learn(build, settings, splits, path=None, end=None, about="a"):
+def learn(build, settings, splits, folder=None, end=None, about="a"):
     """The model and what its watch heard; None where it was killed."""
     model, watch = build(), Watch(end)
-    keeper = resume.Keeper(path, about, (*splits[0], *splits[1]), watch) if path else None
+    keeper = resume.Keeper(folder, about, (*splits[0], *splits[1]), watch) if folder else None
     try:
         fit(model, *splits, settings, partial(runtime.generator, 0), watch, keeper)
     except Killed:
@@ -91,8 +93,8 @@ def test_every_entry_goes_on_from_a_random_step(entry, splits, tmp_path, often):
     if whole[2] == 0:  # nothing to learn
         return
     end = random.Random(entry[2]).randint(1, whole[2])
-    assert learn(build, settings, splits, tmp_path / "0.safetensors", end) is None
-    again = learn(build, settings, splits, tmp_path / "0.safetensors")
+    assert learn(build, settings, splits, tmp_path / "0", end) is None
+    again = learn(build, settings, splits, tmp_path / "0")
     assert same(whole, again)
     assert whole[1] == again[1]
 
@@ -114,20 +116,21 @@ def test_killed_at_every_single_step_a_net_with_dropout_noise_and_augmentation_e
     settings = Training(
         optimizer, 1e-3, "one_cycle", 1e-2, 16, 3, {}, {}, {}, 1, 1, ("masking 0.3",), ("rotate 7", "shift 1"), ()
     )
-    whole, path = learn(classifier, settings, splits), tmp_path / "0.safetensors"
+    whole, folder = learn(classifier, settings, splits), tmp_path / "0"
     kills = 0
-    while (again := learn(classifier, settings, splits, path, end=checkpointed(path) + 2)) is None:
+    while (again := learn(classifier, settings, splits, folder, end=checkpointed(folder) + 2)) is None:
         kills += 1
     assert kills >= whole[2] - 2
     assert same(whole, again)
     assert whole[1] == again[1]
 
 
-def checkpointed(path):
+def checkpointed(folder):
     """Steps behind the snapshot, of epochs of 3 steps."""
-    if not path.exists():
+    if not folder.exists():
         return 0
-    numbers = json.loads(checkpoints.load_tensors(path)[1]["numbers"])["learning"]
+    [path] = folder.iterdir()
+    numbers = json.loads(checkpoints.load_tensors(path)[1])["learning"]
     return 3 * (numbers["epoch"] - 1) + numbers["step"]
 
 
@@ -135,12 +138,13 @@ def checkpointed(path):
 def kept(splits, tmp_path, often):
     """A net that was killed at its fourth step: how to build and teach it, and its snapshot."""
     build, settings = make("models", "train", "ae")
-    path = tmp_path / "0.safetensors"
-    assert learn(build, settings, splits, path, 4) is None
+    assert learn(build, settings, splits, tmp_path / "0", 4) is None
+    [path] = (tmp_path / "0").iterdir()
     return build, settings, path
 
 
 CHANGES = ("nothing", "a parameter", "a first weight", "an image", "a line of code", "the version of torch")
+CHANGES += ("the number of threads", "the kind of device")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -160,20 +164,49 @@ def test_a_snapshot_of_other_work_is_never_used(change, kept, splits, monkeypatc
         monkeypatch.setattr(resume, "PACKAGE", tmp_path / "code")
     if change == "the version of torch":
         monkeypatch.setattr(torch, "__version__", "1.0")
-    keeper = resume.Keeper(path, about, (images, splits[0].y, *splits[1]), watch)
+    if change == "the number of threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    if change == "the kind of device":
+        monkeypatch.setattr(runtime, "describe", lambda device: "another GPU")
+    keeper = resume.Keeper(path.parent, about, (images, splits[0].y, *splits[1]), watch)
     before = path.read_bytes()
     fit(model, splits[0], splits[1], settings, partial(runtime.generator, 0), watch, keeper)
     assert watch.restored == (change == "nothing")
     assert path.read_bytes() == before
 
 
-def test_a_torn_snapshot_is_ignored_with_a_word(kept, splits, capsys):
+DAMAGE = {
+    "cut": lambda good: good[:-100],
+    "empty": lambda good: b"",
+    "zeros": lambda good: bytes(len(good)),  # what some file systems leave after a power cut
+    "one bit of a weight": lambda good: good[:-9] + bytes([good[-9] ^ 1]) + good[-8:],
+    "one number": lambda good: good.replace(rb"\"epoch\": 1", rb"\"epoch\": 2"),
+    "another file": lambda good: b"hello",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_torn_snapshot_is_ignored_with_a_word(damage, kept, splits, capsys):
     build, settings, path = kept
-    path.write_bytes(path.read_bytes()[:-100])
-    assert same(learn(build, settings, splits, path), learn(build, settings, splits))
+    good = path.read_bytes()
+    path.write_bytes(damage(good))
+    assert path.read_bytes() != good
+    assert same(learn(build, settings, splits, path.parent), learn(build, settings, splits))
     line = capsys.readouterr().err.strip()
     assert line.startswith(f"{path}: ignored, learning starts afresh")
     assert "\n" not in line
+
+
+def test_a_snapshot_is_on_the_disk_before_it_takes_the_last_one_s_place(kept, splits, monkeypatch):
+    build, settings, path = kept
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(("on the disk", Path(f"/proc/self/fd/{file}").resolve())))
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda old, new: (done.append(("in its place", old)), rename(old, new)))
+    learn(build, settings, splits, path.parent)
+    draft = path.with_suffix(".new")
+    assert done == [("on the disk", draft), ("in its place", draft)] * (len(done) // 2)
+    assert done
 
 
 def test_a_full_disk_costs_the_snapshot_only(kept, splits, capsys, monkeypatch):
@@ -185,7 +218,7 @@ def test_a_full_disk_costs_the_snapshot_only(kept, splits, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "save_tensors", full)
-    assert same(learn(build, settings, splits, path), learn(build, settings, splits))
+    assert same(learn(build, settings, splits, path.parent), learn(build, settings, splits))
     assert path.read_bytes() == before
     assert "not written (No space left on device)" in capsys.readouterr().err
     assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -66,9 +66,9 @@ def test_a_snapshot_fits_the_same_data_streamed_or_not(both, tmp_path):
     (train, validation), streamed = both
     keys = []
     for data in ((train, validation), streamed, (Tensors(1 - train.x, train.y), validation)):
-        keeper = resume.Keeper(tmp_path / "0.safetensors", "a", (*data[0], *data[1]), Watch())
+        keeper = resume.Keeper(tmp_path / "0", "a", (*data[0], *data[1]), Watch())
         keeper.latest(torch.nn.ReLU())
-        keys.append(keeper.key())
+        keys.append(keeper.path.name)
     assert keys[0] == keys[1] != keys[2]
 
 

@@ -63,7 +63,7 @@ def test_a_tie_goes_to_the_nearest():
 
 def test_fewer_codes_than_neighbours_is_an_error():
     part = torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(ValueError, match="5 neighbours"):
+    with pytest.raises(ValueError, match=r"^neighbours: 5 is wrong"):
         representation.knn(part, part, 5)
 
 

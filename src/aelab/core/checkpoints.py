@@ -33,25 +33,42 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write named tensors with words beside them, and see them on the disk. Raises OSError."""
+def save_tensors(path: Path, tensors: dict[str, Tensor], words: str) -> None:
+    """Write named tensors with words beside them and a digest of both, and see them on the disk. Raises OSError."""
     from safetensors.torch import save
 
+    plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
     with open(path, "wb") as file:
-        file.write(save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header))
+        file.write(save(plain, {"words": words, "sha256": _digest(plain, words)}))
         file.flush()
         os.fsync(file.fileno())
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """What `save_tensors` wrote. Raises ValueError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"not a readable safetensors file: {error}") from error
+    words = header.get("words", "")
+    if header.get("sha256") != _digest(tensors, words):
+        raise ValueError("its bytes are not those that were written")
+    return tensors, words
+
+
+def _digest(tensors: dict[str, Tensor], words: str) -> str:
+    """The SHA-256 of contiguous tensors on the CPU, by name, and words."""
+    import torch
+
+    digest = hashlib.sha256(words.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def md5(path: Path) -> str:

@@ -119,7 +119,11 @@ def load(name: str, folder: Path | None = None) -> Images:
     arrays = load_arrays(file)
     if arrays.keys() != {"images", "labels"}:
         raise ValueError(f"{file}: holds {', '.join(arrays)}; allowed: images, labels")
-    return Images(arrays["images"], arrays["labels"])
+    x, y = arrays["images"], arrays["labels"]
+    if (x.dtype, x.ndim, y.dtype, y.shape) != (np.uint8, 4, np.int64, (len(x),)) or not len(x):
+        found = f"images {x.dtype} {list(x.shape)}, labels {y.dtype} {list(y.shape)}"
+        raise ValueError(f"{file}: holds {found}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
+    return Images(x, y)
 
 
 def labels(name: str) -> np.ndarray:

@@ -161,7 +161,7 @@ def _learned(
     watch = Watch(task, replicate, metrics, panel, len(train.x))
     about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, replicate]}
     kept = stage.kept(task.out)
-    keeper = Keeper(kept / f"{replicate}.safetensors", about, (*train, *validation), watch) if kept else None
+    keeper = Keeper(kept / str(replicate), about, (*train, *validation), watch) if kept else None
     try:
         fit(model, train, validation, task.settings, draw, watch, keeper)
     except DivergedError as error:

@@ -1,9 +1,9 @@
 """Snapshots on disk: learning that was cut short goes on from the last one and ends in the same bytes.
 
-data/.checkpoints/<stage's folder>/<replicate>.safetensors holds the tensors and, in its header, the numbers as JSON and
-the key of what is being learnt. A snapshot of anything else (another parameter, image, first weight, line of code,
-version of torch, kind of device) has another key and is left alone; a damaged one is too, with a word about it. The
-folder goes when the stage's result is there.
+data/.checkpoints/<stage's folder>/<replicate>/<key>.safetensors holds the tensors and, in its header, the numbers as
+JSON. The key is that of what is being learnt: a snapshot of anything else (another parameter, image, first weight, line
+of code, version of torch, number of threads, kind of device) has another name and is left alone. A damaged one is too,
+with a word about it. The folder goes when the stage's result is there.
 
 Environment: AELAB_CHECKPOINT is the number of seconds between two snapshots (30; 0: after every step).
 """
@@ -17,13 +17,14 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aelab.core import checkpoints
+from aelab.core import checkpoints, runtime
 from aelab.learning.loop import Snapshot
 
 ROWS = 1000  # of a tensor that the key is taken of at once
@@ -35,28 +36,26 @@ CODE = ("core", "data", "learning", "models")  # folders of the package that lea
 class Keeper:
     """The snapshots of one replicate (see loop.Keeper).
 
-    path: of the file; about: what is learnt and how, as JSON can hold it; data: all tensors that are learnt from;
+    folder: where they lie; about: what is learnt and how, as JSON can hold it; data: all tensors that are learnt from;
     extra: anything that is to be kept and taken up again with the snapshot: `state()` gives numbers and tensors,
     `restore(numbers, tensors)` takes them.
     """
 
-    def __init__(self, path: Path, about: Any, data: Sequence[Tensor], extra: Any) -> None:
-        self.path, self.about, self.data, self.extra = path, about, data, extra
+    def __init__(self, folder: Path, about: Any, data: Sequence[Tensor], extra: Any) -> None:
+        self.folder, self.about, self.data, self.extra = folder, about, data, extra
         self.every, self.next = interval(), 0.0
 
     def latest(self, model: nn.Module) -> Snapshot | None:
         self.model = {name: tensor.clone() for name, tensor in model.state_dict().items()}  # for the key
         self.next = time.monotonic() + self.every
-        if not self.path.exists():
+        if not self.folder.exists() or not self.path.exists():  # mostly there is none, and the key costs time
             return None
         try:
-            tensors, header = checkpoints.load_tensors(self.path)
-            numbers = json.loads(header["numbers"])
-        except (ValueError, KeyError) as error:
+            tensors, words = checkpoints.load_tensors(self.path)
+        except ValueError as error:
             print(f"{self.path}: ignored, learning starts afresh ({error})", file=sys.stderr, flush=True)
             return None
-        if header["key"] != self.key():
-            return None
+        numbers = json.loads(words)
         mine = {name: each for name, each in tensors.items() if not name.startswith("extra/")}
         kept = {name.removeprefix("extra/"): each for name, each in tensors.items() if name.startswith("extra/")}
         self.extra.restore(numbers["extra"], kept)
@@ -70,11 +69,11 @@ class Keeper:
         began = time.monotonic()
         numbers, tensors = self.extra.state()
         all_tensors = snapshot.tensors | {f"extra/{name}": each for name, each in tensors.items()}
-        header = {"key": self.key(), "numbers": json.dumps({"learning": snapshot.numbers, "extra": numbers})}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        words = json.dumps({"learning": snapshot.numbers, "extra": numbers})
         draft = self.path.with_suffix(".new")
         try:
-            checkpoints.save_tensors(draft, all_tensors, header)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            checkpoints.save_tensors(draft, all_tensors, words)
             draft.rename(self.path)
         except OSError as error:  # a full disk costs the snapshot, not the learning
             draft.unlink(missing_ok=True)
@@ -82,20 +81,21 @@ class Keeper:
         ended = time.monotonic()
         self.next = ended + (max(self.every, SHARE * (ended - began)) if self.every else 0)
 
-    def key(self) -> str:
-        """SHA-256 of all that decides what is learnt."""
-        if not hasattr(self, "_key"):
-            digest = hashlib.sha256(json.dumps(self.about, sort_keys=True, default=str).encode())
-            digest.update(f"{torch.__version__} {platform.machine()}".encode())
-            for folder in CODE:
-                for file in sorted((PACKAGE / folder).rglob("*.py")):
-                    digest.update(file.read_bytes())
-            for tensor in (*self.data, *self.model.values()):
-                digest.update(f"{tensor.device.type} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                for part in tensor.split(ROWS) if tensor.dim() else (tensor,):  # images may be streamed
-                    digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-            self._key, self.model = digest.hexdigest(), {}
-        return self._key
+    @cached_property
+    def path(self) -> Path:
+        """Of the file: its name is the SHA-256 of all that decides what is learnt."""
+        device = runtime.describe(self.data[0].device)
+        machine = f"{torch.__version__} {torch.get_num_threads()} {platform.machine()} {device}"
+        digest = hashlib.sha256(json.dumps([machine, self.about], sort_keys=True, default=str).encode())
+        for folder in CODE:
+            for file in sorted((PACKAGE / folder).rglob("*.py")):
+                digest.update(file.read_bytes())
+        for tensor in (*self.data, *self.model.values()):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            for part in tensor.split(ROWS) if tensor.dim() else (tensor,):  # images may be streamed
+                digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        self.model = {}
+        return self.folder / f"{digest.hexdigest()}.safetensors"
 
 
 def interval() -> float:

@@ -101,7 +101,7 @@ def knn(train: Coded, test: Coded, k: int) -> dict[str, float]:
     """
     (x, y), (queries, truth) = train, test
     if len(x) < k:
-        raise ValueError(f"{k} neighbours asked for, {len(x)} training codes are there")
+        raise ValueError(f"neighbours: {k} is wrong; allowed: up to the {len(x)} training images there are")
     centre = x.mean(0)  # far from 0, float32 would round the distances below away
     x, queries = x - centre, queries - centre
     squares, right = x.square().sum(1), 0

@@ -97,6 +97,7 @@ class LDA(PCA):
     """
 
     SHRINKAGE = 0.01
+    LEAST = 1e-12  # variance within the classes; what rounding leaves of none is below
     saw_labels = True
     back: Tensor
 
@@ -109,6 +110,8 @@ class LDA(PCA):
     def observe(self, clean: Tensor, label: Tensor) -> None:
         """Solve S_between w = lambda S_within w in float64, through the Cholesky factor of S_within."""
         x, classes = clean.flatten(1), label.unique()
+        most = f"at most {len(classes) - 1}, the classes of the training images less one"
+        require(self.components < len(classes), "components", self.components, most)
         mean = x.mean(0, dtype=torch.float64)
         sums = torch.zeros(len(classes), len(mean), dtype=mean.dtype, device=mean.device)
         total = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
@@ -121,7 +124,10 @@ class LDA(PCA):
         means = sums / counts[:, None]
         between = (means - mean).T @ (counts[:, None] / len(x) * (means - mean))
         within = total - between
-        within += self.SHRINKAGE * within.diagonal().mean() * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
+        variance = within.diagonal().mean()
+        if variance < self.LEAST:
+            raise ValueError("directions: lda needs classes whose images are not all alike")
+        within += self.SHRINKAGE * variance * torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
         factor = torch.linalg.cholesky(within)
         half = torch.linalg.solve_triangular(factor, between, upper=False)
         symmetric = torch.linalg.solve_triangular(factor, half.T, upper=False)

@@ -49,6 +49,12 @@ PATIENCE = 8.0  # seconds at close in which nobody writes, or a server takes not
 LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
 CLOCK = ("seconds_per_epoch", "images_per_second")  # ends of the names of metrics that differ from run to run
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
+CUT_SHORT = (
+    SystemExit,
+    KeyboardInterrupt,
+    MemoryError,
+    ChildProcessError,
+)  # the last: a seed was killed
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -63,7 +69,8 @@ class Recorder:
     tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
     written; keep: the JSON file to leave at the end, unless an exception passes.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
-    dies without a word, or is ended by SIGTERM, they are KILLED. Raises ValueError for an unknown AELAB_TRACKING.
+    dies without a word, or was cut short (see CUT_SHORT), they are KILLED: typed again, it goes on with them. Raises
+    ValueError for an unknown AELAB_TRACKING.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Recorder:
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
         self._file: int | None = None
+        self._seam = b""  # between a torn line and the next
         self._warned, self._wait, self._keep = False, wait, keep
         self._echo = open_echo()
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
@@ -95,7 +103,7 @@ class Recorder:
             self._warn(str(error))
             return
         named = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
-        named |= {"mlflow.source.name": sys.argv[0], **(tags or {})}
+        named |= {"mlflow.source.name": sys.argv[0], "spool": self._path.stem, **(tags or {})}
         self._send(
             "begin",
             experiment=experiment,
@@ -187,7 +195,7 @@ class Recorder:
             self._echo = None
         if self._file is None:
             return
-        if isinstance(error, SystemExit):  # by SIGTERM: whoever comes back to this work goes on with its runs
+        if isinstance(error, CUT_SHORT):
             self._send("end", "KILLED", error=None)
         else:
             first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
@@ -216,10 +224,12 @@ class Recorder:
         if self._file is None:
             return
         line = json.dumps({"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}).encode() + b"\n"
+        line, self._seam = self._seam + line, b""
         try:
             while line:
                 line = line[os.write(self._file, line) :]
-        except OSError as error:  # a full disk
+        except OSError as error:  # a full disk: what of the line is there ends before the next one
+            self._seam = b"\n"
             self._warn(str(error))
 
     def _trouble(self) -> str:

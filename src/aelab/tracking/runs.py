@@ -49,10 +49,12 @@ class Runs:
         self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else None
         if key:
             self.every["content_key"] = key
+        if "spool" in tags:  # a writer that died may have made the run and had no time to note it
+            self.resume(f"tags.spool = '{tags['spool']}'")
         if tree.PARENT in tags:  # a trial of a sweep; its folder, and so its key, may be gone
-            self.resume(f"tags.`{tree.PARENT}` = '{tags[tree.PARENT]}'")
+            self.resume(f"tags.`{tree.PARENT}` = '{tags[tree.PARENT]}' and attributes.status = 'KILLED'")
         elif key:
-            self.resume(f"tags.content_key = '{key}'")
+            self.resume(f"tags.content_key = '{key}' and attributes.status = 'KILLED'")
         self.run()
 
     def remember(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
@@ -76,9 +78,9 @@ class Runs:
         return self.ids[replicate]
 
     def resume(self, where: str) -> None:
-        """Take up the runs of a stage that was killed at this same work, with the numbers they have."""
-        where += f" and attributes.status = 'KILLED' and attributes.run_name = '{self.name}'"
-        found = self.client.search_runs([self.experiment_id], where, max_results=1)
+        """Take up the runs of this same work that was cut short, with the numbers they have."""
+        where += f" and attributes.run_name = '{self.name}'"
+        found = [] if self.ids else self.client.search_runs([self.experiment_id], where, max_results=1)
         if not found:
             return
         parent = found[0].info.run_id

@@ -19,10 +19,9 @@ def connect(experiment: str) -> tuple[Any, str]:
 
     uri, artifacts = store(), None
     with contextlib.ExitStack() as stack:
-        if uri.startswith("sqlite:"):
+        if database := file(uri):
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
 
-            database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
             stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
             prepare(database)
         if uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
@@ -52,17 +51,39 @@ def client() -> Any:
 def prepare(database: Path) -> None:
     """Make a fresh sqlite store under another name first: one whose migration was cut short is broken for good.
 
-    Raises sqlite3.DatabaseError for a file that is no database: MLflow would try it for half an hour.
+    Raises ValueError for a file that is no database: MLflow would try it for half an hour.
     """
-    import sqlite3
-
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if database.exists():
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master")
+        ask(database, "SELECT count(*) FROM sqlite_master")
         return
     draft = database.with_name(database.name + ".new")
     draft.unlink(missing_ok=True)
     SqlAlchemyStore(f"sqlite:///{draft}", str(root() / "mlartifacts")).engine.dispose()
     draft.rename(database)
+
+
+def check() -> None:
+    """Read a sqlite store from end to end. Raises ValueError for a damaged one."""
+    database = file(store())
+    if database and database.exists():
+        ask(database, "PRAGMA integrity_check")
+
+
+def ask(database: Path, question: str) -> None:
+    """Raise ValueError where the answer is that the database is damaged."""
+    import sqlite3
+
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            answer = connection.execute(question).fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        answer = str(error)
+    if isinstance(answer, str) and answer != "ok":
+        raise ValueError(f"{database}: {answer.splitlines()[0]}; delete it, and `aelab sync` fills a new one")
+
+
+def file(uri: str) -> Path | None:
+    """Of a sqlite store."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve() if uri.startswith("sqlite:") else None

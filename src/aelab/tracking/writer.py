@@ -8,6 +8,7 @@ One per spool, held by writer.lock; it leaves when nothing has been there for a 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -47,12 +48,19 @@ class Feed:
         self.runs.ids = {None if key == "" else int(key): run for key, run in kept["runs"].items()}
 
     def messages(self, end: int | None = None) -> list[dict[str, Any]]:
-        """The whole lines from `at` on (to byte `end`), which they move on; a stage may die in the middle of one."""
+        """The whole lines from `at` on (to byte `end`), which they move on; a stage may die in the middle of one, and a
+        full disk tear one."""
         self.file.seek(self.at)
         data = self.file.read(-1 if end is None else end - self.at)
         data = data[: data.rfind(b"\n") + 1]
         self.at += len(data)
-        return [json.loads(line) | {"end": len(line) + 1} for line in data.splitlines()]
+        found, length = [], 0
+        for line in data.splitlines(keepends=True):
+            length += len(line)
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line) | {"end": length})
+                length = 0
+        return found
 
     def take(self, message: dict[str, Any]) -> None:
         message = {key: value for key, value in message.items() if key != "end"}

@@ -1,0 +1,128 @@
+"""Damage in DVC's cache and in results: found, and mended by typing the command again."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Two stages after `aelab repro`: one makes a folder, the other reads it."""
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config").write_text("[core]\nno_scm = true\nanalytics = false\n")
+    (folder / "start.txt").write_text("begin\n")
+    stages = {
+        "make": {
+            "cmd": "echo make >> ran.log; mkdir made; cp start.txt made/a.txt; echo more > made/b.txt",
+            "deps": ["start.txt"],
+            "outs": ["made"],
+        },
+        "read": {"cmd": "echo read >> ran.log; cat made/* > read.txt", "deps": ["made"], "outs": ["read.txt"]},
+    }
+    (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    repro(folder)
+    return folder
+
+
+def repro(folder: Path, command: str = AELAB) -> str:
+    done = subprocess.run([command, "repro"], cwd=folder, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ran(folder: Path) -> list[str]:
+    """The stages that ran since the last look."""
+    log = folder / "ran.log"
+    words = log.read_text().split() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return words
+
+
+def cached(folder: Path, content: bytes) -> Path:
+    digest = hashlib.md5(content).hexdigest()
+    return folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+
+
+def damage(path: Path, content: bytes) -> None:
+    """As a disk does it: nothing but the bytes changes."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def listing(folder: Path) -> Path:
+    [path] = (folder / ".dvc/cache/files/md5").rglob("*.dir")
+    return path
+
+
+def notes(folder: Path) -> list[Path]:
+    """DVC's run cache."""
+    return [path for path in (folder / ".dvc/cache/runs").rglob("*") if path.is_file()]
+
+
+def whole(cache: Path) -> bool:
+    """Whether every file of a cache holds what its name says."""
+    names = {path: path.parent.name + path.name.removesuffix(".dir") for path in (cache / "files/md5").glob("*/*")}
+    return bool(names) and all(hashlib.md5(path.read_bytes()).hexdigest() == name for path, name in names.items())
+
+
+DAMAGE = {  # what happened, and which stage has to run again before any other
+    "a byte changed": (lambda folder: damage(cached(folder, b"begin\n"), b"bogin\n"), ["make"]),
+    "cut": (lambda folder: damage(cached(folder, b"begin\n"), b""), ["make"]),
+    "gone": (lambda folder: cached(folder, b"begin\n").unlink(), ["make"]),
+    "a listing cut": (lambda folder: damage(listing(folder), b'[{"md5'), ["make"]),
+    "all of it gone": (lambda folder: shutil.rmtree(folder / ".dvc/cache"), ["make"]),
+    "notes of what ran torn": (lambda folder: [damage(note, b'cmd: "') for note in notes(folder)], []),
+}
+
+
+@pytest.mark.parametrize(("harm", "again"), DAMAGE.values(), ids=DAMAGE)
+def test_what_is_damaged_in_the_cache_is_made_anew(harm, again, project):
+    before = (project / "dvc.lock").read_bytes()
+    harm(project)
+    shutil.rmtree(project / "made")  # so that it has to come from the cache
+    ran(project)
+    repro(project)
+    assert (project / "made/a.txt").read_text() == "begin\n"
+    assert (project / "read.txt").read_text() == "begin\nmore\n"
+    assert (project / "dvc.lock").read_bytes() == before
+    assert ran(project)[:1] == again
+    assert whole(project / ".dvc/cache")
+    assert "2 unchanged" in repro(project)
+
+
+@pytest.mark.parametrize("command", [AELAB, DVC], ids=["aelab", "dvc"])
+def test_a_damaged_result_comes_back_from_the_cache(command, project):
+    (project / "made/a.txt").write_text("bogin\n")
+    (project / "read.txt").unlink()
+    ran(project)
+    repro(project, command)
+    assert (project / "made/a.txt").read_text() == "begin\n"
+    assert (project / "read.txt").read_text() == "begin\nmore\n"
+    assert ran(project) == []
+
+
+def test_two_projects_at_once_on_one_cache(project, tmp_path):
+    """Both make the same and put it in the same place."""
+    both = [tmp_path / "one", tmp_path / "two"]
+    for folder in both:
+        shutil.copytree(project, folder, ignore=shutil.ignore_patterns("cache", "tmp", "made", "read.txt", "dvc.lock"))
+        with open(folder / ".dvc/config", "a") as config:
+            config.write(f"[cache]\ndir = {tmp_path / 'shared'}\n")
+    processes = [subprocess.Popen([AELAB, "repro"], cwd=folder, stderr=subprocess.PIPE, text=True) for folder in both]
+    for process in processes:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    for folder in both:
+        assert (folder / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
+        assert (folder / "read.txt").read_text() == "begin\nmore\n"
+    assert whole(tmp_path / "shared")

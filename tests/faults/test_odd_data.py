@@ -1,0 +1,182 @@
+"""Data as nobody wants them: training and measuring either work or say in one line why not.
+
+A dense and a variational autoencoder; with `--faults` a model of every family.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aelab.core import params
+from aelab.data import splits
+
+SMALL = {  # a model of each family, as small as can be
+    "dense": {"widths": [16], "code": "relu"},
+    "variational": {"hidden": [32], "latent": 4},
+    "linear": {"components": 32},
+    "sparse": {
+        "widths": [20],
+        "code": "sigmoid",
+        "loss": "mse",
+        "reduction": "mean",
+        "penalty": "kl",
+        "weight": 5,
+        "rho": 0.01,
+    },
+    "k_sparse": {"widths": [50], "tied": True, "output": "linear", "loss": "mse", "k": 5},
+    "contractive": {"widths": [20], "code": "sigmoid", "tied": True, "weight": 0.1},
+    "conv": {"encoder": ["conv 4 k3 p1 relu", "maxpool 2"], "decoder": ["up 2", "conv 1 k3 p1"]},
+    "conv_unpool": {"channels": [4, 2], "strides": [3, 1], "output": "linear", "loss": "mse"},
+    "conditional": {"hidden": [32], "latent": 4},
+    "convolutional_variational": {"channels": [4, 8], "latent": 4},
+    "importance": {"hidden": [16, 16], "latent": 4, "draws": 2},
+    "vector_quantised": {"channels": [4, 8], "depth": 4, "codes": 8},
+    "categorical": {"hidden": [32]},
+    "stochastic": {"units": 20},
+    "recurrent": {"units": 16},
+    "split": {
+        "hidden": [32],
+        "content": 4,
+        "style": 4,
+        "classify": 20,
+        "blind": 20,
+        "alike": 30,
+        "adversary": 8,
+    },
+    "masked": {"width": 16, "depth": 1, "heads": 2, "decoder_width": 16, "decoder_depth": 1},
+    "rbm": {"units": 20, "k": 1, "persistent": True},
+}
+STACKS = {"stack", "conv_stack"}  # pretrained and fine-tuned, not trained
+FEW = ("dense", "variational")
+LDA = "train lda: directions: lda needs classes whose images are not all alike"
+
+
+def test_every_family_has_a_small_model():
+    assert {*SMALL, *STACKS} == set(params.families())
+
+
+def shrink(tree) -> None:
+    for section in ("train", "pretrain", "finetune"):
+        tree[section] |= {"epochs": 1, "batch": 20, "replicates": 1}
+        tree[section] |= {"epochs_factor": {}, "batch_factor": {}, "lr_factor": {}}
+    tree["prepare"]["limit"] = 100
+    tree["finetune"]["labels"] = ["all"]
+    tree["corrupt"]["noises"] = ["masking 0.25"]
+    tree["floors"] |= {"epochs": 1, "steps": 5, "codes": 100, "strange": 50, "generated": 100}
+    tree["evaluate"] |= {"draws": 2, "likelihoods": 20}
+    tree["models"] = {family: {"family": family, **knobs} for family, knobs in SMALL.items()}
+    tree["models"] |= {
+        "wide": {"family": "dense", "widths": [2000]},
+        "lda": {"family": "linear", "components": 9, "directions": "lda"},
+        "wide_pca": {"family": "linear", "components": 785},
+    }
+    tree["stacks"] = {"stack": {"family": "stack", "widths": [30, 20], "layer": "rbm"}}
+
+
+@pytest.fixture
+def small(prepared, spawner):
+    prepared.change(shrink)
+    spawner.works(prepared, "prepare")
+    return prepared
+
+
+@pytest.fixture
+def models(request) -> tuple[str, ...]:
+    return (*SMALL, "lda", "wide") if request.config.getoption("--faults") else FEW
+
+
+def edit(lab, change, names=("learning/train", "learning/validation", "test")) -> None:
+    """Let `change` alter images and labels of prepared splits."""
+    for name in names:
+        path = lab.folder / "data/prepare" / f"{name}.npz"
+        arrays = splits.load_arrays(path)
+        splits.save_arrays(path, dict(zip(("images", "labels"), change(**arrays), strict=True)))
+
+
+def line(lab, spawner, words: str) -> str:
+    """What a stage says that is to fail in one line and leave data/ as it was."""
+    before = lab.files()
+    ended = spawner.run(lab, words)
+    assert (ended.code, len(ended.errors.splitlines())) == (1, 1), ended.errors
+    assert lab.files() == before
+    return ended.errors.strip()
+
+
+def test_one_class_only_works(small, spawner, models):
+    edit(small, lambda images, labels: (images[labels == 3], labels[labels == 3]))
+    for words in ("corrupt", "floors"):
+        spawner.works(small, words)
+    for name in set(models) - {"lda"}:
+        spawner.works(small, f"train {name}")
+        spawner.works(small, f"evaluate train/{name}")
+    said = line(small, spawner, "train lda")
+    assert said.endswith("components: 9 is wrong; allowed: at most 0, the classes of the training images less one")
+    for words in ("pretrain stack", "finetune stack", "evaluate finetune/stack"):
+        spawner.works(small, words)
+
+
+def test_batches_larger_than_the_data_and_codes_wider_than_the_images_work(small, spawner, models):
+    small.change(lambda tree: tree["train"].update(batch=10**6))
+    for words in ("corrupt", "floors"):
+        spawner.works(small, words)
+    for name in dict.fromkeys((*models, "wide")):
+        spawner.works(small, f"train {name}")
+        spawner.works(small, f"evaluate train/{name}")
+    said = line(small, spawner, "train wide_pca")
+    assert said == "train wide_pca: components: 785 is wrong; allowed: at most 784 pixels"
+
+
+def test_constant_images_are_learnt_and_measures_that_need_variety_say_so(small, spawner, models):
+    edit(small, lambda images, labels: (np.full_like(images, 255), labels))
+    spawner.works(small, "corrupt")
+    for name in set(models) - {"lda"}:
+        spawner.works(small, f"train {name}")
+    assert line(small, spawner, "train lda") == LDA
+    said = line(small, spawner, "floors")
+    assert said == "floors: the test images are all alike, so nothing can be compared with how they vary"
+
+
+def test_one_image_is_learnt_and_measures_that_need_more_say_so(small, spawner, models):
+    edit(small, lambda images, labels: (images[:1], labels[:1]))
+    spawner.works(small, "corrupt")
+    for name in set(models) - {"split", "lda"}:
+        spawner.works(small, f"train {name}")
+    assert "Expected more than 1 value per channel" in line(small, spawner, "train split")  # it normalises batches
+    assert "allowed: at most 0, the classes" in line(small, spawner, "train lda")
+    said = line(small, spawner, "floors")
+    assert said == "floors: neighbours: 5 is wrong; allowed: up to the 1 training images there are"
+    small.change(lambda tree: tree["floors"].update(neighbours=1))
+    assert line(small, spawner, "floors") == "floors: 1 and 1 images are too few to compare; 4 are enough"
+
+
+ODD = {
+    "not a number": lambda images, labels: (np.where(images > 250, np.nan, images.astype(np.float32)), labels),
+    "no image": lambda images, labels: (images[:0], labels[:0]),
+    "a label too few": lambda images, labels: (images, labels[1:]),
+    "no channels": lambda images, labels: (images[:, 0], labels),
+}
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_arrays_that_are_no_images_are_named_by_whoever_reads_them(change, small, spawner):
+    edit(small, change, ("test", "learning/train"))
+    said = line(small, spawner, "train dense")
+    assert said.startswith("train dense: data/prepare/learning/train.npz: holds images ")
+    assert said.endswith("allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
+    assert line(small, spawner, "corrupt").startswith("corrupt: data/prepare/test.npz: holds images ")
+
+
+def test_no_epochs_are_out_of_range(small, spawner):
+    small.change(lambda tree: tree["train"].update(epochs=0))
+    said = line(small, spawner, "train dense")
+    assert said == "train dense: params.yaml: train.epochs: 0 is out of range; allowed: 1 or more"
+
+
+def test_a_missing_test_split_is_named_by_those_who_read_it_and_missed_by_no_other(small, spawner):
+    spawner.works(small, "corrupt")
+    (small.folder / "data/prepare/test.npz").unlink()
+    spawner.works(small, "train dense")
+    for words in ("corrupt", "floors"):
+        said = line(small, spawner, words)
+        assert said == f"{words}: data/prepare/test.npz: not found; `dvc repro` makes it"

@@ -1,0 +1,81 @@
+"""Stages as processes that start at once, to be killed, starved and fed with odd data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from conftest import Lab
+
+# forks a process per line that it reads, which then is `python stages/<stage>.py <item>` with the libraries loaded
+SPAWNER = """
+import json, os, runpy, sys
+from aelab.core import runtime
+import torch, pydantic, ruamel.yaml
+from aelab.learning import replicates
+from aelab.metrics import evaluation, floors
+from aelab.models import rbm, stack
+for line in sys.stdin:
+    order = json.loads(line)
+    pid = os.fork()
+    if pid:
+        print(pid, flush=True)
+        _, status, used = os.wait4(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+        continue
+    os.chdir(order["folder"])
+    os.environ.update(order["env"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(order["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    sys.argv = order["argv"]
+    sys.path.insert(0, "stages")
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.exit()
+"""
+
+
+@dataclass
+class Ended:
+    """A stage's process after its end: its exit code (minus the signal that killed it) and what it said."""
+
+    code: int
+    errors: str
+
+
+class Spawner:
+    """Starts stages as forks of one process that has imported what they import: real processes without the wait."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SPAWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, lab: Lab, words: str, watch: Callable[[int], Any] | None = None, **environment: str) -> Ended:
+        """Run a stage ("train vae") to its end; watch(its pid) runs beside it."""
+        assert self.process.stdin
+        assert self.process.stdout
+        stage, *items = words.split()
+        with tempfile.NamedTemporaryFile("r") as errors:
+            order = {"folder": str(lab.folder), "argv": [f"stages/{stage}.py", *items], "errors": errors.name}
+            order["env"] = {"AELAB_TRACKING": "off", "CUDA_VISIBLE_DEVICES": "", **environment}
+            print(json.dumps(order), file=self.process.stdin, flush=True)
+            pid = int(self.process.stdout.readline())
+            if watch:
+                watch(pid)
+            return Ended(int(self.process.stdout.readline()), errors.read())
+
+    def works(self, lab: Lab, words: str, **environment: str) -> None:
+        """Run a stage that is to succeed without a word."""
+        ended = self.run(lab, words, **environment)
+        assert (ended.code, ended.errors) == (0, ""), ended.errors
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
