@@ -127,7 +127,8 @@ def learn(start: Any, data: Tensors, steps: int, kept: bool) -> Took:
     settings = Training("adam", 1e-3, "constant", 0.0, BATCH, epochs, {}, {}, {}, None, 1, (), (), ())
     seen, one = Tensors(data.x[:images], data.y[:images]), Tensors(data.x[:1], data.y[:1])
     model = copy.deepcopy(start)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # beside data/, as those of stages
+    Path("data").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="data") as folder:  # on the disk of those of stages
         keeper = Timed(Path(folder, "0"), settings.epochs, (*seen, *one), Silent()) if kept else None
         began, cpu = time.perf_counter(), time.process_time()
         fit(model, seen, one, settings, partial(runtime.generator, 0), Silent(), keeper)

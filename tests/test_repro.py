@@ -105,6 +105,12 @@ def test_stages_run_side_by_side_and_never_before_what_they_read(project):
     assert order[:3] != ["split", "left", "right"]  # as one after another would
 
 
+def test_what_most_others_wait_for_begins_first(project):
+    assert run(AELAB, project, "-j", "1").returncode == 0
+    order = [line.split()[1] for line in (project / "ran.log").read_text().splitlines()]
+    assert order == ["split", "left", "right", "join", "chain1", "chain2", "lonely"]
+
+
 def test_what_changed_runs_again_and_what_was_there_before_comes_from_the_cache(project, expected):
     run(AELAB, project)
     (project / "start.txt").write_text("another\n")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import networkx
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
@@ -103,7 +104,8 @@ class Run:
             files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
             known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
             self.new = [stage for stage in plan if stage.name not in known[stage.path]]
-            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in plan}
+            first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))  # most others wait for it
+            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
             self.view.plan([name(stage) for stage in plan])
             try:
                 while self.waiting or self.running:
@@ -122,7 +124,7 @@ class Run:
         return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 
     def start_ready(self) -> None:
-        """Start stages whose upstream is done, in DVC's order, while there is room."""
+        """Start stages whose upstream is done, while there is room: first those for which most others wait."""
         for stage in [each for each, upstream in self.waiting.items() if not upstream]:
             if len(self.running) == self.jobs:
                 return
