@@ -22,8 +22,9 @@ ALLOWED = {
     "report": {"core"},
     "shapes": set(),
     "tracking": {"reading"},
-    "pipeline": {"core", "reading", "warm"},
+    "pipeline": {"core", "reading", "repairs", "warm"},
     "reading": set(),
+    "repairs": set(),
     "warm": set(),
     "views": set(),
     "sync": {"sweeps", "tracking"},
@@ -50,7 +51,7 @@ CORE = {
 }
 OWNERS = {
     "mlflow": {"pyfunc", "tracking/models", "tracking/runs", "tracking/store"},
-    "dvc": {"cli", "copies", "pipeline", "reading", "serving", "sweeps", "sync", "tracking/facts", "verify"},
+    "dvc": {"cli", "copies", "pipeline", "reading", "repairs", "serving", "sweeps", "sync", "tracking/facts", "verify"},
     "optuna": {"sweeps"},
     "typer": {"cli", "commands"},
     "ruamel": {"core/bounds", "core/params", "sweeps/edits", "tracking/state"},

@@ -10,7 +10,6 @@ when this process died is found again in DVC's run cache.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import subprocess
@@ -25,12 +24,12 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, _edit_rwlock, rwlock
+from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
-from aelab import reading, warm
+from aelab import reading, repairs, warm
 from aelab.core import runtime
 
 LOGS = Path("logs")
@@ -98,7 +97,7 @@ class Run:
         """
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
         with self.locked(), self.repo.scm_context(quiet=True):
-            mend(self.repo)
+            repairs.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
             files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
@@ -156,7 +155,7 @@ class Run:
                 stage.save_deps()
             else:
                 self.keep(stage)
-                if whole(self.repo, stage):
+                if repairs.whole(self.repo, stage):
                     return "cached"
                 self.finished.remove(stage)
                 stage.remove_outs(ignore_remove=False, force=False)
@@ -212,7 +211,9 @@ class Run:
         try:
             if how == "ran":
                 self.keep(each.stage)
-                if not whole(self.repo, each.stage):  # DVC keeps a damaged file that it has under the name of a new one
+                if not repairs.whole(
+                    self.repo, each.stage
+                ):  # DVC keeps a damaged file that it has under the name of a new one
                     each.stage.commit()
         except DvcException as error:  # such as an out that it did not make
             how = self.broken(each.stage, str(error))
@@ -283,34 +284,6 @@ class Run:
         finally:
             if self.repo.lock.is_locked:
                 self.repo.lock.unlock()
-
-
-def mend(repo: Repo) -> None:
-    """Drop DVC's note of who reads and writes what where a process was killed while it wrote it: DVC would refuse to
-    go on."""
-    try:
-        with _edit_rwlock(repo.tmp_dir, repo.fs, False):
-            pass
-    except RWLockFileCorruptedError:
-        Path(str(repo.tmp_dir), RWLOCK_FILE).unlink(missing_ok=True)
-
-
-def whole(repo: Repo, stage: PipelineStage) -> bool:
-    """Whether what DVC's cache holds of a stage's results is what its names say; what is not is dropped from there.
-
-    DVC looks no further than the permissions of a file in its cache, and would restore a damaged one.
-    """
-    files = [repo.cache.local.oid_to_path(each.value) for found in stage.get_used_objs().values() for each in found]
-    damaged = [path for path in map(Path, files) if md5(path) != path.parent.name + path.name.removesuffix(".dir")]
-    for path in damaged:
-        path.unlink()
-    return not damaged
-
-
-def md5(path: Path) -> str:
-    """The name that DVC gives a file's contents."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def name(stage: PipelineStage) -> str:
