@@ -154,10 +154,8 @@ class Run:
             except RunCacheNotFoundError:
                 stage.save_deps()
             else:
-                self.keep(stage)
-                if repairs.whole(self.repo, stage):
+                if self.keep(stage):
                     return "cached"
-                self.finished.remove(stage)
                 stage.remove_outs(ignore_remove=False, force=False)
         reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
         options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
@@ -209,12 +207,8 @@ class Run:
         each.held.close()
         how = "ran" if each.process.returncode == 0 else "failed"
         try:
-            if how == "ran":
-                self.keep(each.stage)
-                if not repairs.whole(
-                    self.repo, each.stage
-                ):  # DVC keeps a damaged file that it has under the name of a new one
-                    each.stage.commit()
+            if how == "ran" and not self.keep(each.stage):
+                self.keep(each.stage)  # DVC had damaged files under the names of new ones; they are gone now
         except DvcException as error:  # such as an out that it did not make
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
@@ -226,12 +220,18 @@ class Run:
             log.write(f"{why}\n")
         return "failed"
 
-    def keep(self, stage: PipelineStage) -> None:
-        """Save and commit as DVC does after a run; dvc.lock follows."""
+    def keep(self, stage: PipelineStage) -> bool:
+        """Save and commit as DVC does after a run; dvc.lock follows, unless the cache does not hold it whole."""
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
-        stage.save(run_cache=not uncached)
+        try:
+            stage.save(run_cache=not uncached)
+        except FileNotFoundError:  # another process of DVC's on this cache took a note half-written for a torn one
+            stage.save(run_cache=not uncached)
         stage.commit()
+        if not repairs.whole(self.repo, stage):
+            return False
         self.finished.append(stage)
+        return True
 
     def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
         """Tell the view, and let downstream stages go or skip them."""

@@ -113,9 +113,10 @@ class Again(pipeline.Run):
     def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
         return [each for each in super().plan(graph, stages) if each in self.chosen]
 
-    def keep(self, stage: PipelineStage) -> None:
+    def keep(self, stage: PipelineStage) -> bool:
         stage.save(run_cache=False)
         self.made[pipeline.name(stage)] = contents(stage)
+        return True
 
 
 def measured(repo: Repo) -> dict[str, PipelineStage]:
