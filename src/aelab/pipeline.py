@@ -134,7 +134,7 @@ class Run:
             except LockError:
                 self.later[stage] = time.monotonic() + RETRY
                 continue
-            except DvcException as error:
+            except (DvcException, OSError) as error:
                 how = self.broken(stage, str(error))
             del self.waiting[stage]
             if how:
@@ -209,7 +209,7 @@ class Run:
         try:
             if how == "ran" and not self.keep(each.stage):
                 self.keep(each.stage)  # DVC had damaged files under the names of new ones; they are gone now
-        except DvcException as error:  # such as an out that it did not make
+        except (DvcException, OSError) as error:  # such as an out that it did not make, or a full disk
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
 
