@@ -12,7 +12,7 @@ repro: setup
 	aelab repro $(addprefix -j ,$(JOBS))
 
 test: setup
-	pytest -n auto --dist loadfile $(PYTEST)
+	pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # `make test` has a selection of these: one kill per kind of model instead of twenty, two families of models on odd data
 test-faults: setup

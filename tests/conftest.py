@@ -220,7 +220,7 @@ def tab(chromium) -> Iterator[Tab]:
     context.close()
 
 
-SLOW = ("test_pipeline.py", "test_tracking.py", "test_stage.py", "test_stacks.py")
+SLOW = ("test_pipeline.py", "test_tracking.py", "test_sweep.py", "test_repro.py", "test_stage.py", "test_odd_data.py")
 
 
 def pytest_collection_modifyitems(items):
