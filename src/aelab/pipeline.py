@@ -1,10 +1,8 @@
 """Stages side by side: DVC says what has to run and keeps the books, this says when.
 
-`dvc repro` runs one stage at a time and rewrites dvc.lock, thousands of lines, after each. Here the repository is
-loaded once, every stage whose upstream is done starts in a process of its own, and finished ones are written to
-dvc.lock several at a time. What has changed, what the run cache restores, hashes, cache, locks and the form of dvc.lock
-are DVC's own, so the result is that of `dvc repro`, byte for byte. A stage that had finished but was not yet written
-when this process died is found again in DVC's run cache.
+`dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose upstream is done starts
+in a process of its own. What has changed, what the run cache restores, hashes, cache, locks and the form of dvc.lock
+are DVC's own (see books.py), so the result is that of `dvc repro`, byte for byte.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -24,18 +22,16 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
-from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
 from aelab import reading, repairs, warm
+from aelab.books import Books
 from aelab.core import runtime
 
 LOGS = Path("logs")
 PAUSE = 0.05  # seconds between looks at the running stages
 RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
-SHARE = 60  # writing dvc.lock may take one part in so many of the time
 
 
 class Process(Protocol):
@@ -80,14 +76,12 @@ class Run:
 
     def __init__(self, repo: Repo, view: View, jobs: int, gpus: Sequence[str] = (), force: bool = False) -> None:
         self.repo, self.view, self.jobs, self.gpus, self.force = repo, view, jobs, gpus, force
+        self.books = Books(repo)
         self.environment: dict[str, str] = {}  # of the stages, beside that of this process
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
         self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
         self.running: list[Running] = []
-        self.finished: list[PipelineStage] = []  # not yet in dvc.lock
-        self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order in which `dvc repro` would add them
         self.failed: list[str] = []
-        self.cost, self.written = 0.0, time.monotonic()
         self.server: warm.Server | None = None
 
     def everything(self, targets: Sequence[str] = ()) -> list[str]:
@@ -96,13 +90,11 @@ class Run:
         Raises DvcException where the pipeline cannot be loaded or is locked by another process.
         """
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
-        with self.locked(), self.repo.scm_context(quiet=True):
+        with self.books.locked(), self.repo.scm_context(quiet=True):
             repairs.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
-            files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
-            known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
-            self.new = [stage for stage in plan if stage.name not in known[stage.path]]
+            self.books.open(plan)
             first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))  # most others wait for it
             self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
             self.view.plan([name(stage) for stage in plan])
@@ -112,10 +104,10 @@ class Run:
                     self.wait()
                     for each in self.ended():
                         self.finish(each)
-                    self.write()
+                    self.books.write()
             finally:
                 self.stop()
-                self.write(everything=True)
+                self.books.write(everything=True)
         return self.failed
 
     def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
@@ -148,22 +140,14 @@ class Run:
         if not (self.force or stage.changed()):
             return "unchanged"
         stage.remove_outs(ignore_remove=False, force=False)
-        if not self.force:
-            try:
-                self.repo.stage_cache.restore(stage)
-            except RunCacheNotFoundError:
-                stage.save_deps()
-            else:
-                if self.keep(stage):
-                    return "cached"
-                stage.remove_outs(ignore_remove=False, force=False)
-        reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
+        if not self.force and self.books.restored(stage):
+            return "cached"
         options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
             options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
         log.parent.mkdir(exist_ok=True)
         with contextlib.ExitStack() as held, open(log, "wb") as out:
-            held.enter_context(rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {name(stage)}", reads, writes, False))
+            held.enter_context(self.books.claimed(stage))
             process = self.process(stage, options, log, out)
             self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
         self.view.started(name(stage), log)
@@ -185,16 +169,13 @@ class Run:
     def wait(self) -> None:
         """Until something has ended or may be tried again; DVC's lock is free meanwhile, so that others can look."""
         until = min(self.later.values(), default=0.0) or float("inf")
-        self.repo.lock.unlock()
-        try:
+        with self.books.unlocked():
             while all(each.process.poll() is None for each in self.running) and time.monotonic() < until:
                 if not self.running and not self.later:
                     return
                 self.view.tick()
                 time.sleep(PAUSE)
             self.later = {stage: when for stage, when in self.later.items() if when > time.monotonic()}
-        finally:
-            self.acquire()
 
     def ended(self) -> list[Running]:
         """Those that have ended, taken from the running ones."""
@@ -207,8 +188,8 @@ class Run:
         each.held.close()
         how = "ran" if each.process.returncode == 0 else "failed"
         try:
-            if how == "ran" and not self.keep(each.stage):
-                self.keep(each.stage)  # DVC had damaged files under the names of new ones; they are gone now
+            if how == "ran" and not self.books.keep(each.stage):
+                self.books.keep(each.stage)  # DVC had damaged files under the names of new ones; they are gone now
         except (DvcException, OSError) as error:  # such as an out that it did not make, or a full disk
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
@@ -219,19 +200,6 @@ class Run:
         with open(log_of(name(stage)), "a") as log:
             log.write(f"{why}\n")
         return "failed"
-
-    def keep(self, stage: PipelineStage) -> bool:
-        """Save and commit as DVC does after a run; dvc.lock follows, unless the cache does not hold it whole."""
-        uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
-        try:
-            stage.save(run_cache=not uncached)
-        except FileNotFoundError:  # another process of DVC's on this cache took a note half-written for a torn one
-            stage.save(run_cache=not uncached)
-        stage.commit()
-        if not repairs.whole(self.repo, stage):
-            return False
-        self.finished.append(stage)
-        return True
 
     def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
         """Tell the view, and let downstream stages go or skip them."""
@@ -244,20 +212,6 @@ class Run:
             elif self.waiting.pop(below, None) is not None:
                 self.pass_on(below, "skipped", 0.0)
 
-    def write(self, everything: bool = False) -> None:
-        """Write finished stages to dvc.lock: now and then, new ones in the order in which `dvc repro` would."""
-        if not self.finished or not (everything or time.monotonic() - self.written > SHARE * self.cost):
-            return
-        began, ready = time.monotonic(), [stage for stage in self.finished if stage not in self.new]
-        while self.new and (self.new[0] in self.finished or everything):
-            first = self.new.pop(0)
-            ready += [first] * (first in self.finished)
-        for path in dict.fromkeys(stage.path for stage in ready):
-            mine = [stage for stage in ready if stage.path == path]
-            mine[0].dvcfile.dump_stages(mine, update_pipeline=False)
-        self.finished = [stage for stage in self.finished if stage not in ready]
-        self.cost, self.written = time.monotonic() - began, time.monotonic()
-
     def stop(self) -> None:
         """End what still runs."""
         for each in self.running:
@@ -268,22 +222,6 @@ class Run:
         self.running = []
         if self.server:
             self.server.close()
-
-    def acquire(self) -> None:
-        """DVC's lock, which another command may hold for a moment."""
-        while True:
-            with contextlib.suppress(LockError):
-                self.repo.lock.lock()
-                return
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        self.repo.lock.lock()
-        try:
-            yield
-        finally:
-            if self.repo.lock.is_locked:
-                self.repo.lock.unlock()
 
 
 def name(stage: PipelineStage) -> str:

@@ -24,7 +24,7 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.index import DataIndexDirError
 
-from aelab.tracking import places, rebuild, recorder, state, store
+from aelab.tracking import outbox, places, rebuild, state, store
 
 FILE = "tracked.json"
 DRAIN = 60.0  # seconds that the process which writes may take with what stages left
@@ -69,7 +69,7 @@ def drain() -> None:
     """Let what lies in the spool arrive first."""
     if not any(places.spool().glob("*.jsonl")):
         return
-    recorder.start_writer()
+    outbox.start_writer()
     end = time.monotonic() + DRAIN
     while time.monotonic() < end and any(places.spool().glob("*.jsonl")) and not any(places.spool().glob("*.failed")):
         time.sleep(0.2)

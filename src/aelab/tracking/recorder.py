@@ -4,11 +4,10 @@
         recorder.params({"train": settings})
         recorder.metrics({"validation/total": 104.2}, step=3, replicate=0)
 
-The Recorder appends JSON lines to a file of its own in the spool (see places.spool), and sees to it that a process runs
-that writes what lies there to the MLflow store: `python -m aelab.tracking.writer`, one for all stages, since MLflow
-takes longer to start than to write. So a stage never waits for the store, and what the store did not take stays in the
-spool until it does. It fails soft: whatever happens costs one line on stderr, never a training. Wrong arguments are the
-caller's mistake and raise.
+What it is told goes to a file of its own and from there, by another process, to the MLflow store (see
+tracking/outbox.py). So a stage never waits for the store, and what the store did not take stays there until it does. It
+fails soft: whatever happens costs one line on stderr, never a training. Wrong arguments are the caller's mistake and
+raise.
 
 What it was told, less the numbers of the clock, can also be left as one JSON file among the stage's results (`keep`),
 from which the runs can be made again (see tracking/rebuild.py). The file depends on what was told alone.
@@ -26,40 +25,24 @@ name) gets the numbers too, as they come; AELAB_PARENT_RUN names the run below w
 from __future__ import annotations
 
 import base64
-import contextlib
-import fcntl
 import json
 import os
 import re
 import shlex
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aelab.tracking import facts, places
+from aelab.tracking import facts, outbox
 
 if TYPE_CHECKING:
     import numpy as np
 
-PATIENCE = 8.0  # seconds at close in which nobody writes, or a server takes nothing
-LONGEST_CLOSE = 120.0  # seconds that even a slow, living store may take
 CLOCK = ("seconds_per_epoch", "images_per_second")  # ends of the names of metrics that differ from run to run
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
-CUT_SHORT = (
-    SystemExit,
-    KeyboardInterrupt,
-    MemoryError,
-    ChildProcessError,
-)  # the last: a seed was killed
-DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+CUT_SHORT = (SystemExit, KeyboardInterrupt, MemoryError, ChildProcessError)  # the last: a seed was killed
 
 
 class Recorder:
@@ -85,8 +68,7 @@ class Recorder:
         switch = os.environ.get("AELAB_TRACKING", "on")
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
-        self._file: int | None = None
-        self._seam = b""  # between a torn line and the next
+        self._outbox: outbox.Outbox | None = None
         self._warned, self._wait, self._keep = False, wait, keep
         self._echo = open_echo()
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
@@ -94,16 +76,13 @@ class Recorder:
         self._told |= {kind: [] for kind in ("datasets", "images", "tables", "artifacts", "models")}
         if switch == "off":
             return
-        self._path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.lockf(self._file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
+            self._outbox = outbox.Outbox()
         except OSError as error:
             self._warn(str(error))
             return
         named = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
-        named |= {"mlflow.source.name": sys.argv[0], "spool": self._path.stem, **(tags or {})}
+        named |= {"mlflow.source.name": sys.argv[0], "spool": self._outbox.path.stem, **(tags or {})}
         self._send(
             "begin",
             experiment=experiment,
@@ -112,7 +91,7 @@ class Recorder:
             stage=os.environ.get("DVC_STAGE", ""),
             tags=facts.found() | {key: str(value) for key, value in named.items()},
         )
-        start_writer()
+        outbox.start_writer()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
@@ -193,26 +172,16 @@ class Recorder:
         if self._echo is not None:
             os.close(self._echo)
             self._echo = None
-        if self._file is None:
+        if self._outbox is None:
             return
         if isinstance(error, CUT_SHORT):
             self._send("end", "KILLED", error=None)
         else:
             first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
             self._send("end", "FAILED" if error else "FINISHED", error=first_line)
-        os.close(self._file)
-        self._file = None
-        heard = began = time.monotonic()
-        seen, local = None, not places.store().startswith("http")
-        while self._wait and not self._trouble() and self._path.exists():  # the writer removes what it has written
-            if (now := written(self._path)) != seen or (local and writer_lives()):
-                seen, heard = now, time.monotonic()
-            if time.monotonic() > min(heard + PATIENCE, began + LONGEST_CLOSE):
-                self._warn("the store does not answer")
-                break
-            time.sleep(0.05)
-        if trouble := self._trouble():
+        if trouble := self._outbox.close(self._wait):
             self._warn(trouble)
+        self._outbox = None
 
     def __enter__(self) -> Self:
         return self
@@ -221,31 +190,18 @@ class Recorder:
         self.close(error)
 
     def _send(self, kind: str, /, *args: Any, **fields: Any) -> None:
-        if self._file is None:
+        if self._outbox is None:
             return
-        line = json.dumps({"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}).encode() + b"\n"
-        line, self._seam = self._seam + line, b""
         try:
-            while line:
-                line = line[os.write(self._file, line) :]
-        except OSError as error:  # a full disk: what of the line is there ends before the next one
-            self._seam = b"\n"
+            self._outbox.send(kind, *args, **fields)
+        except OSError as error:
             self._warn(str(error))
-
-    def _trouble(self) -> str:
-        """What the writer last could not do with this file's lines."""
-        with contextlib.suppress(OSError):
-            return self._path.with_suffix(".failed").read_text()
-        return ""
 
     def _warn(self, problem: str) -> None:
         if not self._warned:
             self._warned = True
-            print(
-                f"tracking: {problem}; training goes on, MLflow may lack parts of this run",
-                file=sys.stderr,
-                flush=True,
-            )
+            words = f"tracking: {problem}; training goes on, MLflow may lack parts of this run"
+            print(words, file=sys.stderr, flush=True)
 
 
 def open_echo() -> int | None:
@@ -258,40 +214,6 @@ def open_echo() -> int | None:
 
 def _key(replicate: int | None) -> str:
     return "" if replicate is None else str(replicate)
-
-
-def written(path: Path) -> float:
-    """When the store last took something of a spool file."""
-    try:
-        return path.with_suffix(".at").stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def writer_lives() -> bool:
-    """Whether a process writes what lies in the spool."""
-    with open(places.spool() / "writer.lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def start_writer() -> None:
-    """See to it that one lives; of several, all but one leave at once."""
-    if writer_lives():
-        return
-    environment = DEFAULTS | {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}  # it would be resumed
-    with open(places.spool() / "writer.log", "ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "aelab.tracking.writer"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # it outlives the stage, and Ctrl-C in the terminal is not meant for it
-        )
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

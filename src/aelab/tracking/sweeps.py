@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aelab.tracking import store, tree
-from aelab.tracking.recorder import DEFAULTS
+from aelab.tracking.outbox import DEFAULTS
 from aelab.tracking.runs import cut
 
 SWEEP, TRIAL = "sweep", "trial"  # tags

@@ -20,6 +20,7 @@ from dvc.stage import PipelineStage
 from filelock import FileLock, Timeout
 
 from aelab import copies, pipeline
+from aelab.books import Books
 from aelab.core import checkpoints, stage
 from aelab.verify.verdict import FAILED, Content, Verdict, judge, some
 
@@ -90,32 +91,41 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
 
 def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again, root: Path) -> Verdict:
     """The verdict on a chain of stages that ran, well or not."""
-    failed = [each for each in chain if each in run.failed]
-    if failed:
+    made = run.apart.outs
+    if failed := [each for each in chain if each in run.failed]:
         from aelab.views import last_line
 
         log = pipeline.log_of(failed[0])
         return Verdict(name, f"{failed[0]}: {last_line(log)} (all of it: {LOGS / log.name})", FAILED)
-    if missing := [each for each in chain if each not in run.made]:
+    if missing := [each for each in chain if each not in made]:
         return Verdict(name, f"{missing[0]} could not run: what it reads failed", FAILED)
-    before, after = ({k: v for each in chain for k, v in outs[each].items()} for outs in (wanted, run.made))
+    before, after = ({k: v for each in chain for k, v in outs[each].items()} for outs in (wanted, made))
     numbers = stage.folder("evaluate", name) / "metrics.json"
     return judge(name, before, after, checkpoints.load_json(numbers) if numbers.exists() else None, root)
 
 
 class Again(pipeline.Run):
-    """Runs the chosen stages though they are up to date, and hands nothing to DVC's cache."""
+    """Runs the chosen stages though they are up to date."""
 
     def __init__(self, repo: Repo, view: pipeline.View, jobs: int, chosen: Sequence[PipelineStage]) -> None:
         super().__init__(repo, view, jobs, force=True)
-        self.chosen, self.made = chosen, dict[str, dict[str, Content]]()
+        self.chosen = chosen
+        self.books = self.apart = Apart(repo)
 
     def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
         return [each for each in super().plan(graph, stages) if each in self.chosen]
 
+
+class Apart(Books):
+    """Notes what stages made, and hands nothing to DVC's cache or dvc.lock."""
+
+    def __init__(self, repo: Repo) -> None:
+        super().__init__(repo)
+        self.outs: dict[str, dict[str, Content]] = {}
+
     def keep(self, stage: PipelineStage) -> bool:
         stage.save(run_cache=False)
-        self.made[pipeline.name(stage)] = contents(stage)
+        self.outs[pipeline.name(stage)] = contents(stage)
         return True
 
 
