@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from aelab.core.stage import Runtime
 from aelab.data.tensors import Tensors
 from aelab.learning import replicates
 from aelab.learning.replicates import Panel, Task, with_labels
 from aelab.learning.settings import Training
 
+MACHINE = Runtime("cpu", 1, "float32", True)
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
 
 
@@ -130,7 +132,7 @@ def test_every_stack_learns_from_the_same_images(monkeypatch, tmp_path):
         torch.manual_seed(len(stack))
         task = Task(tmp_path, drawing, {}, SETTINGS, (1, "finetune", stack, "20"), with_labels(20, 1))
         for replicate in (0, 1):
-            replicates._learned(task, replicate, DATA, lambda *values, **more: None, None)
+            replicates._learned(task, MACHINE, replicate, DATA, lambda *values, **more: None, None)
     for replicate in (0, 1):
         ours, theirs = ([split.x.flatten().tolist() for split in learned[i + replicate]] for i in (0, 2))
         assert ours == theirs == seen(20, replicate)

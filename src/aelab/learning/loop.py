@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from aelab.core import runtime
 from aelab.core.corruption import Noise, corrupt_mixed
+from aelab.core.runtime import Precision
 from aelab.data.tensors import Tensors
 from aelab.learning import optimizers
 from aelab.learning.augmentation import augment, parse
@@ -78,20 +80,23 @@ def fit(
     draw: Callable[[str], Generator],
     watch: Watch,
     keeper: Keeper | None = None,
+    precision: Precision = "float32",
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
     draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
     "modules" on the CPU, "noise" and "validation" on the device. keeper: where there is one, learning goes on from its
-    latest snapshot, and ends in the same bits as if it had never stopped. Raises DivergedError with phase, epoch and
-    step.
+    latest snapshot, and ends in the same bits as if it had never stopped. precision: of the steps (see
+    runtime.autocast); what is measured in between is measured as it will be afterwards. Raises DivergedError with
+    phase, epoch and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
     model.observe(train.x, train.y)
     snapshot = keeper.latest(model) if keeper else None
     if snapshot:
         model.load_state_dict(_part("model", snapshot))  # phases of what has been learnt see codes of layers below
-    learning = Learning(model, settings, [Noise.parse(words) for words in settings.noise], draw, watch, keeper)
+    noises = [Noise.parse(words) for words in settings.noise]
+    learning = Learning(model, settings, noises, draw, watch, keeper, precision)
     for number, phase in enumerate(model.phases()):
         if snapshot and number < snapshot.numbers["phase"]:
             continue
@@ -116,10 +121,12 @@ class Learning:
         draw: Callable[[str], Generator],
         watch: Watch,
         keeper: Keeper | None,
+        precision: Precision,
     ) -> None:
         self.model, self.settings, self.noises, self.draw = model, settings, noises, draw
         self.watch, self.keeper = watch, keeper
         self.order, self.noise = draw("order"), draw("noise")
+        self.autocast = runtime.autocast(self.noise.device, precision)
 
     def begin(self, number: int, phase: Phase, images: int) -> None:
         """The start of phase `number`, which learns from so many images."""
@@ -152,7 +159,8 @@ class Learning:
         for batch_rows in rows[self.step :]:
             clean = augment(train.x[batch_rows], moves, self.noise) if moves else train.x[batch_rows]
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
-            losses = self.phase.loss(batch, self.noise)
+            with self.autocast:
+                losses = self.phase.loss(batch, self.noise)
             losses.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))

@@ -25,7 +25,7 @@ from torch import Generator, nn
 from aelab.core import checkpoints, params, runtime, seeds, stage
 from aelab.core.corruption import Noise, corrupt_mixed
 from aelab.core.progress import Progress
-from aelab.core.stage import Job
+from aelab.core.stage import Job, Runtime
 from aelab.data import splits, tensors
 from aelab.data.tensors import Tensors
 from aelab.learning.classifier import Classifier
@@ -68,7 +68,10 @@ def learn(job: Job, section: str, group: str) -> None:
         device = job.device(machine)
         spec = Spec(meta.shape, len(meta.classes))
         train(
-            [fresh(job.out, entry.family, entry.config, spec, settings, (seed, section, entry.name))], device, recorder
+            [fresh(job.out, entry.family, entry.config, spec, settings, (seed, section, entry.name))],
+            machine,
+            device,
+            recorder,
         )
 
 
@@ -123,15 +126,17 @@ def with_labels(n: int, seed: int) -> Part:
     return part
 
 
-def train(tasks: Sequence[Task], device: torch.device, recorder: Any) -> None:
-    """Do all tasks with every seed; they have as many replicates. Raises DivergedError, naming the replicate."""
+def train(tasks: Sequence[Task], machine: Runtime, device: torch.device, recorder: Any) -> None:
+    """Do all tasks with every seed; they have as many replicates. Raises DivergedError, naming the replicate.
+
+    machine: what `device` was pinned with."""
     data = tensors.split("train", device), tensors.split("validation", device)
     recorder.tags({"device": runtime.describe(device), "seed": tasks[0].words[0]})
     panels = [Panel(data[1], task.settings, task.words, recorder) for task in tasks]
 
     def learned(replicate: int, metrics: seeds.Metrics) -> list[list[dict[str, Any]]]:
         return [
-            _learned(task, replicate, data, metrics, None if replicate else panel)
+            _learned(task, machine, replicate, data, metrics, None if replicate else panel)
             for task, panel in zip(tasks, panels, strict=True)
         ]
 
@@ -146,7 +151,7 @@ def train(tasks: Sequence[Task], device: torch.device, recorder: Any) -> None:
 
 
 def _learned(
-    task: Task, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None
+    task: Task, machine: Runtime, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None
 ) -> list[dict[str, Any]]:
     """Train one seed of one task, leave its weights, return its history."""
     seed, *rest = task.words
@@ -160,10 +165,11 @@ def _learned(
     train, validation = task.part(data, replicate)
     watch = Watch(task, replicate, metrics, panel, len(train.x))
     about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, replicate]}
+    about["runtime"] = dataclasses.asdict(machine)
     kept = stage.kept(task.out)
     keeper = Keeper(kept / f"{replicate}.safetensors", about, (*train, *validation), watch) if kept else None
     try:
-        fit(model, train, validation, task.settings, draw, watch, keeper)
+        fit(model, train, validation, task.settings, draw, watch, keeper, machine.precision)
     except DivergedError as error:
         raise DivergedError(f"replicate {replicate}, {error}") from None
     finally:

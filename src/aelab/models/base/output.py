@@ -62,9 +62,10 @@ class Output(nn.Module):
 def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
     """-sum of t ln s + (1 - t) ln(1 - s), s = sigmoid(raw), over everything (scalar, nats); no gradient for the target.
 
-    As F.binary_cross_entropy_with_logits with reduction="sum", in less than half its time.
+    As F.binary_cross_entropy_with_logits with reduction="sum", in less than half its time. Logits in bfloat16 are taken
+    as numbers of the target's type: their logarithms need more digits.
     """
-    return _CrossEntropy.apply(raw, target)  # type: ignore[return-value]
+    return _CrossEntropy.apply(raw.to(target.dtype), target)  # type: ignore[return-value]
 
 
 class _CrossEntropy(torch.autograd.Function):
