@@ -132,7 +132,8 @@ def test_every_stack_learns_from_the_same_images(monkeypatch, tmp_path):
         torch.manual_seed(len(stack))
         task = Task(tmp_path, drawing, {}, SETTINGS, (1, "finetune", stack, "20"), with_labels(20, 1))
         for replicate in (0, 1):
-            replicates._learned(task, MACHINE, replicate, DATA, lambda *values, **more: None, None)
+            seed = replicates._seed(task, replicate, DATA, lambda *values, **more: None, None)
+            replicates._learned(task, MACHINE, seed)
     for replicate in (0, 1):
         ours, theirs = ([split.x.flatten().tolist() for split in learned[i + replicate]] for i in (0, 2))
         assert ours == theirs == seen(20, replicate)

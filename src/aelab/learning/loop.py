@@ -94,20 +94,25 @@ def fit(
     model.observe(train.x, train.y)
     snapshot = keeper.latest(model) if keeper else None
     if snapshot:
-        model.load_state_dict(_part("model", snapshot))  # phases of what has been learnt see codes of layers below
+        model.load_state_dict(part("model", snapshot))  # phases of what has been learnt see codes of layers below
     noises = [Noise.parse(words) for words in settings.noise]
     learning = Learning(model, settings, noises, draw, watch, keeper, precision)
     for number, phase in enumerate(model.phases()):
         if snapshot and number < snapshot.numbers["phase"]:
             continue
-        seen, held_out = train, validation
-        if phase.inputs is not None:
-            seen, held_out = (Tensors(mapped(phase.inputs, split.x), split.y) for split in (train, validation))
+        seen, held_out = inputs(phase, train, validation)
         learning.begin(number, phase, len(seen.x))
         if snapshot:
             learning.restore(snapshot)
             snapshot = None
         learning.run(seen, held_out)
+
+
+def inputs(phase: Phase, *splits: Tensors) -> list[Tensors]:
+    """What a phase learns on, of each split."""
+    if phase.inputs is None:
+        return list(splits)
+    return [Tensors(mapped(phase.inputs, split.x), split.y) for split in splits]
 
 
 class Learning:
@@ -170,7 +175,7 @@ class Learning:
             self.watch.step()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
-        _check(self.totals, self.phase.name, self.epoch, self.settings.lr)
+        check(self.totals, self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
         """The end of the epoch: what it came to, and whether it is the best so far."""
@@ -209,11 +214,11 @@ class Learning:
         """The phase as it was when the snapshot was taken; the model has its weights already."""
         self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
-        device, states = self.noise.device, _part("generator", snapshot)
-        self.best_weights = {name: each.to(device) for name, each in _part("best", snapshot).items()}
+        device, states = self.noise.device, part("generator", snapshot)
+        self.best_weights = {name: each.to(device) for name, each in part("best", snapshot).items()}
         self.sums = {name: snapshot.tensors[f"sums/{name}"].to(device) for name in snapshot.numbers["terms"]}
         self.totals.copy_(snapshot.tensors["/totals"])
-        kept = _part("optimizer", snapshot)
+        kept = part("optimizer", snapshot)
         for i, each in enumerate(self.optimizer.state()):
             each.copy_(kept[str(i)])
         self.before = states["order"]
@@ -226,7 +231,7 @@ class Learning:
             self.watch.step()
 
 
-def _part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
+def part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
     """The tensors of one group, without its name."""
     return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}
 
@@ -254,7 +259,8 @@ def _add(sums: dict[str, Tensor], losses: Losses, count: int) -> None:
         sums[name] = sums[name] + weighted if name in sums else weighted
 
 
-def _check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
+def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
+    """Raise DivergedError where a step's loss is not finite."""
     bad = (~totals.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])

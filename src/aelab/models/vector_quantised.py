@@ -55,6 +55,8 @@ class Config:
 class VectorQuantised(Autoencoder):
     """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
 
+    alone = "the codebook follows counts of its codes, which vmap has no rule for"
+
     codebook: Tensor  # e [codes, depth]
     count: Tensor  # N [codes]
     total: Tensor  # m [codes, depth]

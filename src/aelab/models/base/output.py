@@ -65,7 +65,7 @@ def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
     As F.binary_cross_entropy_with_logits with reduction="sum", in less than half its time. Logits in bfloat16 are taken
     as numbers of the target's type: their logarithms need more digits.
     """
-    return _CrossEntropy.apply(raw.to(target.dtype), target)  # type: ignore[return-value]
+    return _CrossEntropy.apply(raw.to(target.dtype), target)[0]  # type: ignore[index]
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -74,17 +74,23 @@ class _CrossEntropy(torch.autograd.Function):
     max(s, 1 - s) lies in [1/2, 1], so up to eight of them are multiplied before one logarithm is taken.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, raw: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         s = torch.sigmoid(raw)
-        ctx.save_for_backward(s, target)
         products = torch.maximum(s, 1 - s).flatten()
         for _ in range(3):
             if products.numel() % 2 == 0:
                 products = torch.mul(*products.view(2, -1))
-        return raw.clamp_min(0).sum() - products.log().sum() - torch.dot(raw.flatten(), target.flatten())
+        return raw.clamp_min(0).sum() - products.log().sum() - torch.dot(raw.flatten(), target.flatten()), s
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:  # type: ignore[override]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1], inputs[1])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         s, target = ctx.saved_tensors
         return (s - target).mul_(gradient), None
