@@ -27,6 +27,7 @@ def working(replicate, metrics):
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_side_by_side_gives_what_one_after_another_gives(cores, count):
+    cores(3)
     heard: dict[bool, list] = {True: [], False: []}
     found = {}
     for alone, notes in heard.items():
@@ -34,8 +35,7 @@ def test_side_by_side_gives_what_one_after_another_gives(cores, count):
         def note(values, step=0, replicate=None, notes=notes):
             notes.append((replicate, step, values))
 
-        cores(1 if alone else 3)
-        found[alone] = seeds.each(working, count, note)
+        found[alone] = seeds.each(working, count, note, alone=alone)
     pids = {alone: [each.pop("pid") for each in results] for alone, results in found.items()}
     assert found[True] == found[False]
     assert sorted(heard[True], key=str) == sorted(heard[False], key=str)

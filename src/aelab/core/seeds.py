@@ -1,8 +1,9 @@
 """Several seeds of one thing at once: the first in this process, each other in a forked one. The results are the same.
 
 A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
-they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork
-or has one core, the seeds are worked on one after another. (On a GPU they learn in one loop: learning/together.py.)
+they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
+has one core, or computes on a GPU, the seeds are worked on one after another. (Where learning can have all of them in
+one loop on a GPU, it does: learning/together.py.)
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Metrics(Protocol):
 Work = Callable[[int, Metrics], Any]  # (replicate, where its numbers go) -> its result, of what JSON can hold
 
 
-def each(work: Work, count: int, metrics: Metrics) -> list[Any]:
-    """[work(0, metrics), ..., work(count - 1, metrics)].
+def each(work: Work, count: int, metrics: Metrics, alone: bool = False) -> list[Any]:
+    """[work(0, metrics), ..., work(count - 1, metrics)]; alone: one after another.
 
     Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
     work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if count == 1 or cores == 1:
+    if alone or count == 1 or cores == 1:
         return [work(replicate, metrics) for replicate in range(count)]
     turn = multiprocessing.get_context("fork").Semaphore(cores - 1)
     children = [_Child(work, replicate, turn, metrics) for replicate in range(1, count)]

@@ -95,7 +95,10 @@ class SGD:
                     torch._foreach_add_(gradients, parameters, alpha=decay)
                 torch._foreach_mul_(velocity, MOMENTUM)
                 torch._foreach_add_(velocity, gradients)
-                torch._foreach_add_(parameters, torch._foreach_mul(velocity, -lr))  # `alpha` may be no tensor
+                if isinstance(lr, Tensor):  # which `alpha` may not be
+                    torch._foreach_add_(parameters, torch._foreach_mul(velocity, -lr))
+                else:
+                    torch._foreach_add_(parameters, velocity, alpha=-lr)
 
     def state(self) -> list[Tensor]:
         return [each for _, velocity, _ in self.groups for each in velocity]

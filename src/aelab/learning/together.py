@@ -1,6 +1,7 @@
 """Several seeds of one model learning in one loop, their weights stacked: each as it would alone, up to rounding.
 
-A GPU waits for launches while it learns one small network, and learns several of them in about the same time. Every
+A GPU waits for launches while it learns one small network, and learns several of them in about the same time; there
+all launches of a step become one besides (see graph). Every
 seed keeps its own order of batches, its own noise and draws, its own best epoch and patience; one vmapped loss and one
 optimizer serve all. A seed whose patience has ended moves on with the others, but nothing of it is kept any more.
 
@@ -20,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from aelab.core.corruption import Noise, corrupt_mixed
 from aelab.core.runtime import Precision
 from aelab.data.tensors import Tensors
-from aelab.learning import optimizers
+from aelab.learning import graph, optimizers
 from aelab.learning.augmentation import augment, parse
 from aelab.learning.loop import DivergedError, Keeper, Learning, Snapshot, check, inputs, part
 from aelab.learning.settings import Training
@@ -82,6 +83,13 @@ class Together:
         self.learnings[0].optimizer = self.optimizer
         self.loss = _Loss(model, phase.loss)
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
+        self.batch, self.whole_batch = min(self.settings.batch, len(self.seeds[0].train.x)), self.step
+        if graph.serves(self.which.device):
+            rows, rate = self.which[:, None].expand(-1, self.batch), torch.zeros((), device=self.which.device)
+            state = [*self.weights.values(), *self.optimizer.state()]
+            generators = [learning.noise for learning in self.learnings]
+            nn.ModuleList(seed.model for seed in self.seeds).train()
+            self.whole_batch = graph.recorded(self.step, (rows, rate), state, generators)
 
     def run(self) -> None:
         """The epochs of the phase that are left; the models then have the weights of their best ones."""
@@ -113,7 +121,8 @@ class Together:
         rates = [optimizers.rate(self.settings, done + i, steps) for i in range(first.steps)]
         values = []  # [terms, R] of every step
         for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
-            values.append(self.step(batch, rate).clone())
+            step = self.whole_batch if batch.shape[1] == self.batch else self.step
+            values.append(step(batch, rate).clone())
             for learning in self.learnings:
                 learning.watch.step()
         self.tell(torch.stack(values), torch.tensor([batch.shape[1] for batch in rows], device=device))
