@@ -22,6 +22,7 @@ lint: setup
 
 bench: setup
 	python benchmarks/training.py $(BENCH)
+	python benchmarks/gpu.py
 
 setup: .venv/ready
 
