@@ -48,9 +48,7 @@ def pin(
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs 4% of a step
     torch.backends.cudnn.benchmark = not deterministic
-    cudnn: Any = torch.backends.cudnn
-    for products in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
-        products.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     found = torch.device(device)
