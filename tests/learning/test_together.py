@@ -183,3 +183,46 @@ def test_a_classifier_with_dropout_learns_alone():
     for share in (0.0, 0.2):
         stack = family("stack", {"widths": (20,), "layer": "random", "dropout": share})(0)
         assert bool(Classifier(stack, SPEC).alone) == bool(share)
+
+
+def drawn(draw):
+    """What draw(x, generator) gives each of three seeds that learn together, and each alone; x counts seeds."""
+    x = torch.arange(3.0)[:, None].expand(3, 4).contiguous()
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in range(3)]
+
+    shared = generators()
+
+    def loss(x, which):
+        with together._Draws(shared, which):
+            return draw(x, shared[0])
+
+    found = torch.func.vmap(loss, randomness="same")(x, torch.arange(3))
+    return found, torch.stack([draw(*each) for each in zip(x, generators(), strict=True)])
+
+
+def filled(x, generator):
+    place = torch.empty_like(x)
+    place.normal_(generator=generator)
+    return x + place
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x, generator: x + torch.randn(x.shape, generator=generator),
+        lambda x, generator: x + torch.randint(9, (4,), generator=generator) * torch.rand(4, generator=generator),
+        lambda x, generator: x * torch.empty_like(x).exponential_(generator=generator),
+        filled,
+    ],
+)
+def test_each_seed_is_given_draws_of_its_own_generator(draw):
+    found, expected = drawn(draw)
+    assert torch.equal(found, expected)
+    assert len(found.unique()) > 8
+
+
+def test_a_draw_that_depends_on_a_tensor_is_refused():
+    with pytest.raises(NotImplementedError, match="bernoulli: draws that depend on a tensor need a model that is"):
+        drawn(lambda x, generator: torch.bernoulli(x / 3, generator=generator))

@@ -209,10 +209,13 @@ class _Draws(TorchFunctionMode):
         kwargs = kwargs or {}
         if not isinstance(kwargs.get("generator"), Generator):
             return func(*args, **kwargs)
+        first, *others = args
+        fills = isinstance(first, Tensor) and func.__name__.endswith("_")  # x.exponential_(generator=...)
+        if any(isinstance(each, Tensor) for each in (others if fills else args)):
+            raise NotImplementedError(f"{func.__name__}: draws that depend on a tensor need a model that is `alone`")
         draws = []
         for generator in self.generators:
-            place, *others = args
-            if isinstance(place, Tensor):  # x.exponential_(generator=...) and the like fill x
-                place = torch.empty(place.shape, dtype=place.dtype, device=place.device)
+            place = torch.empty(first.shape, dtype=first.dtype, device=first.device) if fills else first
             draws.append(func(place, *others, **(kwargs | {"generator": generator})))
-        return torch.stack(draws).index_select(0, self.which.view(1)).squeeze(0)
+        own = torch.stack(draws).index_select(0, self.which.view(1)).squeeze(0)
+        return first.copy_(own) if fills else own
