@@ -29,6 +29,7 @@ lint: setup
 bench: setup
 	python benchmarks/training.py $(BENCH)
 	python benchmarks/scale.py $(filter --quick --write,$(BENCH))
+	python benchmarks/gpu.py
 
 setup: .venv/ready
 

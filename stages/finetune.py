@@ -41,7 +41,7 @@ def finetune(job: stage.Job) -> None:
                     replicates.with_labels(labelled, seed),
                 )
             )
-        replicates.train(tasks, device, recorder)
+        replicates.train(tasks, machine, device, recorder)
         kept = {"budgets": budgets, "replicates": settings.replicates, "device": runtime.describe(device)}
         checkpoints.save_json(job.out / "model.json", about | kept)
 

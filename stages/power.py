@@ -34,7 +34,7 @@ def power(job: stage.Job) -> None:
                     f"{name}/",
                 )
             )
-        replicates.train(tasks, device, recorder)
+        replicates.train(tasks, machine, device, recorder)
         rows = []
         for (depth, code), task in zip(nets.pairs(), tasks, strict=True):
             histories = checkpoints.load_json(task.out / "history.json")

@@ -29,7 +29,7 @@ def transfer(job: stage.Job) -> None:
             own = dataclasses.replace(settings, noise=noise)
             words = (seed, "transfer", name)
             tasks[name] = replicates.fresh(job.out / name, "dense", config, spec, own, words, f"{name}/")
-        replicates.train(list(tasks.values()), device, recorder)
+        replicates.train(list(tasks.values()), machine, device, recorder)
         tried = tensors.split("validation", device), tensors.noisy("validation", device)
         found = {
             name: [denoising.psnrs(replicates.load(task.out, i, device), *tried) for i in range(settings.replicates)]

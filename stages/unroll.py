@@ -35,7 +35,7 @@ def unroll(job: stage.Job) -> None:
             settings,
             (seed, "unroll", job.name),
         )
-        replicates.train([task], device, recorder)
+        replicates.train([task], machine, device, recorder)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark runs and compares like with like; nothing here depends on how long it takes."""
 
+import argparse
 import importlib.util
 import re
 import sys
@@ -110,3 +111,45 @@ def test_checkpoints_are_counted_weighed_and_written_into_their_document(monkeyp
     monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--rounds", "0"])
     with pytest.raises(SystemExit):
         module.main()
+
+
+# Seeds on a GPU
+
+
+@pytest.fixture
+def seeds(monkeypatch, tmp_path):
+    module = load("gpu", monkeypatch)
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
+    return module
+
+
+def test_without_a_gpu_nothing_is_measured_and_nothing_written(seeds, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--write"])
+    seeds.main()
+    assert capsys.readouterr().out.count("\n") == 1
+    assert not seeds.document.DOCUMENT.exists()
+
+
+def test_all_ways_of_learning_do_the_same_work(seeds):
+    """On the CPU, where a graph is none."""
+    x = torch.randint(0, 256, (200, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = seeds.Images(x, torch.zeros(200, dtype=torch.int64))
+    options = argparse.Namespace(seeds=2, rounds=1, precision="float32")
+    split = seeds.on(torch.device("cpu"), images)
+    took = seeds.race("dense", {"widths": (8,)}, seeds.settings(("masking 0.3",)), split, images, options)
+    seeds.check(took)
+    table = [line.split(" | ") for line in seeds.rows("net", took)]
+    assert [row[1] for row in table] == list(seeds.CONTENDERS)
+    took["together"][0].losses[1] *= 1.02
+    with pytest.raises(SystemExit, match="together: held-out loss"):
+        seeds.check(took)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees none")
+def test_on_a_gpu_every_network_has_its_rows(seeds, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--images", "512", "--rounds", "1", "--write"])
+    seeds.main()
+    text = capsys.readouterr().out
+    assert text.count("\n| ") == 1 + len(seeds.NETWORKS) * len(seeds.CONTENDERS)
+    assert "## GPU" in seeds.document.DOCUMENT.read_text()

@@ -163,6 +163,18 @@ WRONG = [
     ("device: auto", "device: cuda:x", "runtime", "runtime.device: 'cuda:x' is unknown"),
     ("threads: 1", "threads: 0", "runtime", "runtime.threads: 0 is out of range; allowed: 1 or more"),
     (
+        "precision: float32",
+        "precision: fp16",
+        "runtime",
+        "runtime.precision: 'fp16' is wrong; allowed: 'float32', 'tf32' or 'bf16'",
+    ),
+    (
+        "deterministic: true",
+        "deterministic: 1",
+        "runtime",
+        "runtime.deterministic: 1 is wrong; allowed: a valid boolean",
+    ),
+    (
         "name: mnist5k",
         "name: mnist6k",
         "data",

@@ -70,6 +70,35 @@ def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
     assert lines[3] in ("AVX2", "DEFAULT")  # DEFAULT on a machine without AVX2
 
 
+@pytest.mark.parametrize(
+    ("precision", "deterministic", "wanted"),
+    [
+        ("float32", True, "False False True False"),
+        ("tf32", False, "True True False True"),
+        ("bf16", True, "False False True False"),
+    ],
+)
+def test_pin_sets_the_precision_of_a_gpu_s_products_and_its_freedom(precision, deterministic, wanted):
+    code = f"""if True:
+        from aelab.core import runtime
+        runtime.pin("cpu", 1, {precision!r}, {deterministic})
+        import torch
+        print(torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        print(torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+    """
+    assert in_a_process(code).split() == wanted.split()
+
+
+def test_autocast_computes_in_bf16_and_only_where_asked():
+    x, cpu = torch.ones(2, 2), torch.device("cpu")
+    for precision, wanted in (("float32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16)):
+        context = runtime.autocast(cpu, precision)
+        for _ in range(2):
+            with context:
+                assert (x @ x).dtype == wanted
+        assert (x @ x).dtype == torch.float32
+
+
 def test_importing_the_module_does_not_load_torch():
     code = "import sys; from aelab.core import runtime, stage, params; print('torch' in sys.modules)"
     assert in_a_process(code) == "False\n"

@@ -9,11 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from aelab.core import checkpoints
+from aelab.core.stage import Runtime
 from aelab.data.tensors import Tensors
 from aelab.learning import replicates
 from aelab.learning.replicates import Panel, Task, with_labels
 from aelab.learning.settings import Training
+from aelab.models.base import Spec
 
+MACHINE = Runtime("cpu", 1, "float32", True)
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
 
 
@@ -130,7 +134,57 @@ def test_every_stack_learns_from_the_same_images(monkeypatch, tmp_path):
         torch.manual_seed(len(stack))
         task = Task(tmp_path, drawing, {}, SETTINGS, (1, "finetune", stack, "20"), with_labels(20, 1))
         for replicate in (0, 1):
-            replicates._learned(task, replicate, DATA, lambda *values, **more: None, None)
+            seed = replicates._seed(task, replicate, DATA, lambda *values, **more: None, None)
+            replicates._learned(task, MACHINE, seed)
     for replicate in (0, 1):
         ours, theirs = ([split.x.flatten().tolist() for split in learned[i + replicate]] for i in (0, 2))
         assert ours == theirs == seen(20, replicate)
+
+
+# Seeds on a GPU (the same code on a CPU)
+
+
+def learnt(folder, config, learn):
+    """Three seeds of a dense net in `folder`: their histories, and the bytes of all files."""
+    folder.mkdir()
+    digits = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = tuple(Tensors(digits[part], torch.arange(30) % 10) for part in (slice(30), slice(30, 60)))
+    settings = dataclasses.replace(SETTINGS, batch=10, epochs=3, noise=("masking 0.3",))
+    task = replicates.fresh(folder, "dense", config, Spec((1, 8, 8), 10), settings, (1, "train", "one"))
+    drawn = Panel(data[1], settings, task.words, Recorder())
+    seeds = [
+        replicates._seed(task, i, data, lambda *values, **more: None, None if i else drawn)  # type: ignore[arg-type]
+        for i in range(3)
+    ]
+    histories = learn(task, seeds)
+    return histories, drawn.pictures, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def one_by_one(task, seeds):
+    return [replicates._learned(task, MACHINE, seed) for seed in seeds]
+
+
+def on_a_gpu(task, seeds):
+    return replicates._all_learned(task, MACHINE, seeds)
+
+
+def test_seeds_that_learn_together_leave_what_seeds_alone_leave(tmp_path):
+    config = {"widths": (12, 4)}
+    alone, together = learnt(tmp_path / "a", config, one_by_one), learnt(tmp_path / "b", config, on_a_gpu)
+    assert alone[1].keys() == together[1].keys()
+    assert alone[2].keys() == together[2].keys() == {f"weights-{i}.safetensors" for i in range(3)}
+    for mine, theirs in zip(alone[0], together[0], strict=True):
+        assert len(mine) == len(theirs) == 3
+        for a, b in zip(mine, theirs, strict=True):
+            assert a["validation"]["total"] == pytest.approx(b["validation"]["total"], rel=1e-4)
+    for name in alone[2]:
+        a, b = (checkpoints.load_weights(tmp_path / kind / name) for kind in "ab")
+        for weight in a:
+            torch.testing.assert_close(a[weight], b[weight], rtol=1e-3, atol=1e-4)
+
+
+def test_seeds_of_a_model_that_has_to_be_alone_learn_one_by_one(tmp_path):
+    config = {"widths": (12, 4), "dropout": 0.5}
+    alone, together = learnt(tmp_path / "a", config, one_by_one), learnt(tmp_path / "b", config, on_a_gpu)
+    assert alone[0] == together[0]
+    assert alone[2] == together[2]

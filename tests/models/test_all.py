@@ -45,12 +45,12 @@ def build(item, seed=0) -> Autoencoder:
     return registry.build(item.family, item.config, SPEC, torch.Generator().manual_seed(seed))
 
 
-def learned(item, settings, digits, steps=None) -> Autoencoder:
+def learned(item, settings, digits, steps=None, precision="float32") -> Autoencoder:
     model = build(item)
     train = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     if steps:
         settings = dataclasses.replace(settings, batch=min(settings.batch, IMAGES), epochs=steps)
-    fit(model, train, train, settings, partial(runtime.generator, 0), Silent())
+    fit(model, train, train, settings, partial(runtime.generator, 0), Silent(), precision=precision)
     return model
 
 
@@ -129,6 +129,23 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(entry, digits)
     drawn = [name for name, tensor in build(item).state_dict().items() if tensor.dim() > 1 and tensor.any()]
     if drawn:
         assert not torch.equal(build(item, 0).state_dict()[drawn[0]], build(item, 1).state_dict()[drawn[0]])
+
+
+def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits):
+    item, settings = entry
+    start, one, two = build(item), *(learned(item, settings, digits, 2, each) for each in ("float32", "bf16"))
+    if not start.phases():
+        return
+    start.observe(digits[0][:IMAGES], digits[1][:IMAGES])
+    way, other = (_flat(each) - _flat(start) for each in (one, two))
+    assert not torch.equal(way, other)
+    # a machine's gradient is a small difference of two large ones
+    assert torch.cosine_similarity(way, other, dim=0) > (0.8 if item.family == "rbm" else 0.95)
+    assert {each.dtype for each in two.parameters()} == {torch.float32}
+
+
+def _flat(model) -> torch.Tensor:
+    return torch.cat([each.detach().flatten() for each in model.parameters()])
 
 
 def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_path):

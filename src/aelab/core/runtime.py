@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
+
+Precision = Literal["float32", "tf32", "bf16"]
 
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -28,10 +31,14 @@ if "torch" not in sys.modules:
     os.environ.update(PINNED)
 
 
-def pin(device: str = "auto", threads: int = 1) -> torch.device:
-    """Fix threads and determinism for this process and return the device to compute on.
+def pin(
+    device: str = "auto", threads: int = 1, precision: Precision = "float32", deterministic: bool = True
+) -> torch.device:
+    """Fix threads, precision and determinism for this process and return the device to compute on.
 
-    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation.
+    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation;
+    precision: "tf32" lets a GPU round the factors of its products to 10 bits, "float32" does not ("bf16" is for the
+    caller to use, see `autocast`). Not deterministic: a GPU may add up in any order and try out what is fastest.
     Raises ValueError where the device asked for is not there.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -39,9 +46,11 @@ def pin(device: str = "auto", threads: int = 1) -> torch.device:
 
     keep_memory()
     torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms(True), without importing the compiler
+    # as use_deterministic_algorithms, without importing the compiler
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs 4% of a step
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     found = torch.device(device)
@@ -61,6 +70,13 @@ def keep_memory() -> None:
         if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
             for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD):
                 mallopt(threshold, 1 << 30)
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """What a loss is computed under: of bf16 torch's autocast, of the others nothing. It may be entered again."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def derive(seed: int, *words: str | int) -> int:

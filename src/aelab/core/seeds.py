@@ -2,7 +2,8 @@
 
 A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
 they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
-has one core, or computes on a GPU, the seeds are worked on one after another.
+has one core, or computes on a GPU, the seeds are worked on one after another. (Where learning can have all of them in
+one loop on a GPU, it does: learning/together.py.)
 """
 
 from __future__ import annotations

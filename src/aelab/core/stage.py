@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from aelab import tracking
 from aelab.core import runtime
+from aelab.core.runtime import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,8 @@ class Runtime:
 
     device: str  # auto (a GPU where there is one), cpu, cuda, cuda:N
     threads: int  # CPU threads per stage: part of the result's bits
+    precision: Precision  # of products while learning; bf16: of all that autocast covers
+    deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -67,8 +70,8 @@ class Job:
         return tracking.Recorder(experiment, self.stage, self.name or None, wait=False, keep=self.out / "tracked.json")
 
     def device(self, settings: Runtime) -> torch.device:
-        """Pin threads and determinism, return the device to compute on (see runtime.pin)."""
-        return runtime.pin(settings.device, settings.threads)
+        """Pin threads, precision and determinism, return the device to compute on (see runtime.pin)."""
+        return runtime.pin(settings.device, settings.threads, settings.precision, settings.deterministic)
 
 
 def main(body: Callable[[Job], None]) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import Autoencoder, Batch, Losses, Phase, Spec
+from aelab.models.base import DROPOUT, Autoencoder, Batch, Losses, Phase, Spec
 
 
 class Classifier(nn.Module):
@@ -18,6 +18,7 @@ class Classifier(nn.Module):
     def __init__(self, pretrained: Autoencoder, spec: Spec, labels: str = "all") -> None:
         super().__init__()
         self.labels, self.dropout = labels, pretrained.tuned_dropout
+        self.alone = DROPOUT if self.dropout else ""  # see Autoencoder.alone
         self.encoder, self.scale = pretrained.encoder, pretrained.output.scale
         width = pretrained.encode(torch.zeros(1, *spec.shape)).shape[1]
         self.top = nn.Linear(width, spec.classes)

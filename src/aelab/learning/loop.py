@@ -14,7 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from aelab.core import runtime
 from aelab.core.corruption import Noise, corrupt_mixed
+from aelab.core.runtime import Precision
 from aelab.data import streaming
 from aelab.data.tensors import Tensors
 from aelab.learning import optimizers
@@ -79,31 +81,39 @@ def fit(
     draw: Callable[[str], Generator],
     watch: Watch,
     keeper: Keeper | None = None,
+    precision: Precision = "float32",
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
     draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
     "modules" on the CPU, "noise" and "validation" on the device. keeper: where there is one, learning goes on from its
-    latest snapshot, and ends in the same bits as if it had never stopped. Raises DivergedError with phase, epoch and
-    step.
+    latest snapshot, and ends in the same bits as if it had never stopped. precision: of the steps (see
+    runtime.autocast); what is measured in between is measured as it will be afterwards. Raises DivergedError with
+    phase, epoch and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
     model.observe(train.x, train.y)
     snapshot = keeper.latest(model) if keeper else None
     if snapshot:
-        model.load_state_dict(_part("model", snapshot))  # phases of what has been learnt see codes of layers below
-    learning = Learning(model, settings, [Noise.parse(words) for words in settings.noise], draw, watch, keeper)
+        model.load_state_dict(part("model", snapshot))  # phases of what has been learnt see codes of layers below
+    noises = [Noise.parse(words) for words in settings.noise]
+    learning = Learning(model, settings, noises, draw, watch, keeper, precision)
     for number, phase in enumerate(model.phases()):
         if snapshot and number < snapshot.numbers["phase"]:
             continue
-        seen, held_out = train, validation
-        if phase.inputs is not None:
-            seen, held_out = (Tensors(mapped(phase.inputs, split.x), split.y) for split in (train, validation))
+        seen, held_out = inputs(phase, train, validation)
         learning.begin(number, phase, len(seen.x))
         if snapshot:
             learning.restore(snapshot)
             snapshot = None
         learning.run(seen, held_out)
+
+
+def inputs(phase: Phase, *splits: Tensors) -> list[Tensors]:
+    """What a phase learns on, of each split."""
+    if phase.inputs is None:
+        return list(splits)
+    return [Tensors(mapped(phase.inputs, split.x), split.y) for split in splits]
 
 
 class Learning:
@@ -117,10 +127,12 @@ class Learning:
         draw: Callable[[str], Generator],
         watch: Watch,
         keeper: Keeper | None,
+        precision: Precision,
     ) -> None:
         self.model, self.settings, self.noises, self.draw = model, settings, noises, draw
         self.watch, self.keeper = watch, keeper
         self.order, self.noise = draw("order"), draw("noise")
+        self.autocast = runtime.autocast(self.noise.device, precision)
 
     def begin(self, number: int, phase: Phase, images: int) -> None:
         """The start of phase `number`, which learns from so many images."""
@@ -153,7 +165,8 @@ class Learning:
         for batch_rows in rows[self.step :]:
             clean = augment(train.x[batch_rows], moves, self.noise) if moves else train.x[batch_rows]
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
-            losses = self.phase.loss(batch, self.noise)
+            with self.autocast:
+                losses = self.phase.loss(batch, self.noise)
             losses.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
@@ -163,7 +176,7 @@ class Learning:
             self.watch.step()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
-        _check(self.totals, self.phase.name, self.epoch, self.settings.lr)
+        check(self.totals, self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
         """The end of the epoch: what it came to, and whether it is the best so far."""
@@ -202,11 +215,11 @@ class Learning:
         """The phase as it was when the snapshot was taken; the model has its weights already."""
         self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
-        device, states = self.noise.device, _part("generator", snapshot)
-        self.best_weights = {name: each.to(device) for name, each in _part("best", snapshot).items()}
+        device, states = self.noise.device, part("generator", snapshot)
+        self.best_weights = {name: each.to(device) for name, each in part("best", snapshot).items()}
         self.sums = {name: snapshot.tensors[f"sums/{name}"].to(device) for name in snapshot.numbers["terms"]}
         self.totals.copy_(snapshot.tensors["/totals"])
-        kept = _part("optimizer", snapshot)
+        kept = part("optimizer", snapshot)
         for i, each in enumerate(self.optimizer.state()):
             each.copy_(kept[str(i)])
         self.before = states["order"]
@@ -219,7 +232,7 @@ class Learning:
             self.watch.step()
 
 
-def _part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
+def part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
     """The tensors of one group, without its name."""
     return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}
 
@@ -248,7 +261,8 @@ def _add(sums: dict[str, Tensor], losses: Losses, count: int) -> None:
         sums[name] = sums[name] + weighted if name in sums else weighted
 
 
-def _check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
+def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
+    """Raise DivergedError where a step's loss is not finite."""
     bad = (~totals.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])

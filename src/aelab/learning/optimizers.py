@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aelab.learning.settings import Training
 
@@ -24,8 +24,8 @@ MOMENTUM = 0.9
 class Optimizer(Protocol):
     """Moves parameters along their gradients."""
 
-    def step(self, lr: float) -> None:
-        """One update with this learning rate; the gradients are then gone."""
+    def step(self, lr: float | Tensor) -> None:
+        """One update with this learning rate, a tensor where a CUDA graph repeats it; the gradients are then gone."""
         ...
 
     def state(self) -> list[Tensor]:
@@ -36,11 +36,13 @@ class Optimizer(Protocol):
 class Adam:
     """Adam (Kingma & Ba 2015), weight decay added to the gradient; `decoupled`: AdamW (Loshchilov & Hutter 2019)."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float, decoupled: bool) -> None:
-        self.groups = [(_Moments(group), decay) for group, decay in groups(parameters, weight_decay)]
+    def __init__(
+        self, parameters: Sequence[Tensor], weight_decay: float, decoupled: bool, stacked: bool = False
+    ) -> None:
+        self.groups = [(_Moments(group), decay) for group, decay in groups(parameters, weight_decay, stacked)]
         self.update = torch._fused_adamw_ if decoupled else torch._fused_adam_
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float | Tensor) -> None:
         for moments, decay in self.groups:
             gradients = taken(moments.parameters)
             for step in moments.steps:
@@ -79,12 +81,13 @@ class _Moments:
 class SGD:
     """Gradient descent with momentum 0.9, weight decay added to the gradient."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
+    def __init__(self, parameters: Sequence[Tensor], weight_decay: float, stacked: bool = False) -> None:
         self.groups = [
-            (group, [torch.zeros_like(p) for p in group], decay) for group, decay in groups(parameters, weight_decay)
+            (group, [torch.zeros_like(p) for p in group], decay)
+            for group, decay in groups(parameters, weight_decay, stacked)
         ]
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float | Tensor) -> None:
         for parameters, velocity, decay in self.groups:
             gradients = taken(parameters)
             with torch.no_grad():
@@ -92,17 +95,24 @@ class SGD:
                     torch._foreach_add_(gradients, parameters, alpha=decay)
                 torch._foreach_mul_(velocity, MOMENTUM)
                 torch._foreach_add_(velocity, gradients)
-                torch._foreach_add_(parameters, velocity, alpha=-lr)
+                if isinstance(lr, Tensor):  # which `alpha` may not be
+                    torch._foreach_add_(parameters, torch._foreach_mul(velocity, -lr))
+                else:
+                    torch._foreach_add_(parameters, velocity, alpha=-lr)
 
     def state(self) -> list[Tensor]:
         return [each for _, velocity, _ in self.groups for each in velocity]
 
 
-def groups(parameters: Sequence[Tensor], weight_decay: float) -> list[tuple[list[Tensor], float]]:
+def groups(parameters: Sequence[Tensor], weight_decay: float, stacked: bool) -> list[tuple[list[Tensor], float]]:
     """Parameters and their decay: weights decay, biases and other vectors do not."""
     if not weight_decay:
         return [([*parameters], 0.0)]
-    found = [([p for p in parameters if p.dim() > 1], weight_decay), ([p for p in parameters if p.dim() < 2], 0.0)]
+    vector = 2 if stacked else 1  # axes of one
+    found = [
+        ([p for p in parameters if p.dim() > vector], weight_decay),
+        ([p for p in parameters if p.dim() <= vector], 0.0),
+    ]
     return [(group, decay) for group, decay in found if group]
 
 
@@ -119,11 +129,11 @@ def taken(parameters: list[Tensor]) -> list[Tensor]:
     return gradients
 
 
-def build(parameters: Sequence[nn.Parameter], settings: Training) -> Optimizer:
-    """The optimizer that the settings name."""
+def build(parameters: Sequence[Tensor], settings: Training, stacked: bool = False) -> Optimizer:
+    """The optimizer that the settings name; stacked: the first axis of every parameter counts seeds."""
     if settings.optimizer == "sgd":
-        return SGD(parameters, settings.weight_decay)
-    return Adam(parameters, settings.weight_decay, decoupled=settings.optimizer == "adamw")
+        return SGD(parameters, settings.weight_decay, stacked)
+    return Adam(parameters, settings.weight_decay, settings.optimizer == "adamw", stacked)
 
 
 def rate(settings: Training, step: int, steps: int) -> float:

@@ -12,26 +12,25 @@ A fine-tuned stack has such a folder for each label budget, and a model.json tha
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, nn
 
 from aelab.core import checkpoints, params, runtime, seeds, stage
-from aelab.core.corruption import Noise, corrupt_mixed
-from aelab.core.progress import Progress
-from aelab.core.stage import Job
+from aelab.core.stage import Job, Runtime
 from aelab.data import splits, tensors
 from aelab.data.tensors import Tensors
+from aelab.learning import together
 from aelab.learning.classifier import Classifier
-from aelab.learning.loop import DivergedError, Epoch, fit
+from aelab.learning.loop import DivergedError, fit
 from aelab.learning.resume import Keeper
 from aelab.learning.settings import Training
+from aelab.learning.together import Seed
+from aelab.learning.watch import Panel, Watch, Watches
 from aelab.models.base import Spec, registry
 
 Maker = Callable[[int, Generator], nn.Module]  # (replicate, CPU generator) -> a fresh model
@@ -68,7 +67,10 @@ def learn(job: Job, section: str, group: str) -> None:
         device = job.device(machine)
         spec = Spec(meta.shape, len(meta.classes))
         train(
-            [fresh(job.out, entry.family, entry.config, spec, settings, (seed, section, entry.name))], device, recorder
+            [fresh(job.out, entry.family, entry.config, spec, settings, (seed, section, entry.name))],
+            machine,
+            device,
+            recorder,
         )
 
 
@@ -123,20 +125,29 @@ def with_labels(n: int, seed: int) -> Part:
     return part
 
 
-def train(tasks: Sequence[Task], device: torch.device, recorder: Any) -> None:
-    """Do all tasks with every seed; they have as many replicates. Raises DivergedError, naming the replicate."""
+def train(tasks: Sequence[Task], machine: Runtime, device: torch.device, recorder: Any) -> None:
+    """Do all tasks with every seed; they have as many replicates. Raises DivergedError, naming the replicate.
+
+    machine: what `device` was pinned with. A CPU learns the seeds side by side, in processes of their own; a GPU in one
+    loop, those of a model that has to be `alone` one after another.
+    """
     data = tensors.split("train", device), tensors.split("validation", device)
     recorder.tags({"device": runtime.describe(device), "seed": tasks[0].words[0]})
     panels = [Panel(data[1], task.settings, task.words, recorder) for task in tasks]
+    count = tasks[0].settings.replicates
+
+    def seed(number: int, replicate: int, metrics: seeds.Metrics) -> Seed:
+        return _seed(tasks[number], replicate, data, metrics, None if replicate else panels[number])
 
     def learned(replicate: int, metrics: seeds.Metrics) -> list[list[dict[str, Any]]]:
-        return [
-            _learned(task, replicate, data, metrics, None if replicate else panel)
-            for task, panel in zip(tasks, panels, strict=True)
-        ]
+        return [_learned(task, machine, seed(number, replicate, metrics)) for number, task in enumerate(tasks)]
 
-    count = tasks[0].settings.replicates
-    histories = seeds.each(learned, count, recorder.metrics, alone=device.type != "cpu")
+    if device.type == "cpu":
+        histories = seeds.each(learned, count, recorder.metrics)
+    else:
+        all_seeds = [[seed(number, i, recorder.metrics) for i in range(count)] for number in range(len(tasks))]
+        by_task = [_all_learned(task, machine, some) for task, some in zip(tasks, all_seeds, strict=True)]
+        histories = [list(each) for each in zip(*by_task, strict=True)]
     for number, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
         made = {"replicates": count, "device": runtime.describe(device)}
         checkpoints.save_json(task.out / "model.json", task.about | made)
@@ -145,10 +156,8 @@ def train(tasks: Sequence[Task], device: torch.device, recorder: Any) -> None:
             splits.save_arrays(task.out / "panel.npz", panel.pictures)
 
 
-def _learned(
-    task: Task, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None
-) -> list[dict[str, Any]]:
-    """Train one seed of one task, leave its weights, return its history."""
+def _seed(task: Task, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None) -> Seed:
+    """One seed of a task, ready to learn."""
     seed, *rest = task.words
     device = data[0].x.device
 
@@ -158,125 +167,41 @@ def _learned(
 
     model = task.build(replicate, draw("init")).to(device)
     train, validation = task.part(data, replicate)
-    watch = Watch(task, replicate, metrics, panel, len(train.x))
-    about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, replicate]}
-    kept = stage.kept(task.out)
-    keeper = Keeper(kept / str(replicate), about, (*train, *validation), watch) if kept else None
+    return Seed(model, train, validation, draw, Watch(task, replicate, metrics, panel, len(train.x)))
+
+
+def _learned(task: Task, machine: Runtime, seed: Seed) -> list[dict[str, Any]]:
+    """Train one seed, leave its weights, return its history."""
+    watch = seed.watch
+    keeper = _keeper(task, machine, [seed], watch.replicate, watch)
     try:
-        fit(model, train, validation, task.settings, draw, watch, keeper)
+        fit(seed.model, seed.train, seed.validation, task.settings, seed.draw, watch, keeper, machine.precision)
     except DivergedError as error:
-        raise DivergedError(f"replicate {replicate}, {error}") from None
+        raise DivergedError(f"replicate {watch.replicate}, {error}") from None
     finally:
         watch.progress.close()
-    if panel:
-        panel.draw(model, watch.passed, kept=True)
-    checkpoints.save_weights(task.out / f"weights-{replicate}.safetensors", model.state_dict())
-    return watch.history
+    return watch.end(seed.model)
 
 
-class Watch:
-    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
-
-    images: of training; how many pass per second is tracked and kept nowhere else, as no file may depend on the hour.
-    """
-
-    def __init__(self, task: Task, replicate: int, metrics: seeds.Metrics, panel: Panel | None, images: int) -> None:
-        self.task, self.replicate, self.metrics, self.panel = task, replicate, metrics, panel
-        self.images, self.began = images, 0.0
-        self.progress, self.epochs = Progress(replicate), task.settings.epochs
-        self.history: list[dict[str, Any]] = []
-        self.passed = 0  # epochs over all phases: the step in the tracking store
-
-    def steps(self, phase: str, total: int) -> None:
-        self.progress.start(f"{self.task.words[2]} #{self.replicate} {phase}", total)
-        self.began = time.monotonic()
-
-    def step(self) -> None:
-        self.progress.step()
-
-    def epoch(self, epoch: Epoch, model: nn.Module) -> None:
-        self.history.append(dataclasses.asdict(epoch))
-        self.tell(self.history[-1])
-        self.progress.note(f"epoch {epoch.epoch}, validation {epoch.monitor:.4g}")
-        seconds = time.monotonic() - self.began
-        cost = {"seconds_per_epoch": seconds, "images_per_second": self.images / seconds}
-        prefix = self.prefix(epoch.phase)
-        self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
-        self.began += seconds
-        if self.panel and self.passed in self.task.settings.panel:
-            self.panel.draw(model, self.passed)
-
-    def tell(self, epoch: dict[str, Any]) -> None:
-        """Track what the next epoch, a row of the history, came to."""
-        self.passed += 1
-        for kind in ("train", "validation"):
-            values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
-            self.metrics(values, self.passed, self.replicate)
-
-    def prefix(self, phase: str) -> str:
-        """Of the names of the numbers in the tracking store."""
-        return self.task.prefix + ("" if phase == "all" else f"{phase}/")
-
-    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
-        """The history and the panel, for a snapshot."""
-        pictures = self.panel.pictures if self.panel else {}
-        numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
-        return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
-
-    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
-        """What `state` gave, after a kill, told again: the tracking store takes what it lacks."""
-        self.history = numbers["history"]
-        for epoch in self.history:
-            self.tell(epoch)
-        if self.panel:
-            self.panel.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
-            for name in self.panel.pictures:
-                if name.startswith("epoch-"):
-                    self.panel.track(int(name.removeprefix("epoch-")))
+def _all_learned(task: Task, machine: Runtime, some: Sequence[Seed]) -> list[list[dict[str, Any]]]:
+    """Train all seeds of a task on a GPU, leave their weights, return their histories."""
+    if some[0].model.alone:
+        return [_learned(task, machine, seed) for seed in some]
+    watches = [seed.watch for seed in some]
+    try:
+        together.fit(some, task.settings, _keeper(task, machine, some, "all", Watches(watches)), machine.precision)
+    finally:
+        for watch in watches:
+            watch.progress.close()
+    return [watch.end(seed.model) for watch, seed in zip(watches, some, strict=True)]
 
 
-class Panel:
-    """One validation digit per class, as the model rebuilds it in the course of learning.
-
-    Where it learns from clean images it is shown the digits under a noise too: what it makes of what it never met
-    (Dezeming's booklet, 2.4). The noise is the same for every model.
-    """
-
-    NOISE = Noise("impulse", 0.1)
-
-    def __init__(self, validation: Tensors, settings: Training, words: tuple[Any, ...], recorder: Any) -> None:
-        first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
-        noises = [Noise.parse(each) for each in settings.noise]
-        clean, self.labels = validation.x[first], validation.y[first]
-        shown = corrupt_mixed(clean, noises, runtime.generator(*words, "panel", device=clean.device))
-        self.seen = {"": shown}  # by prefix of the name in `pictures`
-        if not noises:
-            generator = runtime.generator(words[0], "panel", device=clean.device)
-            self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
-        self.recorder = recorder
-        self.pictures: dict[str, np.ndarray] = {}
-
-    def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
-        """Keep and track what `model` makes of the panel after `step` epochs, or of the weights that are kept; a
-        classifier draws nothing."""
-        if not hasattr(model, "reconstruct"):
-            return
-        model.eval()
-        for kind, x in self.seen.items():
-            with torch.no_grad():
-                rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
-            self.pictures[f"{kind}input"] = _bytes(x)
-            self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
-        self.track(step)
-        if kept:  # models last unequally long: here is one picture that all have at the same step
-            self.track(step, name="panel_kept", as_step=0)
-
-    def track(self, step: int, name: str = "panel", as_step: int | None = None) -> None:
-        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
-        shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
-        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
-        self.recorder.image(name, pair, step=step if as_step is None else as_step)
-
-
-def _bytes(x: torch.Tensor) -> np.ndarray:
-    return x.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+def _keeper(task: Task, machine: Runtime, some: Sequence[Seed], name: int | str, watch: Any) -> Keeper | None:
+    """Of the snapshots of one seed or of all; none where the out is no stage's."""
+    kept = stage.kept(task.out)
+    if not kept:
+        return None
+    about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, name]}
+    about["runtime"] = dataclasses.asdict(machine)
+    data = [tensor for seed in some for tensor in (*seed.train, *seed.validation)]
+    return Keeper(kept / str(name), about, data, watch)

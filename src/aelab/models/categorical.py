@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from aelab.models.base import (
     Activation,
@@ -131,7 +132,7 @@ def gumbel(like: Tensor, generator: Generator) -> Tensor:
 
 def one_hot(scores: Tensor) -> Tensor:
     """1 at the largest score of the last axis, 0 elsewhere, same shape."""
-    return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+    return F.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
 
 
 def categorical_kl(logits: Tensor) -> Tensor:

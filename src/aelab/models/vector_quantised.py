@@ -55,6 +55,8 @@ class Config:
 class VectorQuantised(Autoencoder):
     """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
 
+    alone = "the codebook follows counts of its codes, which vmap has no rule for"
+
     codebook: Tensor  # e [codes, depth]
     count: Tensor  # N [codes]
     total: Tensor  # m [codes, depth]
@@ -96,8 +98,8 @@ class VectorQuantised(Autoencoder):
         self.start(vectors[rows])
 
     def vectors(self, z_e: Tensor) -> Tensor:
-        """Map [B, depth, h, w] -> its vectors [B * h * w, depth], row by row."""
-        return z_e.movedim(1, 3).reshape(-1, self.map[0])
+        """Map [B, depth, h, w] -> its vectors [B * h * w, depth], row by row, in the codebook's precision."""
+        return z_e.movedim(1, 3).reshape(-1, self.map[0]).to(self.codebook.dtype)
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Vectors [n, depth] -> number [n] of the code nearest to each: argmin of |e|^2 - 2 z_e.e."""

@@ -28,4 +28,4 @@ from aelab.models.base.layers import (
     widen,
 )
 from aelab.models.base.output import Output, OutputActivation, ReconstructionLoss, Reduction, cross_entropy
-from aelab.models.base.protocol import Autoencoder, Batch, Generative, Likelihood, Losses, Phase, Spec
+from aelab.models.base.protocol import DROPOUT, Autoencoder, Batch, Generative, Likelihood, Losses, Phase, Spec

@@ -88,6 +88,6 @@ def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
 
 def bernoulli_kl(rho: float, rho_hat: Tensor) -> Tensor:
     """KL(rho || rho_hat) of two coins in nats, elementwise; 0 where they agree."""
-    rho_hat = rho_hat.clamp(1e-6, 1 - 1e-6)  # a unit at rest on a whole batch has log 0
-    p = torch.as_tensor(rho, dtype=rho_hat.dtype, device=rho_hat.device)
+    rho_hat = rho_hat.float().clamp(1e-6, 1 - 1e-6)  # a unit at rest on a whole batch has log 0
+    p = rho_hat.new_full((), rho)
     return p * (p / rho_hat).log() + (1 - p) * ((1 - p) / (1 - rho_hat)).log()

@@ -15,6 +15,8 @@ from torch import Generator, Tensor, nn
 
 from aelab.models.base.output import Output
 
+DROPOUT = "dropout draws from torch's own generator, not from each seed's"
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -84,11 +86,14 @@ class Autoencoder(nn.Module):
     saw_labels = False  # whether learning or encoding uses labels; the table says so
     decodes = True  # whether any code decodes to an image by itself
     rest = 0.0  # what a number of the code is that says nothing
+    alone = ""  # why its seeds cannot learn in one loop with stacked weights (learning/together.py); empty: they can
     tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
         super().__init__()
         self.spec, self.encoder, self.decoder, self.output = spec, encoder, decoder, output
+        if any(isinstance(module, nn.Dropout) for module in self.modules()):
+            self.alone = DROPOUT
 
     @property
     def bounded(self) -> bool:

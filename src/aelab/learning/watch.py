@@ -1,0 +1,153 @@
+"""Who is told while a model learns: the history, the tracking store, the bar, and the panel of validation digits."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from aelab.core import checkpoints, runtime, seeds
+from aelab.core.corruption import Noise, corrupt_mixed
+from aelab.core.progress import Progress
+from aelab.data.tensors import Tensors
+from aelab.learning.loop import Epoch
+from aelab.learning.settings import Training
+
+if TYPE_CHECKING:
+    from aelab.learning.replicates import Task
+
+
+class Watch:
+    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
+
+    images: of training; how many pass per second is tracked and kept nowhere else, as no file may depend on the hour.
+    """
+
+    def __init__(self, task: Task, replicate: int, metrics: seeds.Metrics, panel: Panel | None, images: int) -> None:
+        self.task, self.replicate, self.metrics, self.panel = task, replicate, metrics, panel
+        self.images, self.began = images, 0.0
+        self.progress, self.epochs = Progress(replicate), task.settings.epochs
+        self.history: list[dict[str, Any]] = []
+        self.passed = 0  # epochs over all phases: the step in the tracking store
+
+    def steps(self, phase: str, total: int) -> None:
+        self.progress.start(f"{self.task.words[2]} #{self.replicate} {phase}", total)
+        self.began = time.monotonic()
+
+    def step(self) -> None:
+        self.progress.step()
+
+    def epoch(self, epoch: Epoch, model: nn.Module) -> None:
+        self.history.append(dataclasses.asdict(epoch))
+        self.tell(self.history[-1])
+        self.progress.note(f"epoch {epoch.epoch}, validation {epoch.monitor:.4g}")
+        seconds = time.monotonic() - self.began
+        cost = {"seconds_per_epoch": seconds, "images_per_second": self.images / seconds}
+        prefix = self.prefix(epoch.phase)
+        self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
+        self.began += seconds
+        if self.panel and self.passed in self.task.settings.panel:
+            self.panel.draw(model, self.passed)
+
+    def tell(self, epoch: dict[str, Any]) -> None:
+        """Track what the next epoch, a row of the history, came to."""
+        self.passed += 1
+        for kind in ("train", "validation"):
+            values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
+            self.metrics(values, self.passed, self.replicate)
+
+    def prefix(self, phase: str) -> str:
+        """Of the names of the numbers in the tracking store."""
+        return self.task.prefix + ("" if phase == "all" else f"{phase}/")
+
+    def end(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Leave the weights of what has learnt, and return the history."""
+        if self.panel:
+            self.panel.draw(model, self.passed, kept=True)
+        checkpoints.save_weights(self.task.out / f"weights-{self.replicate}.safetensors", model.state_dict())
+        return self.history
+
+    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """The history and the panel, for a snapshot."""
+        pictures = self.panel.pictures if self.panel else {}
+        numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
+        return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
+
+    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
+        """What `state` gave, after a kill, told again: the tracking store takes what it lacks."""
+        self.history = numbers["history"]
+        for epoch in self.history:
+            self.tell(epoch)
+        if self.panel:
+            self.panel.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
+            for name in self.panel.pictures:
+                if name.startswith("epoch-"):
+                    self.panel.track(int(name.removeprefix("epoch-")))
+
+
+class Watches:
+    """Those of all seeds, for a snapshot of all."""
+
+    def __init__(self, watches: Sequence[Watch]) -> None:
+        self.watches = watches
+
+    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """Of each one; only the first has pictures."""
+        states = [watch.state() for watch in self.watches]
+        return [numbers for numbers, _ in states], states[0][1]
+
+    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
+        for watch, own in zip(self.watches, numbers, strict=True):
+            watch.restore(own, pictures)
+
+
+class Panel:
+    """One validation digit per class, as the model rebuilds it in the course of learning.
+
+    Where it learns from clean images it is shown the digits under a noise too: what it makes of what it never met
+    (Dezeming's booklet, 2.4). The noise is the same for every model.
+    """
+
+    NOISE = Noise("impulse", 0.1)
+
+    def __init__(self, validation: Tensors, settings: Training, words: tuple[Any, ...], recorder: Any) -> None:
+        first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
+        noises = [Noise.parse(each) for each in settings.noise]
+        clean, self.labels = validation.x[first], validation.y[first]
+        shown = corrupt_mixed(clean, noises, runtime.generator(*words, "panel", device=clean.device))
+        self.seen = {"": shown}  # by prefix of the name in `pictures`
+        if not noises:
+            generator = runtime.generator(words[0], "panel", device=clean.device)
+            self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
+        self.recorder = recorder
+        self.pictures: dict[str, np.ndarray] = {}
+
+    def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
+        """Keep and track what `model` makes of the panel after `step` epochs, or of the weights that are kept; a
+        classifier draws nothing."""
+        if not hasattr(model, "reconstruct"):
+            return
+        model.eval()
+        for kind, x in self.seen.items():
+            with torch.no_grad():
+                rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
+            self.pictures[f"{kind}input"] = _bytes(x)
+            self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
+        self.track(step)
+        if kept:  # models last unequally long: here is one picture that all have at the same step
+            self.track(step, name="panel_kept", as_step=0)
+
+    def track(self, step: int, name: str = "panel", as_step: int | None = None) -> None:
+        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
+        shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
+        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
+        self.recorder.image(name, pair, step=step if as_step is None else as_step)
+
+
+def _bytes(x: torch.Tensor) -> np.ndarray:
+    return x.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
