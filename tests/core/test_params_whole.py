@@ -96,12 +96,12 @@ def files(draw) -> dict:
 
 def train(out: Path) -> None:
     """The body of the stage `train`, but for its recorder."""
-    seed, block, entry = params.load("seed", "train", "models.tiny")
+    seed, machine, block, entry = params.load("seed", "runtime", "train", "models.tiny")
     entry = entry.on("mnist5k")
     merged = params.merge("train", block, entry, "mnist5k")
     spec = replicates.Spec((1, 28, 28), 10)
     task = replicates.fresh(out, entry.family, entry.config, spec, merged, (seed, "train", "tiny"))
-    replicates.train([task], torch.device("cpu"), Silent())
+    replicates.train([task], machine, torch.device("cpu"), Silent())
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from aelab.core import params, runtime
@@ -17,6 +18,7 @@ from aelab.metrics import cost
 from aelab.models.base import (
     Autoencoder,
     Batch,
+    ConvTranspose2d,
     Output,
     Spec,
     bernoulli_kl,
@@ -213,3 +215,20 @@ def test_pca_30_on_full_mnist_has_the_published_error():
     model.observe(train, torch.zeros(len(train)))  # all 60,000, as published
     error = (model.reconstruct(test) - test).square().flatten(1).sum(1).mean().item()
     assert error == pytest.approx(13.87, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kernel", "stride", "padding", "extra"),
+    [(8, 2, 2, 1, 0), (3, 4, 2, 1, 0), (4, 5, 3, 2, 2), (1, 1, 1, 0, 0)],
+)
+def test_a_transposed_convolution_onto_one_channel_is_torchs(inputs, kernel, stride, padding, extra):
+    ours = ConvTranspose2d(inputs, 1, kernel, stride, padding, extra).double()
+    theirs = nn.ConvTranspose2d(inputs, 1, kernel, stride, padding, extra).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, inputs, 5, 4, dtype=torch.float64, requires_grad=True)
+    out, expected = ours(x), theirs(x)
+    torch.testing.assert_close(out, expected)
+    weights = torch.randn_like(out)
+    found = torch.autograd.grad((weights * out).sum(), [x, *ours.parameters()])
+    right = torch.autograd.grad((weights * expected).sum(), [x, *theirs.parameters()])
+    torch.testing.assert_close(found, right)

@@ -162,3 +162,14 @@ def test_bad_knobs_are_named():
     ):
         with pytest.raises(ValueError, match=f"^{key}: "):
             build({**CONFIGS["split"], key: value})
+
+
+def test_a_batch_of_one_image_is_learnt_from_too(digits):
+    x, y = digits[0][:5], digits[1][:5]
+    model = build(CONFIGS["split"])
+    settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, {}, {}, {}, None, 1, (), (), ())
+    fit(model, Tensors(x, y), Tensors(x, y), settings, partial(runtime.generator, 0), Silent())
+    model.eval()
+    alone = model.style(x[:1])
+    assert torch.isfinite(alone).all()
+    assert torch.equal(model.train().style(x[:1]), alone)

@@ -29,7 +29,11 @@ class Metrics(Protocol):
 Work = Callable[[int, Metrics], Any]  # (replicate, where its numbers go) -> its result, of what JSON can hold
 
 
-def each(work: Work, count: int, metrics: Metrics, alone: bool = False) -> list[Any]:
+def unheard(values: dict[str, float], step: int = 0, replicate: int | None = None) -> None:
+    """Metrics that go nowhere."""
+
+
+def each(work: Work, count: int, metrics: Metrics = unheard, alone: bool = False) -> list[Any]:
     """[work(0, metrics), ..., work(count - 1, metrics)]; alone: one after another.
 
     Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing

@@ -77,6 +77,11 @@ class Streamed:
         taken = torch.from_numpy(self.array.take(rows, axis=0)).to(self.device)
         return pixels(taken) if taken.dtype == torch.uint8 else taken
 
+    def index_select(self, dim: int, rows: Tensor) -> Tensor:
+        """As of a tensor, for dim 0."""
+        assert dim == 0
+        return self[rows]
+
     def split(self, size: int) -> Iterator[Tensor]:
         """All rows, so many at a time."""
         for start in range(0, len(self), size):

@@ -142,7 +142,8 @@ class Learning:
         self.epoch, self.step, self.waited = 1, 0, 0  # the next step to do: of 1, 2, ... epochs and 0, 1, ... steps
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
         self.before = self.order.get_state()  # the permutation of the epoch
-        self.totals, self.sums = torch.empty(self.steps, device=self.noise.device), dict[str, Tensor]()
+        self.values: dict[str, list[Tensor]] = {}  # of the loss and its terms, step by step of the epoch
+        self.images = _counts(images, self.settings.batch)  # of each step
         self.watch.steps(phase.name, self.settings.epochs * self.steps)
 
     def run(self, train: Tensors, validation: Tensors) -> None:
@@ -153,7 +154,7 @@ class Learning:
             self.measure(train, validation)
             if self.settings.patience is not None and self.waited >= self.settings.patience:
                 break
-            self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+            self.epoch, self.step, self.values = self.epoch + 1, 0, {}
             self.before = self.order.get_state()
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
@@ -163,25 +164,25 @@ class Learning:
         self.model.train()
         rows = torch.randperm(len(train.x), generator=self.order).to(train.x.device).split(self.settings.batch)
         for batch_rows in rows[self.step :]:
-            clean = augment(train.x[batch_rows], moves, self.noise) if moves else train.x[batch_rows]
+            clean = train.x.index_select(0, batch_rows)  # in half the time of train.x[batch_rows]
+            clean = augment(clean, moves, self.noise) if moves else clean
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
             with self.autocast:
                 losses = self.phase.loss(batch, self.noise)
             losses.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
-            self.totals[self.step] = losses.total.detach()
-            _add(self.sums, losses, len(clean))
+            _note(self.values, losses)
             self.step += 1
             self.watch.step()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
-        check(self.totals, self.phase.name, self.epoch, self.settings.lr)
+        check(torch.stack(self.values["total"]), self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
         """The end of the epoch: what it came to, and whether it is the best so far."""
         self.model.eval()
-        seen = {name: (value / len(train.x)).item() for name, value in self.sums.items()}
+        seen = _means(self.values, self.images)
         held_out = mean_losses(self.phase.loss, validation, self.noises, self.draw("validation"))
         monitor = held_out[self.phase.monitor]
         if not math.isfinite(monitor):
@@ -196,14 +197,13 @@ class Learning:
     def snapshot(self) -> Snapshot:
         """Everything, as it is now."""
         numbers = {"phase": self.number, "epoch": self.epoch, "step": self.step}
-        numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.sums)}  # tensors come back by name
+        numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.values)}  # tensors come back by name
         groups = {
             "model": self.model.state_dict(),
             "best": self.best_weights,
-            "sums": self.sums,
+            "values": {name: torch.stack(values) for name, values in self.values.items()},
             "optimizer": {str(i): each for i, each in enumerate(self.optimizer.state())},
             "generator": {"order": self.before, "noise": self.noise.get_state(), "modules": torch.get_rng_state()},
-            "": {"totals": self.totals},
         }
         if self.noise.device.type == "cuda":
             groups["generator"]["cuda"] = torch.cuda.get_rng_state(self.noise.device)
@@ -217,8 +217,8 @@ class Learning:
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
         device, states = self.noise.device, part("generator", snapshot)
         self.best_weights = {name: each.to(device) for name, each in part("best", snapshot).items()}
-        self.sums = {name: snapshot.tensors[f"sums/{name}"].to(device) for name in snapshot.numbers["terms"]}
-        self.totals.copy_(snapshot.tensors["/totals"])
+        values = part("values", snapshot)
+        self.values = {name: list(values[name].to(device)) for name in snapshot.numbers["terms"]}
         kept = part("optimizer", snapshot)
         for i, each in enumerate(self.optimizer.state()):
             each.copy_(kept[str(i)])
@@ -241,11 +241,11 @@ def mean_losses(
     loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Sequence[Noise], generator: Generator
 ) -> dict[str, float]:
     """The loss and its terms over `data`, means per image, without learning."""
-    sums: dict[str, Tensor] = {}
+    values: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for x, y in zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True):
-            _add(sums, loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator), len(x))
-    return {name: (value / len(data.x)).item() for name, value in sums.items()}
+            _note(values, loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator))
+    return _means(values, _counts(len(data.x), CHUNK))
 
 
 def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -255,10 +255,20 @@ def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         return streaming.joined((function(*part) for part in parts), inputs[0])
 
 
-def _add(sums: dict[str, Tensor], losses: Losses, count: int) -> None:
+def _note(values: dict[str, list[Tensor]], losses: Losses) -> None:
+    """Put the loss and its terms to those before."""
     for name, value in (("total", losses.total), *losses.terms.items()):
-        weighted = value.detach() * count
-        sums[name] = sums[name] + weighted if name in sums else weighted
+        values.setdefault(name, []).append(value.detach())
+
+
+def _means(values: dict[str, list[Tensor]], counts: Tensor) -> dict[str, float]:
+    """Means per image of means over so many images each."""
+    return {name: (torch.stack(each).double().cpu() @ counts / counts.sum()).item() for name, each in values.items()}
+
+
+def _counts(images: int, size: int) -> Tensor:
+    """How many images each of the pieces has that so many images are split into: float64."""
+    return torch.tensor([min(size, images - start) for start in range(0, images, size)], dtype=torch.float64)
 
 
 def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:

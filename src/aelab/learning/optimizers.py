@@ -45,8 +45,7 @@ class Adam:
     def step(self, lr: float | Tensor) -> None:
         for moments, decay in self.groups:
             gradients = taken(moments.parameters)
-            for step in moments.steps:
-                step += 1
+            moments.step += 1
             with torch.no_grad():
                 self.update(
                     moments.parameters,
@@ -54,7 +53,7 @@ class Adam:
                     moments.first,
                     moments.second,
                     [],
-                    moments.steps,
+                    [moments.step] * len(gradients),
                     lr=lr,
                     beta1=BETAS[0],
                     beta2=BETAS[1],
@@ -65,7 +64,7 @@ class Adam:
                 )
 
     def state(self) -> list[Tensor]:
-        return [each for moments, _ in self.groups for each in (*moments.first, *moments.second, *moments.steps)]
+        return [each for moments, _ in self.groups for each in (*moments.first, *moments.second, moments.step)]
 
 
 class _Moments:
@@ -75,7 +74,7 @@ class _Moments:
         self.parameters = parameters
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
-        self.steps = [torch.zeros((), device=p.device) for p in parameters]
+        self.step = torch.zeros((), device=parameters[0].device)
 
 
 class SGD:
@@ -106,13 +105,9 @@ class SGD:
 
 def groups(parameters: Sequence[Tensor], weight_decay: float, stacked: bool) -> list[tuple[list[Tensor], float]]:
     """Parameters and their decay: weights decay, biases and other vectors do not."""
-    if not weight_decay:
-        return [([*parameters], 0.0)]
     vector = 2 if stacked else 1  # axes of one
-    found = [
-        ([p for p in parameters if p.dim() > vector], weight_decay),
-        ([p for p in parameters if p.dim() <= vector], 0.0),
-    ]
+    decay = [p for p in parameters if weight_decay and p.dim() > vector]
+    found = [(decay, weight_decay), ([p for p in parameters if not (weight_decay and p.dim() > vector)], 0.0)]
     return [(group, decay) for group, decay in found if group]
 
 

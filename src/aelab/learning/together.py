@@ -98,7 +98,7 @@ class Together:
             for learning, (train, validation) in zip(self.learnings, self.data, strict=True):
                 if self.going(learning):
                     learning.measure(train, validation)
-                learning.epoch, learning.sums = learning.epoch + 1, {}
+                learning.epoch, learning.values = learning.epoch + 1, {}
                 learning.before = learning.order.get_state()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
@@ -125,7 +125,7 @@ class Together:
             values.append(step(batch, rate).clone())
             for learning in self.learnings:
                 learning.watch.step()
-        self.tell(torch.stack(values), torch.tensor([batch.shape[1] for batch in rows], device=device))
+        self.tell(torch.stack(values))
 
     def step(self, rows: Tensor, rate: Tensor) -> Tensor:
         """One update from the images `rows` [R, B] with this learning rate: the losses before it, [terms, R]."""
@@ -146,11 +146,10 @@ class Together:
         with _Draws(generators, which), self.learnings[0].autocast:
             return functional_call(self.loss, weights, (batch, generators[0]))
 
-    def tell(self, values: Tensor, counts: Tensor) -> None:
-        """Every seed's Learning what the steps came to: [steps, terms, R], with so many images [steps]."""
-        sums = (values * counts[:, None, None]).sum(0)
+    def tell(self, values: Tensor) -> None:
+        """Every seed's Learning what the steps came to: [steps, terms, R]."""
         for replicate, learning in enumerate(self.learnings):
-            learning.sums = dict(zip(self.terms, sums[:, replicate], strict=True))
+            learning.values = {name: list(values[:, term, replicate]) for term, name in enumerate(self.terms)}
             if self.going(learning):
                 try:
                     check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)

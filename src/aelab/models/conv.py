@@ -17,6 +17,7 @@ from torch import Generator, nn
 from aelab.models.base import (
     ACTIVATIONS,
     Autoencoder,
+    ConvTranspose2d,
     Output,
     OutputActivation,
     ReconstructionLoss,
@@ -65,7 +66,7 @@ def layer(words: str, channels: int, key: str = "layer") -> tuple[nn.Module, int
             return pool(size, options["s"] if len(rest) > 1 else size), channels
         if kind == "up":
             return nn.Upsample(scale_factor=size, mode="nearest"), channels
-        maker = {"conv": nn.Conv2d, "convt": nn.ConvTranspose2d}[kind]
+        maker = {"conv": nn.Conv2d, "convt": ConvTranspose2d}[kind]
         conv = maker(channels, size, options["k"], stride=options["s"], padding=options["p"])
     except (IndexError, KeyError, ValueError, RuntimeError):
         raise ValueError(f"{key}: {words!r} is not a layer; allowed: {LAYERS}, e.g. conv 16 k3 s2 p1 relu") from None

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, nn
 
-from aelab.models.base import ACTIVATIONS, Activation, GaussianAutoencoder, Spec, initialise, require, require_widths
+from aelab.models.base import (
+    ACTIVATIONS,
+    Activation,
+    ConvTranspose2d,
+    GaussianAutoencoder,
+    Spec,
+    initialise,
+    require,
+    require_widths,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class ConvolutionalVariational(GaussianAutoencoder):
         back: list[nn.Module] = []
         for a, b in itertools.pairwise([colours, *config.channels]):
             forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), activation()]
-            back = [activation(), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+            back = [activation(), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
         encoder = nn.Sequential(*forth, nn.Flatten(), nn.Linear(math.prod(inner), 2 * config.latent))
         decoder = nn.Sequential(nn.Linear(config.latent, math.prod(inner)), nn.Unflatten(1, inner), *back)
         super().__init__(spec, encoder, decoder, config.latent)

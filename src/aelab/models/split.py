@@ -104,6 +104,18 @@ class Beside(nn.Module):
         return torch.cat([self.content(x), self.style(x)], 1)
 
 
+class Standardise(nn.BatchNorm1d):
+    """Numbers [B, K] with mean 0 and variance 1 over the batch; one image has no variance: as in evaluation, then."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__(numbers, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or len(input) > 1:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+
+
 class SplitAutoencoder(Autoencoder):
     """encode() gives content and style in one vector, content first; content() and style() give each."""
 
@@ -119,7 +131,7 @@ class SplitAutoencoder(Autoencoder):
         back = [config.content + config.style, *sizes[:0:-1]]
         layers = [dense(a, b, config.activation) for a, b in itertools.pairwise(back)]
         decoder = nn.Sequential(*layers, nn.Linear(back[-1], spec.pixels), nn.Unflatten(1, spec.shape))
-        style = encoder(config.style).append(nn.BatchNorm1d(config.style, affine=False))
+        style = encoder(config.style).append(Standardise(config.style))
         both = nn.Sequential(Beside(encoder(config.content), style))
         super().__init__(spec, both, decoder, Output(config.output, config.loss, config.reduction))
         self.config = config

@@ -26,7 +26,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import Autoencoder, Batch, Losses, Output, Spec, initialise, require, require_widths
+from aelab.models.base import (
+    Autoencoder,
+    Batch,
+    ConvTranspose2d,
+    Losses,
+    Output,
+    Spec,
+    initialise,
+    require,
+    require_widths,
+)
 
 SEEDS = 1000  # training images whose vectors the codebook starts from
 
@@ -73,7 +83,7 @@ class VectorQuantised(Autoencoder):
         back: list[nn.Module] = []
         for a, b in itertools.pairwise([colours, *config.channels]):
             forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
-            back = [nn.ReLU(), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+            back = [nn.ReLU(), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
         last = config.channels[-1]
         shape = (config.depth, height // halvings, width // halvings)
         encoder = nn.Sequential(*forth, nn.Conv2d(last, config.depth, 1))

@@ -56,8 +56,4 @@ def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
         save(figure, folder / f"{names[number]}.png")
         return title(figure)
 
-    return {
-        name: found
-        for name, found in zip(names, each(one, len(names), lambda *_, **__: None), strict=True)
-        if found is not None
-    }
+    return {name: found for name, found in zip(names, each(one, len(names)), strict=True) if found is not None}

@@ -93,11 +93,7 @@ def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
     if not titles:
         return {}
     paths = [drawn / f"{name}.png" for name in titles]
-    packed = dict(
-        zip(
-            titles, each(lambda number, _: images.figure(paths[number]), len(paths), lambda *_, **__: None), strict=True
-        )
-    )
+    packed = dict(zip(titles, each(lambda number, _: images.figure(paths[number]), len(paths)), strict=True))
     found = {
         group: [
             Figure(name, titles[name], caption, packed[name], *images.size(drawn / f"{name}.png"))

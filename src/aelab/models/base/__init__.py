@@ -17,6 +17,7 @@ from aelab.models.base.greedy import GreedyLayer, GreedyStack
 from aelab.models.base.layers import (
     ACTIVATIONS,
     Activation,
+    ConvTranspose2d,
     Transposed,
     bernoulli_kl,
     dense,

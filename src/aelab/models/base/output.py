@@ -83,11 +83,13 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx, raw: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         s = torch.sigmoid(raw)
         ctx.save_for_backward(s, target)
-        products = torch.maximum(s, 1 - s).flatten()
+        products = 1 - s
+        products = torch.maximum(s, products, out=products).flatten()
         for _ in range(3):
             if products.numel() % 2 == 0:
-                products = torch.mul(*products.view(2, -1))
-        return raw.clamp_min(0).sum() - products.log().sum() - torch.dot(raw.flatten(), target.flatten())
+                one, other = products.view(2, -1)
+                products = one.mul_(other)
+        return raw.clamp_min(0).sum() - products.log_().sum() - torch.dot(raw.flatten(), target.flatten())
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
