@@ -1,4 +1,4 @@
-"""What this machine can do at best and what a step of learning needs at least: the floor under its time."""
+"""What this machine can do and what a step of learning needs at least: the floor under its time."""
 
 from __future__ import annotations
 
@@ -31,30 +31,35 @@ class Step(NamedTuple):
     bytes: float
 
     def seconds(self, machine: Machine) -> float:
-        """The products at the machine's best rate, and everything else at its best bandwidth."""
+        """The products at the machine's rate, and everything else at its bandwidth."""
         return self.flops / machine.flops + self.bytes / machine.bytes
 
 
 def machine(device: torch.device) -> Machine:
-    """The best of some tries each, with as many threads as torch has now."""
+    """Over some tries in a row, as an epoch is many steps in a row, with as many threads as torch has now."""
     a, b = (torch.rand(SIDE, SIDE, device=device) for _ in "ab")
     numbers = torch.rand(COPIED, device=device)
     copy = torch.empty_like(numbers)
     return Machine(
-        2 * SIDE**3 / best(lambda: a @ b, device), 2 * FLOAT * COPIED / best(lambda: copy.copy_(numbers), device)
+        2 * SIDE**3 / seconds(lambda: a @ b, device), 2 * FLOAT * COPIED / seconds(lambda: copy.copy_(numbers), device)
     )
 
 
-def best(work: Any, device: torch.device) -> float:
-    """The least seconds that it took."""
-    took = []
+def seconds(work: Any, device: torch.device) -> float:
+    """What it takes, on average."""
+    work()
+    synchronise(device)
+    began = time.perf_counter()
     for _ in range(TRIES):
-        began = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        took.append(time.perf_counter() - began)
-    return min(took)
+    synchronise(device)
+    return (time.perf_counter() - began) / TRIES
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def step(model: Any, x: Tensor, noise: Generator) -> Step:

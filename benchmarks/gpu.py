@@ -21,8 +21,9 @@ from aelab.core import runtime  # before torch: it sets what the numerical libra
 # isort: split
 import document
 import torch
+from floor import synchronise
 from loops import BATCH, LR, Images, Silent, on
-from training import FAMILIES, TRAIN, VAE, built, data, spread, synchronise
+from training import FAMILIES, TRAIN, VAE, built, data, spread
 
 from aelab.data.tensors import Tensors
 from aelab.learning import graph, loop, together

@@ -1,4 +1,4 @@
-"""The loops that compete in training.py: ours, the one that people usually write, pythae's own trainer."""
+"""The loops that compete in training.py: ours, the one that people usually write, pythae's trainer, and bare steps."""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from aelab.core import runtime
 from aelab.data import tensors
 from aelab.data.tensors import Tensors
+from aelab.learning import optimizers
 from aelab.learning.loop import fit
 from aelab.learning.settings import Training
 from aelab.models.base import Batch
@@ -145,6 +146,36 @@ def pythae(model: Any, train: Images, device: torch.device) -> Callable[[], None
     return epoch
 
 
+def by_hand(model: Any, train: Images, device: torch.device) -> Callable[[], None]:
+    """One epoch of ours with its gradients written out: no modules, no autograd, and no loss that anybody could see."""
+    x, draw = on(device, train).x.flatten(1), torch.Generator(device).manual_seed(0)
+    linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    weights, biases = [layer.weight.data for layer in linear], [layer.bias.data for layer in linear]
+    adam = optimizers.Adam([*weights, *biases], 0.0, decoupled=False)
+    (w1, w2, w3, w4), (b1, b2, b3, b4) = weights, biases
+
+    def step(x: Tensor) -> None:
+        h = torch.addmm(b1, x, w1.t()).clamp_min_(0)
+        mu, logvar = torch.addmm(b2, h, w2.t()).chunk(2, 1)
+        deviation = (0.5 * logvar).exp() * torch.randn(mu.shape, generator=draw, device=device)  # sigma * eps
+        z = mu + deviation
+        k = torch.addmm(b3, z, w3.t()).clamp_min_(0)
+        d4 = (torch.addmm(b4, k, w4.t()).sigmoid_() - x).div_(len(x))  # of the loss, by each layer's raw outputs
+        d3 = (d4 @ w4).mul_(k > 0)
+        dz = d3 @ w3
+        d2 = torch.cat([dz + mu / len(x), 0.5 * (dz * deviation + (logvar.exp() - 1) / len(x))], 1)
+        d1 = (d2 @ w2).mul_(h > 0)
+        for (w, b), d, seen in zip(zip(weights, biases, strict=True), (d1, d2, d3, d4), (x, h, z, k), strict=True):
+            w.grad, b.grad = d.t() @ seen, d.sum(0)
+        adam.step(LR)
+
+    def epoch() -> None:
+        for rows in torch.randperm(len(x)).to(device).split(BATCH):
+            step(x.index_select(0, rows))
+
+    return epoch
+
+
 LOOPS: dict[str, Runner] = {
     "ours": ours,
     "usual": usual,
@@ -153,6 +184,7 @@ LOOPS: dict[str, Runner] = {
 }
 if importlib.util.find_spec("pythae"):
     LOOPS["pythae"] = pythae
+LOOPS["by hand"] = by_hand
 
 
 def on(device: torch.device, images: Images) -> Tensors:
