@@ -26,8 +26,7 @@ from loops import BATCH, LR, Images, Silent, on
 from training import FAMILIES, TRAIN, VAE, built, data, spread
 
 from aelab.data.tensors import Tensors
-from aelab.learning import graph, loop, together
-from aelab.learning.loop import mean_losses
+from aelab.learning import graph, loop, losses, together
 from aelab.learning.settings import Training
 from aelab.learning.together import Seed
 
@@ -142,7 +141,7 @@ def loss(model: Any, checked: Tensors) -> float:
     """Per image, of the first phase, which is all that a stack of several learns from images."""
     model.eval()
     phase = model.phases()[0]
-    return mean_losses(phase.loss, checked, (), runtime.generator(0, "check", device=checked.x.device))["total"]
+    return losses.over(phase.loss, checked, (), runtime.generator(0, "check", device=checked.x.device))["total"]
 
 
 def check(took: dict[str, list[Took]]) -> None:

@@ -49,7 +49,9 @@ IDLE = {"dvc repro": ["dvc", "repro"], "aelab repro": ["aelab", "repro"]}
 
 def main() -> None:
     options = arguments()
-    idle = {name: [seconds(command, os.environ)] for name, command in IDLE.items()}  # and nothing is to be done now
+    if subprocess.run(["dvc", "status", "--quiet"], cwd=ROOT).returncode:
+        sys.exit("the pipeline is not up to date; `make repro` first")
+    idle: dict[str, list[float]] = {name: [] for name in IDLE}
     torch_alone = {name for name, _ in imported(TORCH, os.environ)}
     beyond: dict[str, list[float]] = {name: [] for name in STAGES}
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +67,7 @@ def main() -> None:
             for name, command in IDLE.items():
                 idle[name].append(seconds(command, os.environ))
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    text = report(beyond, imports, {name: took[1:] for name, took in idle.items()}, options.rounds)
+    text = report(beyond, imports, idle, options.rounds)
     print(text)
     if options.write:
         write("Start", text)

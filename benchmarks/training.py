@@ -32,7 +32,7 @@ from floor import synchronise
 from loops import BATCH, LATENT, LOOPS, LR, Images, Runner, on, ours
 
 from aelab.data import sources
-from aelab.learning.loop import mean_losses
+from aelab.learning import losses
 from aelab.models.base import Spec, registry
 
 TRAIN, HELD_OUT = 50_000, 10_000
@@ -161,7 +161,7 @@ def race(
             seconds, cpu = timed(work, device)
             least = (needed[name].seconds(before) + needed[name].seconds(floor.machine(device))) / 2
             model.eval()
-            loss = mean_losses(model.loss, checked, (), runtime.generator(0, "check", device=device))["total"]
+            loss = losses.over(model.loss, checked, (), runtime.generator(0, "check", device=device))["total"]
             took[name].append(Took(seconds, cpu, loss, math.ceil(len(train.x) / BATCH) * least))
             print(f"round {turn + 1} of {rounds}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)
     return took

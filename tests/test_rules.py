@@ -32,7 +32,7 @@ ALLOWED = {
     "copies": {"tracking"},
     "sweeps": {"copies", "core", "learning", "metrics", "report", "tracking"},
     "verify": {"books", "copies", "core", "pipeline", "report", "views"},
-    "serving": {"core", "learning", "models", "tracking"},
+    "serving": {"core", "data", "learning", "models", "tracking"},
     "onnx": {"learning", "models", "serving"},
     "exchange": {"data"},
     "pyfunc": {"serving"},

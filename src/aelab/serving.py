@@ -19,8 +19,8 @@ import torch
 from torch import Generator, nn
 
 from aelab.core import checkpoints, params, runtime, stage
+from aelab.data.tensors import mapped
 from aelab.learning.classifier import Classifier, predictions
-from aelab.learning.loop import mapped
 from aelab.models.base import Autoencoder, Generative, Spec, registry
 from aelab.tracking import models
 

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from damage import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,11 +46,7 @@ def test_the_same_weights_are_the_same_bytes_in_any_order_and_layout(tmp_path, w
 def test_damaged_weights_are_an_error_that_names_the_file_or_keep_their_form(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp()
     checkpoints.save_weights(folder / "good", {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4)})
-    content = bytearray((folder / "good").read_bytes())
-    if data.draw(st.booleans(), label="cut"):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    else:
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = data.draw(damaged((folder / "good").read_bytes()))
     path = folder / "damaged.safetensors"
     path.write_bytes(content)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,12 +119,7 @@ def test_a_damaged_npz_is_an_error_that_names_the_file(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp()
     arrays = {"images": np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), "labels": np.arange(3)}
     splits.save_arrays(folder / "good.npz", arrays)
-    content = bytearray((folder / "good.npz").read_bytes())
-    if data.draw(st.booleans(), label="cut"):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    else:
-        for _ in range(data.draw(st.integers(1, 3))):
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = data.draw(damaged((folder / "good.npz").read_bytes()))
     (folder / "damaged.npz").write_bytes(content)
     try:
         loaded = splits.load("damaged", folder)

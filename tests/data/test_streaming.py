@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from damage import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,12 +140,7 @@ def test_a_damaged_npz_is_an_error_that_names_the_file(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp()
     images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     splits.save(folder, "mapped", (images, np.arange(3)))
-    content = bytearray((folder / "mapped.npz").read_bytes())
-    if data.draw(st.booleans(), label="cut"):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    else:
-        for _ in range(data.draw(st.integers(1, 3))):
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = data.draw(damaged((folder / "mapped.npz").read_bytes()))
     (folder / "damaged.npz").write_bytes(content)
     try:
         found = streaming.npz(folder / "damaged.npz", "images")

@@ -80,6 +80,24 @@ def test_what_cannot_be_recorded_is_done_step_by_step_with_one_line_about_it(mon
     assert capsys.readouterr().err == "learning without a CUDA graph: called a synchronizing CUDA operation\n"
 
 
+@pytest.mark.parametrize("wrong", ["weights", "draws"])
+def test_a_recording_whose_replays_differ_is_not_used(stood_in, monkeypatch, capsys, wrong):
+    """Where weights do not go on from replay to replay, or draws repeat themselves."""
+    step, total, generator = counter()
+    honest = Again.replay
+
+    def replay(self):
+        kept = total.clone(), generator.get_state()
+        honest(self)
+        total.copy_(kept[0]) if wrong == "weights" else generator.set_state(kept[1])
+
+    monkeypatch.setattr(Again, "replay", replay)
+    plain, *_ = counter()
+    assert graph.recorded(step, [torch.ones(2)], [total], [generator]) is step
+    assert capsys.readouterr().err == "learning without a CUDA graph: its replays differ from the step\n"
+    assert torch.equal(step(torch.ones(2)), plain(torch.ones(2)))
+
+
 class Heard:
     def __init__(self):
         self.epochs = []

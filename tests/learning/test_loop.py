@@ -9,8 +9,10 @@ from torch import nn
 
 from aelab.core import runtime
 from aelab.data.tensors import Tensors
+from aelab.learning import losses
 from aelab.learning.classifier import Classifier, predictions
-from aelab.learning.loop import DivergedError, Epoch, fit, mean_losses
+from aelab.learning.loop import Epoch, fit
+from aelab.learning.losses import DivergedError
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase, Spec, registry
 
@@ -144,7 +146,7 @@ def test_every_optimizer_lowers_the_loss(optimizer):
 def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
     model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = torch.rand(1500, *SPEC.shape)
-    found = mean_losses(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
+    found = losses.over(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
     with torch.no_grad():
         expected = model.loss(Batch(x, x, torch.zeros(1500)), torch.Generator()).total.item()
     assert found["total"] == pytest.approx(expected, rel=1e-5)

@@ -13,7 +13,7 @@ from test_resume import ENTRIES, Watch, make
 from aelab.core import runtime
 from aelab.data import memory, splits, streaming, tensors
 from aelab.data.tensors import Tensors
-from aelab.learning import loop, resume
+from aelab.learning import resume
 from aelab.learning.loop import fit
 
 CPU = torch.device("cpu")
@@ -37,7 +37,6 @@ def both(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(splits, "LEARNING", tmp_path)
     monkeypatch.setattr(streaming, "SCRATCH", tmp_path)
     monkeypatch.setattr(streaming, "CHUNK", 16)
-    monkeypatch.setattr(loop, "CHUNK", 16)
     x, y = digits
     for first, (name, n) in zip((0, 100), IMAGES.items(), strict=True):
         part = x[first : first + n, 0].mul(255).round().to(torch.uint8).numpy(), y[first : first + n].numpy()

@@ -11,7 +11,7 @@ from aelab.core import params, runtime
 from aelab.data.tensors import Tensors
 from aelab.learning import loop, resume, together
 from aelab.learning.classifier import Classifier
-from aelab.learning.loop import DivergedError
+from aelab.learning.losses import DivergedError
 from aelab.learning.settings import Training
 from aelab.learning.together import Seed
 from aelab.learning.watch import Watches

@@ -9,7 +9,8 @@ import torch
 
 from aelab.core import checkpoints, params, runtime
 from aelab.data.tensors import Data, Tensors
-from aelab.learning.loop import fit, mean_losses
+from aelab.learning import losses
+from aelab.learning.loop import fit
 from aelab.metrics import arrays
 from aelab.metrics.settings import Evaluate
 from aelab.models.base import Autoencoder, Batch, Generative, Likelihood, Spec, registry
@@ -117,8 +118,8 @@ def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
             inner = data.x if after.inputs is None else after.inputs(data.x)
         on = Tensors(inner, data.y)
         # both on what the trained lower layers feed, so that only this phase's own learning counts
-        was = mean_losses(before.loss, on, [], torch.Generator().manual_seed(0))[before.monitor]
-        now = mean_losses(after.loss, on, [], torch.Generator().manual_seed(0))[after.monitor]
+        was = losses.over(before.loss, on, [], torch.Generator().manual_seed(0))[before.monitor]
+        now = losses.over(after.loss, on, [], torch.Generator().manual_seed(0))[after.monitor]
         assert now < was
 
 

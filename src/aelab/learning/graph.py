@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-WARM = 3  # steps before the recording, as torch's notes on CUDA graphs ask for: libraries get ready in the first ones
+WARM = 3  # steps before the recording, as torch's notes on CUDA graphs ask for: libraries get ready in them
+TRIED = 3  # steps that a recording has to do as the step itself does them, weights and draws going on
+AGREE = 1e-3  # of what they give
 
 Step = Callable[..., Tensor]
 
@@ -23,7 +25,7 @@ def serves(device: torch.device) -> bool:
 
 
 def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], generators: Sequence[Generator]) -> Step:
-    """`step` as a CUDA graph, or `step` itself and a line why not, where it cannot be recorded.
+    """`step` as a CUDA graph, or `step` itself and a line why: it cannot be recorded, or the replays differ from it.
 
     step(*inputs) -> a tensor, all on one GPU; it changes the tensors of `state` in place, draws from `generators` and
     depends on nothing else that changes. All are left as they were. What the graph gives is overwritten by its next
@@ -31,19 +33,28 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
     """
     buffers, before = [each.clone() for each in inputs], [each.detach().clone() for each in state]
     drawn = [generator.get_state() for generator in generators]
-    graph = output = None
+
+    def back() -> None:
+        with torch.no_grad():
+            for tensor, was in zip(state, before, strict=True):
+                tensor.copy_(was)
+                tensor.grad = None  # of a step that broke off half-way
+        for generator, was in zip(generators, drawn, strict=True):
+            generator.set_state(was)
+
     try:
         graph, output = _record(step, buffers, generators)
+        back()
+        steps = [step(*buffers).clone() for _ in range(TRIED)]
+        back()
+        replays = [(graph.replay(), output.clone())[1] for _ in range(TRIED)]
+        if not all(torch.allclose(*pair, rtol=AGREE) for pair in zip(steps, replays, strict=True)):
+            raise RuntimeError("its replays differ from the step")
     except RuntimeError as error:
         print(f"learning without a CUDA graph: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-    with torch.no_grad():
-        for tensor, was in zip(state, before, strict=True):
-            tensor.copy_(was)
-            tensor.grad = None  # of a step that broke off half-way
-    for generator, was in zip(generators, drawn, strict=True):
-        generator.set_state(was)
-    if graph is None or output is None:
         return step
+    finally:
+        back()
 
     def replay(*values: Tensor) -> Tensor:
         for buffer, value in zip(buffers, values, strict=True):

@@ -17,14 +17,12 @@ from torch import Generator, Tensor, nn
 from aelab.core import runtime
 from aelab.core.corruption import Noise, corrupt_mixed
 from aelab.core.runtime import Precision
-from aelab.data import streaming
-from aelab.data.tensors import Tensors
-from aelab.learning import optimizers
+from aelab.data.tensors import Tensors, mapped
+from aelab.learning import losses, optimizers
 from aelab.learning.augmentation import augment, parse
+from aelab.learning.losses import DivergedError
 from aelab.learning.settings import Training
-from aelab.models.base import Batch, Losses, Phase
-
-CHUNK = 1000  # images per step where nothing is learned
+from aelab.models.base import Batch, Phase
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,6 @@ class Watch(Protocol):
     def steps(self, phase: str, total: int) -> None: ...
     def step(self) -> None: ...
     def epoch(self, epoch: Epoch, model: nn.Module) -> None: ...
-
-
-class DivergedError(ArithmeticError):
-    """A loss became NaN or infinite."""
 
 
 class Keeper(Protocol):
@@ -143,7 +137,7 @@ class Learning:
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
         self.before = self.order.get_state()  # the permutation of the epoch
         self.values: dict[str, list[Tensor]] = {}  # of the loss and its terms, step by step of the epoch
-        self.images = _counts(images, self.settings.batch)  # of each step
+        self.images = losses.counts(images, self.settings.batch)  # of each step
         self.watch.steps(phase.name, self.settings.epochs * self.steps)
 
     def run(self, train: Tensors, validation: Tensors) -> None:
@@ -168,22 +162,22 @@ class Learning:
             clean = augment(clean, moves, self.noise) if moves else clean
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
             with self.autocast:
-                losses = self.phase.loss(batch, self.noise)
-            losses.total.backward()
+                found = self.phase.loss(batch, self.noise)
+            found.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
-            _note(self.values, losses)
+            losses.note(self.values, found)
             self.step += 1
             self.watch.step()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
-        check(torch.stack(self.values["total"]), self.phase.name, self.epoch, self.settings.lr)
+        losses.check(torch.stack(self.values["total"]), self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
         """The end of the epoch: what it came to, and whether it is the best so far."""
         self.model.eval()
-        seen = _means(self.values, self.images)
-        held_out = mean_losses(self.phase.loss, validation, self.noises, self.draw("validation"))
+        seen = losses.means(self.values, self.images)
+        held_out = losses.over(self.phase.loss, validation, self.noises, self.draw("validation"))
         monitor = held_out[self.phase.monitor]
         if not math.isfinite(monitor):
             raise DivergedError(f"phase {self.phase.name}, epoch {self.epoch}: the validation loss is {monitor}")
@@ -235,48 +229,3 @@ class Learning:
 def part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
     """The tensors of one group, without its name."""
     return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}
-
-
-def mean_losses(
-    loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Sequence[Noise], generator: Generator
-) -> dict[str, float]:
-    """The loss and its terms over `data`, means per image, without learning."""
-    values: dict[str, list[Tensor]] = {}
-    with torch.no_grad():
-        for x, y in zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True):
-            _note(values, loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator))
-    return _means(values, _counts(len(data.x), CHUNK))
-
-
-def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """function(*inputs) in chunks of rows, without gradients; of streamed images, streamed too."""
-    with torch.no_grad():
-        parts = zip(*(each.split(CHUNK) for each in inputs), strict=True)
-        return streaming.joined((function(*part) for part in parts), inputs[0])
-
-
-def _note(values: dict[str, list[Tensor]], losses: Losses) -> None:
-    """Put the loss and its terms to those before."""
-    for name, value in (("total", losses.total), *losses.terms.items()):
-        values.setdefault(name, []).append(value.detach())
-
-
-def _means(values: dict[str, list[Tensor]], counts: Tensor) -> dict[str, float]:
-    """Means per image of means over so many images each."""
-    return {name: (torch.stack(each).double().cpu() @ counts / counts.sum()).item() for name, each in values.items()}
-
-
-def _counts(images: int, size: int) -> Tensor:
-    """How many images each of the pieces has that so many images are split into: float64."""
-    return torch.tensor([min(size, images - start) for start in range(0, images, size)], dtype=torch.float64)
-
-
-def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
-    """Raise DivergedError where a step's loss is not finite."""
-    bad = (~totals.isfinite()).nonzero()
-    if len(bad):
-        step = int(bad[0, 0])
-        raise DivergedError(
-            f"phase {phase}, epoch {epoch}, step {step + 1}: the loss is {totals[step].item()}; "
-            f"a smaller lr (now {lr:g}) often helps"
-        )

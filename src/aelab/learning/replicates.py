@@ -26,7 +26,8 @@ from aelab.data import splits, tensors
 from aelab.data.tensors import Tensors
 from aelab.learning import together
 from aelab.learning.classifier import Classifier
-from aelab.learning.loop import DivergedError, fit
+from aelab.learning.loop import fit
+from aelab.learning.losses import DivergedError
 from aelab.learning.resume import Keeper
 from aelab.learning.settings import Training
 from aelab.learning.together import Seed

@@ -23,7 +23,8 @@ from aelab.core.runtime import Precision
 from aelab.data.tensors import Tensors
 from aelab.learning import graph, optimizers
 from aelab.learning.augmentation import augment, parse
-from aelab.learning.loop import DivergedError, Keeper, Learning, Snapshot, check, inputs, part
+from aelab.learning.loop import Keeper, Learning, Snapshot, inputs, part
+from aelab.learning.losses import DivergedError, check
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase
 
@@ -85,7 +86,8 @@ class Together:
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
         self.batch, self.whole_batch = min(self.settings.batch, len(self.seeds[0].train.x)), self.step
         if graph.serves(self.which.device):
-            rows, rate = self.which[:, None].expand(-1, self.batch), torch.zeros((), device=self.which.device)
+            rows = self.which[:, None].expand(-1, self.batch)
+            rate = torch.full((), self.settings.lr, device=self.which.device)
             state = [*self.weights.values(), *self.optimizer.state()]
             generators = [learning.noise for learning in self.learnings]
             nn.ModuleList(seed.model for seed in self.seeds).train()

@@ -7,8 +7,7 @@ import math
 import numpy as np
 from torch import Tensor, nn
 
-from aelab.data.tensors import Data, pixels
-from aelab.learning.loop import mapped
+from aelab.data.tensors import Data, mapped, pixels
 from aelab.metrics import decoded
 from aelab.metrics.evaluation import Draw
 from aelab.metrics.images import rebuilt, spread

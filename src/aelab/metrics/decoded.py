@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.tensors import Tensors
-from aelab.learning.loop import mapped
+from aelab.data.tensors import Tensors, mapped
 from aelab.metrics import generation
 from aelab.metrics.evaluation import Draw
 from aelab.metrics.images import shown

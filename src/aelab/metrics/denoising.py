@@ -6,8 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from aelab.data.tensors import Tensors, pixels
-from aelab.learning.loop import mapped
+from aelab.data.tensors import Tensors, mapped, pixels
 from aelab.metrics import reconstruction
 from aelab.models.base import Autoencoder
 

@@ -13,9 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.data.tensors import Data, Tensors, measurable
+from aelab.data.tensors import Data, Tensors, mapped, measurable
 from aelab.learning.classifier import Classifier, predictions
-from aelab.learning.loop import mapped
 from aelab.metrics import (
     clusters,
     cost,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.learning.loop import mapped
+from aelab.data.tensors import mapped
 from aelab.models.base import Autoencoder
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.data.tensors import Data
+from aelab.data.tensors import Data, mapped
 from aelab.learning.classifier import Classifier, predictions
-from aelab.learning.loop import Epoch, fit, mapped
+from aelab.learning.loop import Epoch, fit
 from aelab.learning.settings import Training
 from aelab.models.base import Autoencoder, Output, Spec, initialise
 

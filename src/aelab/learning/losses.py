@@ -1,0 +1,55 @@
+"""What losses come to: noted step by step, means per image, and an end where one is no number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from aelab.core.corruption import Noise, corrupt_mixed
+from aelab.data import streaming
+from aelab.data.tensors import Tensors
+from aelab.models.base import Batch, Losses
+
+
+class DivergedError(ArithmeticError):
+    """A loss became NaN or infinite."""
+
+
+def over(
+    loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Sequence[Noise], generator: Generator
+) -> dict[str, float]:
+    """The loss and its terms over `data`, means per image, without learning."""
+    values: dict[str, list[Tensor]] = {}
+    with torch.no_grad():
+        for x, y in zip(data.x.split(streaming.CHUNK), data.y.split(streaming.CHUNK), strict=True):
+            note(values, loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator))
+    return means(values, counts(len(data.x), streaming.CHUNK))
+
+
+def note(values: dict[str, list[Tensor]], losses: Losses) -> None:
+    """Put the loss and its terms to those before."""
+    for name, value in (("total", losses.total), *losses.terms.items()):
+        values.setdefault(name, []).append(value.detach())
+
+
+def means(values: dict[str, list[Tensor]], counts: Tensor) -> dict[str, float]:
+    """Means per image of means over so many images each."""
+    return {name: (torch.stack(each).double().cpu() @ counts / counts.sum()).item() for name, each in values.items()}
+
+
+def counts(images: int, size: int) -> Tensor:
+    """How many images each of the pieces has that so many images are split into: float64."""
+    return torch.tensor([min(size, images - start) for start in range(0, images, size)], dtype=torch.float64)
+
+
+def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
+    """Raise DivergedError where a step's loss is not finite."""
+    bad = (~totals.isfinite()).nonzero()
+    if len(bad):
+        step = int(bad[0, 0])
+        raise DivergedError(
+            f"phase {phase}, epoch {epoch}, step {step + 1}: the loss is {totals[step].item()}; "
+            f"a smaller lr (now {lr:g}) often helps"
+        )
