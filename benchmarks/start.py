@@ -18,7 +18,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from document import measured, ranged, write
+import document
+from document import measured, ranged
 
 ROOT = Path(__file__).parents[1]
 LEARN = "aelab.learning.loop", "Learning", "learn"
@@ -44,12 +45,13 @@ sys.argv = ["{script}", *{arguments}]
 sys.path.insert(0, "stages")
 runpy.run_path("{script}", run_name="__main__")
 """
+STATUS = ["dvc", "status", "--quiet"]  # fails where there is anything to do
 IDLE = {"dvc repro": ["dvc", "repro"], "aelab repro": ["aelab", "repro"]}
 
 
 def main() -> None:
     options = arguments()
-    if subprocess.run(["dvc", "status", "--quiet"], cwd=ROOT).returncode:
+    if subprocess.run(STATUS, cwd=ROOT, capture_output=True).returncode:
         sys.exit("the pipeline is not up to date; `make repro` first")
     idle: dict[str, list[float]] = {name: [] for name in IDLE}
     torch_alone = {name for name, _ in imported(TORCH, os.environ)}
@@ -70,7 +72,7 @@ def main() -> None:
     text = report(beyond, imports, idle, options.rounds)
     print(text)
     if options.write:
-        write("Start", text)
+        document.write("Start", text)
 
 
 def arguments() -> argparse.Namespace:

@@ -115,6 +115,46 @@ def test_checkpoints_are_counted_weighed_and_written_into_their_document(monkeyp
         module.main()
 
 
+# The start of stages
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """With a project of one stage, which would fail behind its first step."""
+    module = load("start", monkeypatch)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
+    monkeypatch.setattr(module, "STAGES", {"toy item": module.LEARN})
+    monkeypatch.setattr(module, "STATUS", [sys.executable, "-c", ""])
+    monkeypatch.setattr(module, "IDLE", {"nothing": [sys.executable, "-c", ""]})
+    monkeypatch.setattr(sys, "argv", ["start.py", "--rounds", "1", "--write"])
+    (tmp_path / "stages").mkdir()
+    body = "import sys\nfrom aelab.learning import loop\nassert sys.argv[1:] == ['item']\nloop.Learning.learn(None)\n"
+    (tmp_path / "stages/toy.py").write_text(body + "sys.exit('too far')\n")
+    return module
+
+
+def test_a_stage_is_followed_to_its_first_step(start, capsys):
+    start.main()
+    text = capsys.readouterr().out
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in text.splitlines() if line.startswith("| ")}
+    assert float(rows["| toy item"][1].rstrip(" |")) > 0.01  # what learning imports beside torch
+    assert "| nothing" in rows
+    assert start.document.DOCUMENT.read_text() == f"# Performance\n\n## Start\n\n{text}"
+
+
+def test_a_stage_that_ends_before_its_first_step_is_named_with_its_words(start):
+    (start.ROOT / "stages/toy.py").write_text("import sys\nsys.exit('toy item: no such file')")
+    with pytest.raises(SystemExit, match="toy item: no such file"):
+        start.main()
+
+
+def test_with_stages_to_be_run_nothing_is_measured(start, monkeypatch):
+    monkeypatch.setattr(start, "STATUS", [sys.executable, "-c", "raise SystemExit(1)"])
+    with pytest.raises(SystemExit, match="the pipeline is not up to date"):
+        start.main()
+
+
 # Seeds on a GPU
 
 

@@ -91,7 +91,7 @@ with Recorder(experiment="digits", stage="train", item="full") as recorder:
 """
 
 
-def test_a_line_that_a_full_disk_tore_costs_itself_alone(project, clean):
+def test_what_a_full_disk_did_not_take_goes_before_the_next_line(project, clean):
     done = subprocess.run(
         [sys.executable, "-c", TORN], cwd=project, env=clean, capture_output=True, text=True, timeout=200
     )
@@ -101,7 +101,7 @@ def test_a_line_that_a_full_disk_tore_costs_itself_alone(project, clean):
 
     found = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["1"], max_results=500)
     [run] = [each for each in found if each.info.run_name == "train full"]
-    assert (run.info.status, run.data.metrics) == ("FINISHED", {"before": 1.0, "after": 1.0})
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"before": 1.0, "torn": 1.0, "after": 1.0})
 
 
 def garbage(store: bytes) -> bytes:

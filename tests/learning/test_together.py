@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from test_resume import ENTRIES, SPEC, Killed, Watch
 
 from aelab.core import params, runtime
 from aelab.data.tensors import Tensors
@@ -15,44 +16,14 @@ from aelab.learning.losses import DivergedError
 from aelab.learning.settings import Training
 from aelab.learning.together import Seed
 from aelab.learning.watch import Watches
-from aelab.models.base import Spec, registry
+from aelab.models.base import registry
 
-SPEC = Spec((1, 28, 28), 10)
 SEEDS = 3
 IMAGES = 100
 SETTINGS = Training("adam", 1e-2, "constant", 0.0, 40, 4, {}, {}, {}, None, 1, (), (), ())
-ENTRIES = [("models", "train", name) for name in params.load("models")]
-ENTRIES += [(group, "pretrain", name) for group in ("stacks", "narrow_stacks") for name in params.load(group)]
 ALONE = {"ae_dropout": "dropout", "vq_vae": "codebook"}
 # after batch norm a bias has no gradient but rounding, which Adam makes a step of
 TOLERANCE = {"split": 5e-3}
-
-
-class Killed(BaseException):
-    """Nobody may catch it on the way."""
-
-
-class Heard:
-    """A watch that remembers, and kills at step `end`."""
-
-    def __init__(self, end=None):
-        self.epochs, self.done, self.end = [], 0, end
-
-    def steps(self, phase, total): ...
-
-    def step(self):
-        self.done += 1
-        if self.done == self.end:
-            raise Killed
-
-    def epoch(self, epoch, model):
-        self.epochs.append(dataclasses.asdict(epoch))
-
-    def state(self):
-        return self.epochs, {}
-
-    def restore(self, epochs, pictures):
-        self.epochs = epochs
 
 
 @pytest.fixture
@@ -64,7 +35,7 @@ def splits(digits):
 def seeds_of(build, splits, end=None):
     """Fresh models, each with its own start, images, draws and watch."""
     return [
-        Seed(build(seed), *splits, partial(runtime.generator, 1, seed), Heard(end if seed == 0 else None))
+        Seed(build(seed), *splits, partial(runtime.generator, 1, seed), Watch(end if seed == 0 else None))
         for seed in range(SEEDS)
     ]
 

@@ -31,18 +31,17 @@ class Outbox:
 
     def __init__(self) -> None:
         self.path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        self.seam = b""  # between a torn line and the next
+        self.left = b""  # what the disk did not take yet
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         fcntl.lockf(self.file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
 
     def send(self, kind: str, /, *args: Any, **fields: Any) -> None:
-        """One line. Raises OSError, such as for a full disk: what of the line is there ends before the next one."""
-        line = json.dumps({"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}).encode() + b"\n"
-        line, self.seam = self.seam + line, b"\n"
-        while line:
-            line = line[os.write(self.file, line) :]
-        self.seam = b""
+        """One line. Raises OSError, such as for a full disk: what is left of the line goes before the next one."""
+        line = {"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}
+        self.left += json.dumps(line).encode() + b"\n"
+        while self.left:
+            self.left = self.left[os.write(self.file, self.left) :]
 
     def close(self, wait: bool) -> str:
         """Nothing more comes. What the store could not take, "" for nothing; wait: until it has everything."""
