@@ -29,7 +29,7 @@ lint: setup
 bench: setup
 	python benchmarks/training.py $(BENCH)
 	python benchmarks/scale.py $(filter --quick --write,$(BENCH))
-	python benchmarks/gpu.py
+	python benchmarks/gpu.py $(filter --write,$(BENCH))
 
 setup: .venv/ready
 

@@ -50,6 +50,8 @@ def main() -> None:
     train, held_out, source = data(options.images)
     lines = about(device, source, options)
     for name, (family, config, noise) in NETWORKS.items():
+        if built(family, config, device).alone:
+            continue
         took = race(family, config, settings(noise), on(device, train), held_out, options)
         check(took)
         lines += rows(name, took)
@@ -141,7 +143,8 @@ def loss(model: Any, checked: Tensors) -> float:
     """Per image, of the first phase, which is all that a stack of several learns from images."""
     model.eval()
     phase = model.phases()[0]
-    return losses.over(phase.loss, checked, (), runtime.generator(0, "check", device=checked.x.device))["total"]
+    found = losses.over(phase.loss, checked, (), runtime.generator(0, "check", device=checked.x.device))
+    return found[phase.monitor]
 
 
 def check(took: dict[str, list[Took]]) -> None:

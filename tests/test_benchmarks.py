@@ -193,5 +193,5 @@ def test_on_a_gpu_every_network_has_its_rows(seeds, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--images", "512", "--rounds", "1", "--write"])
     seeds.main()
     text = capsys.readouterr().out
-    assert text.count("\n| ") == 1 + len(seeds.NETWORKS) * len(seeds.CONTENDERS)
+    assert text.count("\n| ") == 1 + (len(seeds.NETWORKS) - 1) * len(seeds.CONTENDERS)  # vq_vae has to learn alone
     assert "## GPU" in seeds.document.DOCUMENT.read_text()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from aelab import tracking
+from aelab.tracking import outbox
 
 PROLOGUE = """
 import os, signal, sys, time
@@ -450,3 +452,28 @@ def test_the_import_is_cheap():
     heavy = "{'mlflow', 'torch', 'numpy', 'dvc', 'sqlite3'}"
     code = f"import sys, aelab.tracking; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_lines_of_several_threads_go_out_whole_and_once(tmp_path, monkeypatch):
+    """Each forked seed has a thread that passes on what it says; here a write stops half-way and lets another go."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    real = os.write
+
+    def halting(file, data):
+        time.sleep(0)
+        return real(file, data[: len(data) // 2 + 1])
+
+    monkeypatch.setattr(outbox.os, "write", halting)
+    box = outbox.Outbox()
+
+    def send(seed):
+        for step in range(99):
+            box.send("metrics", {"loss": 1.0}, step=step, seed=seed)
+
+    threads = [threading.Thread(target=send, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = [json.loads(line) for line in box.path.read_text().splitlines()]
+    assert sorted((line["seed"], line["step"]) for line in lines) == [(s, i) for s in range(8) for i in range(99)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from dvc.lock import LockError
 from dvc.repo import Repo
@@ -33,9 +32,7 @@ class Books:
 
     def open(self, plan: Sequence[PipelineStage]) -> None:
         """See which stages of a plan, in DVC's order, dvc.lock does not have."""
-        files = {stage.path: stage.dvcfile for stage in plan}  # a property, read anew each time
-        known: Any = {path: file.lockfile_contents.get("stages", {}) for path, file in files.items()}  # type: ignore[union-attr]
-        self.new = [stage for stage in plan if stage.name not in known[stage.path]]
+        self.new = [stage for stage in plan if not any(out.hash_info for out in stage.outs)]
 
     def restored(self, stage: PipelineStage) -> bool:
         """Take a stage's results from DVC's run cache; False where that does not hold them, or not whole."""
@@ -71,8 +68,12 @@ class Books:
         return True
 
     def write(self, everything: bool = False) -> None:
-        """Write finished stages to dvc.lock: now and then, new ones in the order in which `dvc repro` would."""
-        if not self.finished or not (everything or time.monotonic() - self.written > SHARE * self.cost):
+        """Write finished stages to dvc.lock: now and then, new ones in the order in which `dvc repro` would.
+
+        Without DVC's lock (a second Ctrl-C while it was taken back) nothing is written: the run cache has them.
+        """
+        due = everything or time.monotonic() - self.written > SHARE * self.cost
+        if not (self.finished and due and self.repo.lock.is_locked):
             return
         began, ready = time.monotonic(), [stage for stage in self.finished if stage not in self.new]
         while self.new and (self.new[0] in self.finished or everything):

@@ -114,6 +114,18 @@ def test_each_seed_has_its_own_best_epoch_and_patience(splits):
             torch.testing.assert_close(weight, theirs.model.state_dict()[name], rtol=1e-2, atol=1e-3)
 
 
+def test_where_patience_ends_draws_of_the_next_phase_begin_as_alone(splits):
+    build = family("stack", {"widths": (60, 30), "layer": "autoencoder"})
+    settings = dataclasses.replace(SETTINGS, lr=0.3, epochs=12, patience=1, noise=("masking 0.7",))
+    one, other = alone(build, splits, settings), all_together(build, splits, settings)
+    first = [sum(epoch["phase"] == one[0].watch.epochs[0]["phase"] for epoch in seed.watch.epochs) for seed in one]
+    assert len(set(first)) > 1, "this test needs seeds whose first phases differ in length"
+    for mine, theirs in zip(one, other, strict=True):
+        assert len(mine.watch.epochs) == len(theirs.watch.epochs)
+        for here, there in zip(mine.watch.epochs, theirs.watch.epochs, strict=True):
+            assert here["train"]["total"] == pytest.approx(there["train"]["total"], rel=1e-3)
+
+
 def test_cut_short_at_a_random_step_it_goes_on_from_the_last_epoch(splits, tmp_path, monkeypatch):
     monkeypatch.setenv("AELAB_CHECKPOINT", "0")
     build = family("stack", {"widths": (20, 10), "layer": "autoencoder"})
@@ -137,6 +149,15 @@ def test_a_seed_that_diverges_is_named(splits):
     seeds = seeds_of(family("dense", {"widths": (8,)}), splits)
     seeds[1] = seeds[1]._replace(train=bad)
     with pytest.raises(DivergedError, match=r"^replicate 1, phase all, epoch 1, step \d: the loss is nan"):
+        together.fit(seeds, SETTINGS, None, "float32")
+
+
+def test_a_seed_whose_validation_diverges_is_named(splits):
+    bad = Tensors(splits[1].x.clone(), splits[1].y)
+    bad.x[70] = float("nan")
+    seeds = seeds_of(family("dense", {"widths": (8,)}), splits)
+    seeds[2] = seeds[2]._replace(validation=bad)
+    with pytest.raises(DivergedError, match=r"^replicate 2, phase all, epoch 1: the validation loss is nan"):
         together.fit(seeds, SETTINGS, None, "float32")
 
 

@@ -40,7 +40,7 @@ class Runtime:
 
     device: str  # auto (a GPU where there is one), cpu, cuda, cuda:N
     threads: int  # CPU threads per stage: part of the result's bits
-    precision: Precision  # of products while learning; bf16: of all that autocast covers
+    precision: Precision  # tf32: of all products; bf16: of what autocast covers while models learn
     deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
 
     def __post_init__(self) -> None:

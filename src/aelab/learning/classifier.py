@@ -20,7 +20,8 @@ class Classifier(nn.Module):
         self.labels, self.dropout = labels, pretrained.tuned_dropout
         self.alone = DROPOUT if self.dropout else ""  # see Autoencoder.alone
         self.encoder, self.scale = pretrained.encoder, pretrained.output.scale
-        width = pretrained.encode(torch.zeros(1, *spec.shape)).shape[1]
+        device = next(pretrained.parameters()).device
+        width = pretrained.encode(torch.zeros(1, *spec.shape, device=device)).shape[1]
         self.top = nn.Linear(width, spec.classes)
         nn.init.zeros_(self.top.weight)  # convex in the top layer: zero is a fair start, and needs no draw
         nn.init.zeros_(self.top.bias)

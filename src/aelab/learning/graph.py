@@ -7,6 +7,7 @@ weights and the optimizer's state are changed in place, and generators are regis
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -73,7 +74,8 @@ def _record(
     with torch.cuda.device(buffers[0].device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        torch.cuda.set_sync_debug_mode("error")
+        with warnings.catch_warnings(action="ignore"):  # that this mode is a prototype
+            torch.cuda.set_sync_debug_mode("error")
         try:
             with torch.cuda.stream(side):
                 for _ in range(WARM):

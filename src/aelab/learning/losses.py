@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +16,15 @@ from aelab.models.base import Batch, Losses
 
 class DivergedError(ArithmeticError):
     """A loss became NaN or infinite."""
+
+
+@contextlib.contextmanager
+def of_replicate(replicate: int) -> Iterator[None]:
+    """A DivergedError that passes names the replicate."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(f"replicate {replicate}, {error}") from None
 
 
 def over(

@@ -27,7 +27,7 @@ from aelab.data.tensors import Tensors
 from aelab.learning import together
 from aelab.learning.classifier import Classifier
 from aelab.learning.loop import fit
-from aelab.learning.losses import DivergedError
+from aelab.learning.losses import of_replicate
 from aelab.learning.resume import Keeper
 from aelab.learning.settings import Training
 from aelab.learning.together import Seed
@@ -146,8 +146,10 @@ def train(tasks: Sequence[Task], machine: Runtime, device: torch.device, recorde
     if device.type == "cpu":
         histories = seeds.each(learned, count, recorder.metrics)
     else:
-        all_seeds = [[seed(number, i, recorder.metrics) for i in range(count)] for number in range(len(tasks))]
-        by_task = [_all_learned(task, machine, some) for task, some in zip(tasks, all_seeds, strict=True)]
+        by_task = [
+            _all_learned(task, machine, [seed(number, replicate, recorder.metrics) for replicate in range(count)])
+            for number, task in enumerate(tasks)
+        ]
         histories = [list(each) for each in zip(*by_task, strict=True)]
     for number, (task, panel) in enumerate(zip(tasks, panels, strict=True)):
         made = {"replicates": count, "device": runtime.describe(device)}
@@ -176,9 +178,8 @@ def _learned(task: Task, machine: Runtime, seed: Seed) -> list[dict[str, Any]]:
     watch = seed.watch
     keeper = _keeper(task, machine, [seed], watch.replicate, watch)
     try:
-        fit(seed.model, seed.train, seed.validation, task.settings, seed.draw, watch, keeper, machine.precision)
-    except DivergedError as error:
-        raise DivergedError(f"replicate {watch.replicate}, {error}") from None
+        with of_replicate(watch.replicate):
+            fit(seed.model, seed.train, seed.validation, task.settings, seed.draw, watch, keeper, machine.precision)
     finally:
         watch.progress.close()
     return watch.end(seed.model)
@@ -204,5 +205,5 @@ def _keeper(task: Task, machine: Runtime, some: Sequence[Seed], name: int | str,
         return None
     about = {"about": task.about, "settings": dataclasses.asdict(task.settings), "words": [*task.words, name]}
     about["runtime"] = dataclasses.asdict(machine)
-    data = [tensor for seed in some for tensor in (*seed.train, *seed.validation)]
-    return Keeper(kept / str(name), about, data, watch)
+    data = {id(tensor): tensor for seed in some for tensor in (*seed.train, *seed.validation)}  # seeds may share them
+    return Keeper(kept / str(name), about, list(data.values()), watch)

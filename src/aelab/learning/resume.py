@@ -1,11 +1,13 @@
 """Snapshots on disk: learning that was cut short goes on from the last one and ends in the same bytes.
 
-data/.checkpoints/<stage's folder>/<replicate>/<key>.safetensors holds the tensors and, in its header, the numbers as
-JSON. The key is that of what is being learnt: a snapshot of anything else (another parameter, image, first weight, line
-of code, version of torch, number of threads, kind of device) has another name and is left alone. A damaged one is too,
-with a word about it. The folder goes when the stage's result is there.
+data/.checkpoints/<stage's folder>/<replicate>/<key>.safetensors (with "all" for the replicate where seeds learn in one
+loop, on a GPU) holds the tensors and, in its header, the numbers as JSON. The key is that of what is being learnt: a
+snapshot of anything else (another parameter, image, first weight, line of code, version of torch, number of threads,
+kind of device) has another name and is left alone. A damaged one is too, with a word about it. The folder goes when the
+stage's result is there.
 
-Environment: AELAB_CHECKPOINT is the number of seconds between two snapshots (30; 0: after every step).
+Environment: AELAB_CHECKPOINT is the number of seconds between two snapshots (30; 0: after every step or, of seeds in
+one loop, epoch).
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ CODE = ("core", "data", "learning", "models")  # folders of the package that lea
 
 
 class Keeper:
-    """The snapshots of one replicate (see loop.Keeper).
+    """The snapshots of one replicate, or of all in one loop (see loop.Keeper).
 
     folder: where they lie; about: what is learnt and how, as JSON can hold it; data: all tensors that are learnt from;
     extra: anything that is to be kept and taken up again with the snapshot: `state()` gives numbers and tensors,

@@ -1,9 +1,9 @@
 """Several seeds of one model learning in one loop, their weights stacked: each as it would alone, up to rounding.
 
-A GPU waits for launches while it learns one small network, and learns several of them in about the same time; there
-all launches of a step become one besides (see graph). Every
-seed keeps its own order of batches, its own noise and draws, its own best epoch and patience; one vmapped loss and one
-optimizer serve all. A seed whose patience has ended moves on with the others, but nothing of it is kept any more.
+A GPU waits for launches while it learns one small network, and learns several of them in about the same time; all
+launches of a step become one there, too (see graph). Every seed keeps its own order of batches, its own noise and
+draws, its own best epoch and patience; one vmapped loss and one optimizer serve all. A seed whose patience has ended
+moves on with the others, but nothing of it is kept any more.
 
 R seeds, B images of a batch. A model says by `alone` whether its seeds cannot.
 """
@@ -24,7 +24,7 @@ from aelab.data.tensors import Tensors
 from aelab.learning import graph, optimizers
 from aelab.learning.augmentation import augment, parse
 from aelab.learning.loop import Keeper, Learning, Snapshot, inputs, part
-from aelab.learning.losses import DivergedError, check
+from aelab.learning.losses import check, of_replicate
 from aelab.learning.settings import Training
 from aelab.models.base import Batch, Losses, Phase
 
@@ -77,6 +77,7 @@ class Together:
             self.data.append(inputs(phase, seed.train, seed.validation))
             learning.begin(number, phase, len(seed.train.x))
             learning.optimizer = optimizers.build([], self.settings)  # one moves all: the first keeps its state
+        self.drawn = [learning.noise.get_state() for learning in self.learnings]
         model, phase = self.seeds[0].model, phases[0]
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         parameters = [self.weights[f"model.{names[id(parameter)]}"] for parameter in phase.parameters]
@@ -86,7 +87,7 @@ class Together:
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
         self.batch, self.whole_batch = min(self.settings.batch, len(self.seeds[0].train.x)), self.step
         if graph.serves(self.which.device):
-            rows = self.which[:, None].expand(-1, self.batch)
+            rows = torch.zeros_like(self.which)[:, None].expand(-1, self.batch)
             rate = torch.full((), self.settings.lr, device=self.which.device)
             state = [*self.weights.values(), *self.optimizer.state()]
             generators = [learning.noise for learning in self.learnings]
@@ -97,11 +98,15 @@ class Together:
         """The epochs of the phase that are left; the models then have the weights of their best ones."""
         while self.learnings[0].epoch <= self.settings.epochs and any(self.going(each) for each in self.learnings):
             self.learn()
-            for learning, (train, validation) in zip(self.learnings, self.data, strict=True):
+            for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
                 if self.going(learning):
-                    learning.measure(train, validation)
+                    with of_replicate(replicate):
+                        learning.measure(*splits)
+                    learning.before, self.drawn[replicate] = learning.order.get_state(), learning.noise.get_state()
+                else:  # it drew on with the others; its next phase begins where it would have, alone
+                    learning.order.set_state(learning.before)
+                    learning.noise.set_state(self.drawn[replicate])
                 learning.epoch, learning.values = learning.epoch + 1, {}
-                learning.before = learning.order.get_state()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
         for learning in self.learnings:
@@ -153,10 +158,8 @@ class Together:
         for replicate, learning in enumerate(self.learnings):
             learning.values = {name: list(values[:, term, replicate]) for term, name in enumerate(self.terms)}
             if self.going(learning):
-                try:
+                with of_replicate(replicate):
                     check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)
-                except DivergedError as error:
-                    raise DivergedError(f"replicate {replicate}, {error}") from None
 
     def snapshot(self) -> Snapshot:
         """Everything, as it is between two epochs."""
@@ -168,6 +171,7 @@ class Together:
         """The phase as it was when the snapshot was taken; the models have their weights already."""
         for replicate, learning in enumerate(self.learnings):
             learning.restore(_of(replicate, snapshot))
+            self.drawn[replicate] = learning.noise.get_state()
 
 
 def _of(replicate: int, snapshot: Snapshot) -> Snapshot:

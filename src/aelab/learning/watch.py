@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 class Watch:
     """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
 
-    images: of training; how many pass per second is tracked and kept nowhere else, as no file may depend on the hour.
+    images: of training; how many pass per second (of seeds in one loop, while all of them learn) is tracked and kept
+    nowhere else, as no file may depend on the hour.
     """
 
     def __init__(self, task: Task, replicate: int, metrics: seeds.Metrics, panel: Panel | None, images: int) -> None:
         self.task, self.replicate, self.metrics, self.panel = task, replicate, metrics, panel
         self.images, self.began = images, 0.0
-        self.progress, self.epochs = Progress(replicate), task.settings.epochs
+        self.progress = Progress(replicate)
         self.history: list[dict[str, Any]] = []
         self.passed = 0  # epochs over all phases: the step in the tracking store
 

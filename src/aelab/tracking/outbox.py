@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        self.left = b""  # what the disk did not take yet
+        self.left, self.turn = b"", threading.Lock()  # what the disk did not take yet; listeners to seeds are threads
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         fcntl.lockf(self.file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
@@ -39,9 +40,10 @@ class Outbox:
     def send(self, kind: str, /, *args: Any, **fields: Any) -> None:
         """One line. Raises OSError, such as for a full disk: what is left of the line goes before the next one."""
         line = {"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}
-        self.left += json.dumps(line).encode() + b"\n"
-        while self.left:
-            self.left = self.left[os.write(self.file, self.left) :]
+        with self.turn:
+            self.left += json.dumps(line).encode() + b"\n"
+            while self.left:
+                self.left = self.left[os.write(self.file, self.left) :]
 
     def close(self, wait: bool) -> str:
         """Nothing more comes. What the store could not take, "" for nothing; wait: until it has everything."""

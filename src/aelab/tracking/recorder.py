@@ -46,7 +46,7 @@ CUT_SHORT = (SystemExit, KeyboardInterrupt, MemoryError, ChildProcessError)  # t
 
 
 class Recorder:
-    """One tracked run of a stage; a context manager, used by one thread.
+    """One tracked run of a stage; a context manager. Several threads may tell it numbers.
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
     tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
@@ -179,9 +179,9 @@ class Recorder:
         else:
             first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
             self._send("end", "FAILED" if error else "FINISHED", error=first_line)
-        if trouble := self._outbox.close(self._wait):
+        box, self._outbox = self._outbox, None  # who speaks from now on is not heard
+        if trouble := box.close(self._wait):
             self._warn(trouble)
-        self._outbox = None
 
     def __enter__(self) -> Self:
         return self
