@@ -371,7 +371,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "config", "user.email", "a@example.org"],
         ["git", "add", "-A"],
         ["git", "commit", "-qm", "first"],
-        [*dvc, "exp", "run", "--temp", "-S", "seed=2", "-n", "second"],
+        [*dvc, "exp", "run", "--temp", "-S", "seed=25", "-n", "second"],
     ):
         done = subprocess.run(command, cwd=root, env=clean, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -386,18 +386,18 @@ def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pip
     assert run.data.tags["dvc_experiment"] == "second"
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
     assert run.data.tags["git_commit"] == head.strip()
-    assert run.data.tags["git_dirty"] == "true"  # seed=2 is not committed
+    assert run.data.tags["git_dirty"] == "true"  # seed=25 is not committed
 
 
 def test_a_state_of_the_pipeline_is_the_parent_of_its_stages_runs(pipeline):
     found = runs(pipeline)
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
-    assert set(found) == {"train vae", f"second: seed=2 ({head.strip()})"}
-    parent = found[f"second: seed=2 ({head.strip()})"]
+    assert set(found) == {"train vae", f"second: seed=25 ({head.strip()})"}
+    parent = found[f"second: seed=25 ({head.strip()})"]
     assert found["train vae"].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.info.status == "FINISHED"
-    assert parent.data.params == {"seed": "2"}
-    assert "`dvc exp run -S 'seed=2'`" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.params == {"seed": "25"}
+    assert "`dvc exp run -S 'seed=25'`" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):

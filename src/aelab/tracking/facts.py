@@ -30,7 +30,7 @@ def found() -> dict[str, str]:
     if tags["git_commit"]:
         # dvc.lock is written while stages run: its change says nothing about what the stage was made from
         changed = git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock")
-        tags["git_dirty"] = "true" if changed else "false"
+        tags["git_dirty"] = None if changed is None else str(bool(changed)).lower()
         tags["mlflow.source.git.commit"] = tags["git_commit"]
     return {key: value for key, value in tags.items() if value}
 

@@ -169,8 +169,10 @@ def signature(card: Card) -> Any:
 
 def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
     """The task's champion is a version of these weights, made where there is none."""
+    import mlflow
     from mlflow.exceptions import MlflowException
 
+    mlflow.set_tracking_uri(places.store())  # where it looks for the model, whatever the client's store is
     try:
         client.create_registered_model(card.task, description=f"The best {card.task} of the last comparison.")
     except MlflowException as error:
