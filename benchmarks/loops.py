@@ -35,15 +35,17 @@ class Images(NamedTuple):
     y: Tensor
 
 
-Runner = Callable[[Any, Images, torch.device], Callable[[], None]]  # readies an epoch, which the clock then times
+Runner = Callable[[Any, Images, torch.device, int], Callable[[], None]]  # readies some epochs, which the clock times
 
 
-def ours(model: Any, train: Images, device: torch.device, noise: tuple[str, ...] = ()) -> Callable[[], None]:
-    """One epoch of aelab.learning.loop.fit on a split that is on the device, as in every stage."""
-    settings = Training("adam", LR, "constant", 0.0, BATCH, 1, {}, {}, {}, None, 1, noise, (), ())
+def ours(
+    model: Any, train: Images, device: torch.device, epochs: int, noise: tuple[str, ...] = ()
+) -> Callable[[], None]:
+    """aelab.learning.loop.fit on a split that is on the device, as in every stage."""
+    settings = Training("adam", LR, "constant", 0.0, BATCH, epochs, {}, {}, {}, None, 1, noise, (), ())
     split = on(device, train)
-    one = Tensors(split.x[:1], split.y[:1])  # one held-out image: the usual loop validates nothing while it is timed
-    return partial(fit, model, split, one, settings, partial(runtime.generator, 0, device=device), Silent())
+    few = Tensors(split.x[:BATCH], split.y[:BATCH])  # the usual loop validates nothing while it is timed
+    return partial(fit, model, split, few, settings, partial(runtime.generator, 0, device=device), Silent())
 
 
 class Silent:
@@ -72,10 +74,11 @@ def usual(
     model: Any,
     train: Images,
     device: torch.device,
+    epochs: int,
     loss: Callable[[Any, Tensor], Tensor] = example_loss,
     workers: int = 0,
 ) -> Callable[[], None]:
-    """One epoch with torchvision's MNIST and ToTensor, a DataLoader and torch.optim.Adam, as examples write it."""
+    """With torchvision's MNIST and ToTensor, a DataLoader and torch.optim.Adam, as examples write it."""
     from torch.utils.data import DataLoader
     from torchvision.datasets import MNIST
     from torchvision.transforms import ToTensor
@@ -85,22 +88,23 @@ def usual(
     loader = DataLoader(digits, batch_size=BATCH, shuffle=True, num_workers=workers)
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)
 
-    def epoch() -> None:
+    def run() -> None:
         model.train()
-        running = 0.0
-        for x, _ in loader:
-            x = x.to(device)
-            optimizer.zero_grad()
-            value = loss(model, x)
-            value.backward()
-            running += value.item()
-            optimizer.step()
+        for _ in range(epochs):
+            running = 0.0
+            for x, _ in loader:
+                x = x.to(device)
+                optimizer.zero_grad()
+                value = loss(model, x)
+                value.backward()
+                running += value.item()
+                optimizer.step()
 
-    return epoch
+    return run
 
 
-def pythae(model: Any, train: Images, device: torch.device) -> Callable[[], None]:
-    """One epoch of pythae's own trainer, around our encoder and decoder and its own VAE and loss."""
+def pythae(model: Any, train: Images, device: torch.device, epochs: int) -> Callable[[], None]:
+    """pythae's own trainer, around our encoder and decoder and its own VAE and loss."""
     from pythae import models
     from pythae.data.datasets import BaseDataset
     from pythae.models.base.base_utils import ModelOutput
@@ -128,7 +132,7 @@ def pythae(model: Any, train: Images, device: torch.device) -> Callable[[], None
     folder = tempfile.TemporaryDirectory()
     settings = BaseTrainerConfig(
         output_dir=folder.name,
-        num_epochs=1,
+        num_epochs=epochs,
         per_device_train_batch_size=BATCH,
         learning_rate=LR,
         optimizer_cls="Adam",
@@ -139,15 +143,16 @@ def pythae(model: Any, train: Images, device: torch.device) -> Callable[[], None
     trainer = BaseTrainer(models.VAE(known, Encoder(), Decoder()), BaseDataset(*split), training_config=settings)
     trainer.prepare_training()
 
-    def epoch() -> None:
+    def run() -> None:
         with folder, contextlib.redirect_stderr(io.StringIO()):  # its bar
-            trainer.train_step(1)
+            for epoch in range(epochs):
+                trainer.train_step(epoch + 1)
 
-    return epoch
+    return run
 
 
-def by_hand(model: Any, train: Images, device: torch.device) -> Callable[[], None]:
-    """One epoch of ours with its gradients written out: no modules, no autograd, and no loss that anybody could see."""
+def by_hand(model: Any, train: Images, device: torch.device, epochs: int) -> Callable[[], None]:
+    """Ours with its gradients written out: no modules, no autograd, and no loss that anybody could see."""
     x, draw = on(device, train).x.flatten(1), torch.Generator(device).manual_seed(0)
     linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
     weights, biases = [layer.weight.data for layer in linear], [layer.bias.data for layer in linear]
@@ -169,11 +174,13 @@ def by_hand(model: Any, train: Images, device: torch.device) -> Callable[[], Non
             w.grad, b.grad = d.t() @ seen, d.sum(0)
         adam.step(LR)
 
-    def epoch() -> None:
-        for rows in torch.randperm(len(x)).to(device).split(BATCH):
-            step(x.index_select(0, rows))
+    @runtime.flushed()
+    def run() -> None:
+        for _ in range(epochs):
+            for rows in torch.randperm(len(x)).to(device).split(BATCH):
+                step(x.index_select(0, rows))
 
-    return epoch
+    return run
 
 
 LOOPS: dict[str, Runner] = {

@@ -1,7 +1,8 @@
-"""One epoch of a VAE 784-400-20 on 50,000 images: our loop beside the loop that people usually write, pythae's trainer
+"""Epochs of a VAE 784-400-20 on 50,000 images: our loop beside the loop that people usually write, pythae's trainer
 where that package is installed, the same steps written out by hand, and the least that this machine would need.
 
-    python benchmarks/training.py [--quick] [--images 50000] [--rounds 5] [--device cpu] [--write]
+    python benchmarks/training.py [--quick] [--images 50000] [--epochs 3] [--rounds 4] [--device cpu]
+                                  [--instructions avx2] [--write]
 
 Contenders take turns in this one process, one thread each, from the same weights; each round gives one ratio per
 contender, and all must reach the same held-out loss. The usual loop is run with its own loss, as PyTorch's VAE example
@@ -20,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
 
@@ -68,8 +69,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 
 
 class Took(NamedTuple):
-    """One epoch: seconds by the clock, CPU seconds of this process and its workers, held-out loss per image after, and
-    the seconds that its steps would take at the rates that the machine had just before and after."""
+    """One turn: seconds by the clock per epoch, CPU seconds of this process and its workers, held-out loss per image
+    after, and the seconds that the steps would take at the rates that the machine had just before and after."""
 
     seconds: float
     cpu: float
@@ -79,19 +80,20 @@ class Took(NamedTuple):
 
 def main() -> None:
     options = arguments()
-    device = runtime.pin(options.device, 1)
+    device = runtime.pin(options.device, 1, instructions=options.instructions)
     train, held_out, source = data(options.images)
     print(f"{source}: {len(train.x):,} images, {options.rounds} rounds", file=sys.stderr)
     vae = built(*VAE, device)
-    loops = race({name: (vae, run) for name, run in LOOPS.items()}, train, held_out, options.rounds, device)
+    contenders = {name: (vae, run) for name, run in LOOPS.items()}
+    loops = race(contenders, train, held_out, options.epochs, options.rounds, device)
     others = {
         name: (built(family, config, device), partial(ours, noise=noise))
         for name, (family, config, noise) in FAMILIES.items()
     }
-    networks = race(others, train, held_out, max(1, options.rounds // 2), device)
+    networks = race(others, train, held_out, 1, max(1, options.rounds // 2), device)
     text = "\n".join(
         [
-            *about(device, source, len(train.x), options.rounds),
+            *about(device, source, len(train.x), options.epochs, options.rounds),
             "",
             *compared(loops),
             "",
@@ -101,24 +103,29 @@ def main() -> None:
     print(text)
     check(loops)
     if options.write:
-        document.write("Training", text)
+        document.write("Training" + ", native instructions" * (options.instructions == "native"), text)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="10,000 images, 2 rounds: about a minute")
+    parser.add_argument("--quick", action="store_true", help="10,000 images, 1 epoch, 2 rounds: about a minute")
     parser.add_argument("--images", type=int, help=f"1 to {TRAIN}")
+    parser.add_argument("--epochs", type=int, help="of each turn of the VAE; the other networks learn for one")
     parser.add_argument("--rounds", type=int, help="how often each contender runs")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--instructions", default="avx2", choices=get_args(runtime.Instructions), help="for all loops")
     parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
     options = parser.parse_args()
-    images, rounds = (10_000, 2) if options.quick else (TRAIN, 5)
-    options.images = images if options.images is None else options.images
-    options.rounds = rounds if options.rounds is None else options.rounds
-    if not 1 <= options.images <= TRAIN:
+    defaults = (
+        {"images": 10_000, "epochs": 1, "rounds": 2} if options.quick else {"images": TRAIN, "epochs": 3, "rounds": 4}
+    )
+    for name, default in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+        if getattr(options, name) < 1:
+            parser.error(f"--{name}: {getattr(options, name)} is out of range; allowed: 1 or more")
+    if options.images > TRAIN:
         parser.error(f"--images: {options.images} is out of range; allowed: 1 to {TRAIN}")
-    if options.rounds < 1:
-        parser.error(f"--rounds: {options.rounds} is out of range; allowed: 1 or more")
     return options
 
 
@@ -141,13 +148,18 @@ def data(n: int) -> tuple[Images, Images, str]:
 
 
 def race(
-    contenders: dict[str, tuple[Any, Runner]], train: Images, held_out: Images, rounds: int, device: torch.device
+    contenders: dict[str, tuple[Any, Runner]],
+    train: Images,
+    held_out: Images,
+    epochs: int,
+    rounds: int,
+    device: torch.device,
 ) -> dict[str, list[Took]]:
     """Each contender (fresh model, what to run) once per round, the order turned round every other round."""
     checked = on(device, held_out)
     took: dict[str, list[Took]] = {name: [] for name in contenders}
     for start, run in contenders.values():
-        run(copy.deepcopy(start), Images(train.x[:WARM], train.y[:WARM]), device)()
+        run(copy.deepcopy(start), Images(train.x[:WARM], train.y[:WARM]), device, 1)()
     needed = {
         name: floor.step(copy.deepcopy(start), checked.x[:BATCH], torch.Generator(device))
         for name, (start, _) in contenders.items()
@@ -157,12 +169,13 @@ def race(
             start, run = contenders[name]
             model = copy.deepcopy(start)
             torch.manual_seed(turn)  # the usual loop draws from torch's own generator
-            work, before = run(model, train, device), floor.machine(device)
+            work, before = run(model, train, device, epochs), floor.machine(device)
             seconds, cpu = timed(work, device)
             least = (needed[name].seconds(before) + needed[name].seconds(floor.machine(device))) / 2
             model.eval()
             loss = losses.over(model.loss, checked, (), runtime.generator(0, "check", device=device))["total"]
-            took[name].append(Took(seconds, cpu, loss, math.ceil(len(train.x) / BATCH) * least))
+            steps = math.ceil(len(train.x) / BATCH)
+            took[name].append(Took(seconds / epochs, cpu / epochs, loss, steps * least))
             print(f"round {turn + 1} of {rounds}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)
     return took
 
@@ -211,7 +224,7 @@ def speeds(took: dict[str, list[Took]], n: int) -> list[str]:
     """The second table: n images per epoch."""
     rounds = len(next(iter(took.values())))
     lines = [
-        f"Our loop on other networks of params.yaml, same images and batch; rounds: {rounds}.",
+        f"One epoch of our loop on other networks of params.yaml, same images and batch; rounds: {rounds}.",
         "",
         "| network | share of the floor | seconds per epoch | images per second |",
         "|---|---:|---:|---:|",
@@ -230,13 +243,14 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def about(device: torch.device, source: str, n: int, rounds: int) -> list[str]:
+def about(device: torch.device, source: str, n: int, epochs: int, rounds: int) -> list[str]:
     """What was measured, where, when, and how to do it again."""
     return [
         document.measured(runtime.describe(device), f"{torch.get_num_threads()} thread", f"torch {torch.__version__}"),
         "",
-        f"One epoch of VAE 784-400-20, batch {BATCH}, Adam {LR:g}, {n:,} images ({source}); rounds: {rounds}. Each "
-        "cell is a median (least to most); a ratio is taken within its round.",
+        f"VAE 784-400-20, batch {BATCH}, Adam {LR:g}, {n:,} images ({source}), epochs: {epochs}; rounds: {rounds}. "
+        "Each cell is a median (least to most); a ratio is taken within its round. All loops run in one process, with "
+        "the same libraries and instructions.",
         "`usual`: torchvision's MNIST with ToTensor, DataLoader, torch.optim.Adam and the loss of PyTorch's VAE "
         "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
         f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}; `by hand`: "

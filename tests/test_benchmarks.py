@@ -64,7 +64,7 @@ def test_different_work_is_refused(training, loss):
         training.check({"ours": [same, same], "usual": [same, other]})
 
 
-@pytest.mark.parametrize("options", [("--images", "0"), ("--images", "50001"), ("--rounds", "0")])
+@pytest.mark.parametrize("options", [("--images", "0"), ("--images", "50001"), ("--epochs", "0"), ("--rounds", "0")])
 def test_numbers_out_of_range_are_refused(training, monkeypatch, capsys, options):
     with pytest.raises(SystemExit):
         run(training, monkeypatch, *options)

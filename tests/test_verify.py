@@ -28,7 +28,7 @@ stage, item = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
 out = Path("data", stage, item)
 out.mkdir(parents=True)
 if stage == "prepare":
-    (out / "images").write_text("1 2 3")
+    (out / "images").write_text(os.environ.get("IMAGES", "1 2 3"))
 elif stage == "train":
     if os.environ.get("BROKEN") == item:
         sys.exit("a cable is loose")
@@ -102,7 +102,7 @@ def project(made, tmp_path, monkeypatch) -> Project:
     copy = object.__new__(Project)
     copy.folder = tmp_path / "project"
     shutil.copytree(made, copy.folder, symlinks=True)
-    for name in ("DVC_ROOT", "SHIFT", "DEVICE", "BROKEN"):
+    for name in ("DVC_ROOT", "SHIFT", "DEVICE", "BROKEN", "IMAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(copy.folder)
     return copy
@@ -173,6 +173,21 @@ def test_on_another_machine_numbers_within_the_tolerance_are_right(project, monk
     code, [line], _ = verify("vae")
     words = "validation loss 79.29 against 104.29, sse 8.429 against 10.929 (made on cpu, here Another GPU)"
     assert (code, line) == (1, f"vae: DIFFERS: {words}")
+
+
+def test_on_another_machine_what_is_upstream_may_have_other_bytes(project, monkeypatch):
+    """In a fresh clone, whose cache is empty."""
+    for name in (".dvc/cache", "data"):
+        shutil.rmtree(project.folder / name)
+    monkeypatch.setenv("IMAGES", "1 2 4")
+    words = "other bytes in data/prepare/images"
+    code, [prepared, _], _ = verify("vae")
+    assert (code, prepared) == (1, f"prepare: DIFFERS: {words}, where every byte should be the same")
+    monkeypatch.setenv("DEVICE", "CPU (AMD, AVX2)")
+    monkeypatch.setenv("SHIFT", "0.02")
+    code, [prepared, trained], _ = verify("vae")
+    assert (code, prepared) == (0, f"prepare: {words} (made on cpu, here CPU (AMD, AVX2))")
+    assert trained.startswith("vae: differs within tolerance")
 
 
 def test_another_version_of_a_library_is_another_machine(project, monkeypatch):

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import subprocess
 import sys
 
@@ -107,7 +108,79 @@ def test_importing_the_module_does_not_load_torch():
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert runtime.pin("auto", 1) == torch.device("cpu")
-    assert runtime.describe(torch.device("cpu")) == "cpu"
+
+
+def test_a_cpu_is_described_by_its_maker_and_its_instructions(monkeypatch):
+    monkeypatch.setattr(runtime, "processor", lambda: ("AMD", frozenset()))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert runtime.describe(torch.device("cpu")) == "CPU (AMD, AVX2)"
+
+
+@pytest.mark.parametrize(
+    ("text", "maker", "flags"),
+    [
+        (
+            "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t: x\n",
+            "Intel",
+            {"fpu", "avx2"},
+        ),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: sse2\n", "AMD", {"sse2"}),
+        ("vendor_id\t: HygonGenuine\n", "HygonGenuine", set()),
+        ("processor\t: 0\nFeatures\t: asimd\n", platform.machine(), set()),
+        ("", platform.machine(), set()),
+        (None, platform.machine(), set()),
+    ],
+)
+def test_the_maker_of_the_cpu_and_what_it_can_do(text, maker, flags, tmp_path, monkeypatch):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(runtime, "CPUINFO", tmp_path / "cpuinfo")
+    assert runtime.processor.__wrapped__() == (maker, flags)
+
+
+def test_native_instructions_are_those_of_the_cpu_and_give_the_same_bits_again():
+    code = """if True:
+        import os, sys
+        from aelab.core import runtime
+        import numpy, torch
+        device = runtime.pin("cpu", 1, instructions={how!r})
+        x = torch.rand(300, 200, generator=runtime.generator(1))
+        print(*map(os.environ.get, runtime.NATIVE), runtime.describe(device), (x.t() @ x).sum().item())
+    """
+    own = in_a_process("import torch; print(torch.backends.cpu.get_cpu_capability())").strip()
+    for how, words in (("avx2", "avx2 AVX2 AVX2 CPU"), ("native", "None AUTO None CPU")):
+        told = {in_a_process(code.format(how=how)) for _ in range(2)}
+        assert len(told) == 1
+        assert told.pop().startswith(words)
+    assert f", {own}) " in in_a_process(code.format(how="native"))
+
+
+def test_numpy_and_its_products_take_no_more_than_avx2():
+    code = """if True:
+        from aelab.core import runtime
+        import numpy, threadpoolctl
+        from numpy._core._multiarray_umath import __cpu_features__
+        print([name for name, on in __cpu_features__.items() if on and name in ("X86_V4", "AVX512_ICL", "AVX512_SPR")])
+        print({each["architecture"] for each in threadpoolctl.threadpool_info() if each["internal_api"] == "openblas"})
+    """
+    features, kernels = in_a_process(code).splitlines()
+    assert features == "[]"
+    assert "avx2" not in runtime.processor()[1] or kernels == "{'Haswell'}"
+
+
+def test_what_is_subnormal_is_flushed_only_within():
+    x = torch.tensor(1e-30)
+    assert x * 1e-10 > 0
+
+    @runtime.flushed()
+    def work():
+        assert x * 1e-10 == 0
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            work()
+        assert x * 1e-10 > 0
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:99"])

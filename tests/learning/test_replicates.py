@@ -17,7 +17,7 @@ from aelab.learning.replicates import Panel, Task, with_labels
 from aelab.learning.settings import Training
 from aelab.models.base import Spec
 
-MACHINE = Runtime("cpu", 1, "float32", True)
+MACHINE = Runtime("cpu", 1, "float32", True, "avx2")
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
 
 

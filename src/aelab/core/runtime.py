@@ -1,22 +1,44 @@
 """What makes a run exact: the CPU code path, threads, determinism, device and seeds.
 
-Import this before torch: the variables below are read once, when the numerical libraries load. Each of them was
-seen to change bits between machines (ATEN, MKL, oneDNN), to stall training beside a busy neighbour (OMP), or to let the
-small products of NumPy and SciPy fight for the cores (OpenBLAS).
+Import this before torch: the variables below are read once, when the numerical libraries load or first compute. Each of
+them was seen to change bits between machines (ATEN, MKL, oneDNN, OpenBLAS' kernels, NumPy's), to stall training beside
+a busy neighbour (OMP), or to let the small products of NumPy and SciPy fight for the cores (OpenBLAS' threads).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
 
 Precision = Literal["float32", "tf32", "bf16"]
+Instructions = Literal["avx2", "native"]
+CPUINFO = Path("/proc/cpuinfo")
+MAKERS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}
+
+
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """Who made the CPU ("Intel", "AMD"; else its architecture, as "arm64"), and what it can do, where Linux tells."""
+    told: dict[str, str] = {}
+    if CPUINFO.exists():
+        with open(CPUINFO, errors="replace") as file:
+            for line in itertools.takewhile(str.strip, file):  # the first core's
+                key, _, value = line.partition(":")
+                told[key.strip()] = value.strip()
+    vendor = told.get("vendor_id", platform.machine())
+    return MAKERS.get(vendor, vendor), frozenset(told.get("flags", "").split())
+
 
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -26,22 +48,38 @@ PINNED = {
     "OPENBLAS_NUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+if "avx2" in processor()[1]:
+    PINNED["OPENBLAS_CORETYPE"] = "Haswell"
+if "avx512f" in processor()[1]:
+    PINNED["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
+# of torch's libraries where they may use all that the CPU has: MKL the same bits in every run all the same
+NATIVE = {"ATEN_CPU_CAPABILITY": None, "MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": None}
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 if "torch" not in sys.modules:
     os.environ.update(PINNED)
 
 
 def pin(
-    device: str = "auto", threads: int = 1, precision: Precision = "float32", deterministic: bool = True
+    device: str = "auto",
+    threads: int = 1,
+    precision: Precision = "float32",
+    deterministic: bool = True,
+    instructions: Instructions = "avx2",
 ) -> torch.device:
-    """Fix threads, precision and determinism for this process and return the device to compute on.
+    """Fix threads, precision, determinism and CPU instructions for this process and return the device to compute on.
 
     device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation;
     precision: "tf32" lets a GPU round the factors of its products to 10 bits, "float32" does not ("bf16" is for the
     caller to use, see `autocast`). Not deterministic: a GPU may add up in any order and try out what is fastest.
+    instructions: "native" lets torch use all that the CPU has; it has to be told before torch first computes.
     Raises ValueError where the device asked for is not there.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    for name, value in NATIVE.items() if instructions == "native" else ():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     import torch
 
     keep_memory()
@@ -72,6 +110,22 @@ def keep_memory() -> None:
                 mallopt(threshold, 1 << 30)
 
 
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Within it, what this thread's CPU computes is 0 where it would be subnormal (float32: below 1.2e-38).
+
+    Moments of Adam whose gradients have ended, as those of dead units and of pixels that are hardly ever bright, decay
+    to such numbers and stay there, and CPUs take up to a hundred times as long for each.
+    """
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """What a loss is computed under: of bf16 torch's autocast, of the others nothing. It may be entered again."""
     import torch
@@ -93,7 +147,10 @@ def generator(seed: int, *words: str | int, device: torch.device | str = "cpu") 
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, as a result carries it: "cpu" or the name of the GPU."""
+    """The device in words, as a result carries it: the name of the GPU, or "CPU (Intel, AVX2)": MKL's products differ
+    in their last bits between makers, whatever the instructions."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({processor()[0]}, {torch.backends.cpu.get_cpu_capability()})"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from aelab import tracking
 from aelab.core import runtime
-from aelab.core.runtime import Precision
+from aelab.core.runtime import Instructions, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,7 @@ class Runtime:
     threads: int  # CPU threads per stage: part of the result's bits
     precision: Precision  # tf32: of all products; bf16: of what autocast covers while models learn
     deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
+    instructions: Instructions  # of a CPU: avx2, the same bits on all CPUs of a maker; native: all that it has
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -70,8 +71,8 @@ class Job:
         return tracking.Recorder(experiment, self.stage, self.name or None, wait=False, keep=self.out / "tracked.json")
 
     def device(self, settings: Runtime) -> torch.device:
-        """Pin threads, precision and determinism, return the device to compute on (see runtime.pin)."""
-        return runtime.pin(settings.device, settings.threads, settings.precision, settings.deterministic)
+        """Pin all of `settings`, return the device to compute on (see runtime.pin)."""
+        return runtime.pin(**dataclasses.asdict(settings))
 
 
 def main(body: Callable[[Job], None]) -> None:

@@ -153,6 +153,7 @@ class Learning:
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
 
+    @runtime.flushed()
     def learn(self, train: Tensors, moves: dict[str, float]) -> None:
         """The steps of the epoch that are left."""
         self.model.train()
@@ -160,7 +161,8 @@ class Learning:
         for batch_rows in rows[self.step :]:
             clean = train.x.index_select(0, batch_rows)  # in half the time of train.x[batch_rows]
             clean = augment(clean, moves, self.noise) if moves else clean
-            batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), train.y[batch_rows])
+            labels = train.y.index_select(0, batch_rows)
+            batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
             with self.autocast:
                 found = self.phase.loss(batch, self.noise)
             found.total.backward()

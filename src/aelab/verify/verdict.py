@@ -1,7 +1,7 @@
 """What a result that was made again says of the one in dvc.lock and metrics/.
 
-On the kind of machine that made the committed result every byte must be the same: same device, libraries as
-requirements.lock has them and, on a CPU, the instruction set that core/runtime.py fixes. Elsewhere the headline numbers
+On the kind of machine that made the committed result every byte must be the same: same device, of a CPU its maker and
+instructions (core/runtime.py's `describe`), and libraries as requirements.lock has them. Elsewhere the headline numbers
 must lie within the tolerance below.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aelab.core import checkpoints, runtime, stage
+from aelab.core import checkpoints, stage
 from aelab.report.provenance import LIBRARIES
 from aelab.report.results import Item
 from aelab.report.table import DIGITS, HEADLINES
@@ -68,9 +68,17 @@ class Number(NamedTuple):
         return f"{self.name} {self.here:.{DIGITS}g} against {self.there:.{DIGITS}g}"
 
 
-def judge(name: str, wanted: Mapping[str, Content], made: Mapping[str, Content], about: Any, root: Path) -> Verdict:
-    """wanted, made: outs by path, as dvc.lock has them and as they came again; about: the model's metrics.json, where
-    it is one that is in the table; root: where the user's results lie. The working folder is that of the new ones."""
+def judge(
+    name: str,
+    wanted: Mapping[str, Content],
+    made: Mapping[str, Content],
+    about: Any,
+    ways: Sequence[str],
+    root: Path,
+) -> Verdict:
+    """wanted, made: outs by path, as dvc.lock has them and as they came again; about: the model's metrics.json, None
+    for what is upstream of models; ways: see `apart`; root: where the user's results lie. The working folder is that of
+    the new ones."""
     altered = [path for path, md5 in known(wanted).items() if other(root / path, md5)]
     if altered:
         return Verdict(name, f"{some(altered)} here is not what dvc.lock says; `dvc checkout` restores it", DIFFERS)
@@ -80,12 +88,13 @@ def judge(name: str, wanted: Mapping[str, Content], made: Mapping[str, Content],
         return Verdict(name, some(wrong), DIFFERS) if wrong else Verdict(name, f"identical, {count} files")
     numbers = headlines(name, about) if about else []
     far = sorted(numbers, key=lambda number: number.distance, reverse=True)
-    ways = apart(row("comparison", name).get("device", ""), about["device"]) if about else []
-    beyond = [number for number in far if not number.distance <= 1]
-    if beyond:
-        return Verdict(name, some(beyond) + f" ({'; '.join(ways)})" * bool(ways), DIFFERS)
+    machines = f" ({'; '.join(ways)})" * bool(ways)
+    if beyond := [number for number in far if not number.distance <= 1]:
+        return Verdict(name, some(beyond) + machines, DIFFERS)
     if ways and far:
-        return Verdict(name, f"differs within tolerance: {far[0]} ({'; '.join(ways)})")
+        return Verdict(name, f"differs within tolerance: {far[0]}{machines}")
+    if ways and not about:
+        return Verdict(name, f"other bytes in {some(files)}{machines}")
     where = f"other bytes in {some(files)}, where every byte should be the same"
     return Verdict(name, where + (f"; {far[0]}" if far else ""), DIFFERS)
 
@@ -145,10 +154,10 @@ def headlines(name: str, about: Any) -> list[Number]:
     return found
 
 
-def apart(there: str, here: str) -> list[str]:
-    """In what this machine is another kind than the one that made the committed result; nothing: bytes are the same."""
-    import torch
-
+def apart(name: str, about: Any) -> list[str]:
+    """In what this machine is another kind than the one that made the committed result of a model; nothing: bytes are
+    the same. about: the model's metrics.json, made here."""
+    there, here = row("comparison", name).get("device", ""), about["device"]
     ways = [f"made on {there or 'an unknown device'}, here {here}"] if there != here else []
     locked: dict[str, set[str]] = {}
     for name, number in re.findall(r"^([\w.-]+)==([^\s;\\]+)", LOCKED.read_text(), re.MULTILINE):
@@ -156,9 +165,6 @@ def apart(there: str, here: str) -> list[str]:
     for name in LIBRARIES:
         if name in locked and (mine := version(name).partition("+")[0]) not in locked[name]:
             ways.append(f"{name} {mine} here, {' or '.join(sorted(locked[name]))} locked")
-    wanted = runtime.PINNED["ATEN_CPU_CAPABILITY"].upper()
-    if here == "cpu" and torch.backends.cpu.get_cpu_capability() != wanted:
-        ways.append(f"a CPU without {wanted}")
     return ways
 
 

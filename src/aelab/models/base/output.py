@@ -76,20 +76,19 @@ def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
 class _CrossEntropy(torch.autograd.Function):
     """ln(1 + e^raw) - t raw, with ln(1 + e^raw) = max(raw, 0) - ln max(s, 1 - s).
 
-    max(s, 1 - s) lies in [1/2, 1], so up to eight of them are multiplied before one logarithm is taken.
+    max(s, 1 - s) lies in [1/2, 1], so eight of them are multiplied before one logarithm is taken, where eight divides
+    their number.
     """
 
     @staticmethod
     def forward(ctx, raw: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
         s = torch.sigmoid(raw)
         ctx.save_for_backward(s, target)
-        products = 1 - s
-        products = torch.maximum(s, products, out=products).flatten()
-        for _ in range(3):
-            if products.numel() % 2 == 0:
-                one, other = products.view(2, -1)
-                products = one.mul_(other)
-        return raw.clamp_min(0).sum() - products.log_().sum() - torch.dot(raw.flatten(), target.flatten())
+        room = torch.rsub(s, 1)
+        larger = torch.maximum(s, room, out=room).flatten()
+        products = larger.view(8, -1).prod(0) if larger.numel() % 8 == 0 else larger
+        logs = products.log_().sum()
+        return torch.clamp_min(raw, 0, out=room).sum() - logs - torch.dot(raw.flatten(), target.flatten())
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
