@@ -26,12 +26,12 @@ def write(title: str, text: str, document: Path | None = None) -> None:
 def measured(*facts: str) -> str:
     """How to do it again, when and on what it was done."""
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    known = [processor(), f"{os.cpu_count()} cores", *facts, f"Python {platform.python_version()}"]
+    known = [model_name(), f"{os.cpu_count()} cores", *facts, f"Python {platform.python_version()}"]
     return f"`{command}`, {date.today().isoformat()}: {', '.join(known)}."
 
 
-def processor() -> str:
-    """The processor's name, as far as the system tells."""
+def model_name() -> str:
+    """The processor's, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

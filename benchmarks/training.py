@@ -250,16 +250,16 @@ def about(device: torch.device, source: str, n: int, epochs: int, rounds: int) -
         "",
         f"VAE 784-400-20, batch {BATCH}, Adam {LR:g}, {n:,} images ({source}), epochs: {epochs}; rounds: {rounds}. "
         "Each cell is a median (least to most); a ratio is taken within its round. All loops run in one process, with "
-        "the same libraries and instructions.",
+        "the same libraries and instructions; subnormal numbers are flushed in `ours` and `by hand` alone.",
         "`usual`: torchvision's MNIST with ToTensor, DataLoader, torch.optim.Adam and the loss of PyTorch's VAE "
         "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
         f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}; `by hand`: "
         "our data, noise and Adam, with the gradients written out, so without modules, autograd or a loss to look at: "
         "what torch's kernels alone take. Not timed: "
         "preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",
-        "The floor is the time of a step's matrix products at the rate of this machine's product of two matrices of "
-        f"{floor.SIDE} x {floor.SIDE}, and of its least reads and writes at the bandwidth of a copy, both measured "
-        "just before and after (benchmarks/floor.py).",
+        "The floor, an estimate, is the time of a step's matrix products at the rate of this machine's product of two "
+        f"matrices of {floor.SIDE} x {floor.SIDE}, and of its least reads and writes at the bandwidth of a copy, both "
+        "measured just before and after (benchmarks/floor.py).",
     ]
 
 

@@ -27,7 +27,7 @@ def floors(job: stage.Job) -> None:
         found, pictures = measures.everything(bench, held_out)
         pictures |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
         checkpoints.save_weights(job.out / "judge.safetensors", judging.state_dict())
-        checkpoints.save_json(job.out / "floors.json", found)
+        checkpoints.save_json(job.out / "floors.json", found | {"device": runtime.describe(device)})
         splits.save_arrays(job.out / "arrays.npz", pictures)
         recorder.metrics(measures.flat(found))
 

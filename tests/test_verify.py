@@ -29,6 +29,9 @@ out = Path("data", stage, item)
 out.mkdir(parents=True)
 if stage == "prepare":
     (out / "images").write_text(os.environ.get("IMAGES", "1 2 3"))
+elif stage == "floors":
+    about = {"device": os.environ.get("DEVICE", "cpu"), "psnr": 10.5 + float(os.environ.get("SHIFT", 0))}
+    (out / "floors.json").write_text(json.dumps(about))
 elif stage == "train":
     if os.environ.get("BROKEN") == item:
         sys.exit("a cable is loose")
@@ -61,9 +64,10 @@ class Project:
             return {"cmd": command, "deps": ["stages.py", *deps], "outs": [f"data/{name}/{item}".rstrip("/")]}
 
         items = {"train": stage("train", "${item}", "data/prepare")}
-        items["evaluate"] = stage("evaluate", "${item}", "data/train/${item}")
+        items["evaluate"] = stage("evaluate", "${item}", "data/floors", "data/train/${item}")
         stages = {name: {"foreach": ["ae", "vae"], "do": each} for name, each in items.items()}
-        (folder / "dvc.yaml").write_text(json.dumps({"stages": {"prepare": stage("prepare", "")} | stages}))
+        stages |= {"prepare": stage("prepare", ""), "floors": stage("floors", "", "data/prepare")}
+        (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
         self.run("git", "init", "-q")
         self.run("dvc", "repro", "-q")
         rows = [{"name": name, "device": "cpu", "parameters": 1234567, "sse": 10.929} for name in ("ae", "vae")]
@@ -175,19 +179,24 @@ def test_on_another_machine_numbers_within_the_tolerance_are_right(project, monk
     assert (code, line) == (1, f"vae: DIFFERS: {words}")
 
 
-def test_on_another_machine_what_is_upstream_may_have_other_bytes(project, monkeypatch):
+def test_on_another_machine_floors_may_have_other_bytes_and_data_may_not(project, monkeypatch):
     """In a fresh clone, whose cache is empty."""
     for name in (".dvc/cache", "data"):
         shutil.rmtree(project.folder / name)
-    monkeypatch.setenv("IMAGES", "1 2 4")
-    words = "other bytes in data/prepare/images"
-    code, [prepared, _], _ = verify("vae")
-    assert (code, prepared) == (1, f"prepare: DIFFERS: {words}, where every byte should be the same")
-    monkeypatch.setenv("DEVICE", "CPU (AMD, AVX2)")
     monkeypatch.setenv("SHIFT", "0.02")
-    code, [prepared, trained], _ = verify("vae")
-    assert (code, prepared) == (0, f"prepare: {words} (made on cpu, here CPU (AMD, AVX2))")
+    code, [prepared, measured, _], _ = verify("vae")
+    words = "other bytes in data/floors/floors.json"
+    assert (code, prepared) == (1, "prepare: identical, 1 files")
+    assert measured == f"floors: DIFFERS: {words}, where every byte should be the same"
+    monkeypatch.setenv("DEVICE", "CPU (AMD, AVX2)")
+    code, [prepared, measured, trained], _ = verify("vae")
+    assert (code, prepared) == (0, "prepare: identical, 1 files")
+    assert measured == f"floors: {words} (made on cpu, here CPU (AMD, AVX2))"
     assert trained.startswith("vae: differs within tolerance")
+    monkeypatch.setenv("IMAGES", "1 2 4")
+    code, [prepared, _, _], _ = verify("vae")
+    assert code == 1
+    assert prepared == "prepare: DIFFERS: other bytes in data/prepare/images, where every byte should be the same"
 
 
 def test_another_version_of_a_library_is_another_machine(project, monkeypatch):
@@ -208,7 +217,10 @@ def test_a_number_that_the_result_does_not_bear_out_is_found(project):
 def test_without_a_cache_what_is_upstream_is_made_and_held_against_dvc_lock_too(project):
     for name in (".dvc/cache", "data"):
         shutil.rmtree(project.folder / name)
-    assert verify("vae")[:2] == (0, ["prepare: identical, 1 files", "vae: identical, 4 files"])
+    assert verify("vae")[:2] == (
+        0,
+        [f"{name}: identical, {n} files" for name, n in (("prepare", 1), ("floors", 1), ("vae", 4))],
+    )
     assert not (project.folder / "data").exists()
 
 

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from conftest import alive, wait_for
@@ -73,6 +75,21 @@ def test_its_end_is_told_and_what_it_said_is_in_its_log(begin, tmp_path, text, c
 def test_a_mistake_comes_with_its_traceback(begin, tmp_path):
     assert begin("{}['gone']").wait() == 1
     assert (tmp_path / "log").read_text().rstrip().endswith("KeyError: 'gone'")
+
+
+@pytest.mark.parametrize("instructions", get_args(runtime.Instructions))
+def test_a_stage_chooses_its_instructions_as_in_a_process_of_its_own(begin, tmp_path, instructions):
+    text = f"""if True:
+        from aelab.core import runtime
+        device = runtime.pin("cpu", 1, instructions="{instructions}")
+        import torch
+        x = torch.rand(300, 200, generator=runtime.generator(1))
+        found = (x.t() @ x).sum(), torch.conv2d(x[None, None], x[None, None, :5, :5]).sum()
+        print(runtime.describe(device), *(each.item() for each in found))
+    """
+    assert begin(text).wait() == 0
+    alone = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    assert (tmp_path / "log").read_text() == alone
 
 
 def test_several_work_at_once_and_one_is_ended(begin, tmp_path):

@@ -12,11 +12,10 @@ import itertools
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +26,17 @@ CPUINFO = Path("/proc/cpuinfo")
 MAKERS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}
 
 
+class Processor(NamedTuple):
+    """A CPU: who made it ("Intel", "AMD"; else its architecture, as "arm64"), which one of theirs, what it can do."""
+
+    maker: str
+    model: str
+    flags: frozenset[str]
+
+
 @cache
-def processor() -> tuple[str, frozenset[str]]:
-    """Who made the CPU ("Intel", "AMD"; else its architecture, as "arm64"), and what it can do, where Linux tells."""
+def processor() -> Processor:
+    """The CPU here, as far as Linux tells."""
     told: dict[str, str] = {}
     if CPUINFO.exists():
         with open(CPUINFO, errors="replace") as file:
@@ -37,7 +44,10 @@ def processor() -> tuple[str, frozenset[str]]:
                 key, _, value = line.partition(":")
                 told[key.strip()] = value.strip()
     vendor = told.get("vendor_id", platform.machine())
-    return MAKERS.get(vendor, vendor), frozenset(told.get("flags", "").split())
+    numbers = (told.get(key, "") for key in ("cpu family", "model", "CPU implementer", "CPU part"))
+    return Processor(
+        MAKERS.get(vendor, vendor), "-".join(filter(None, numbers)), frozenset(told.get("flags", "").split())
+    )
 
 
 PINNED = {
@@ -48,12 +58,12 @@ PINNED = {
     "OPENBLAS_NUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
-if "avx2" in processor()[1]:
+if "avx2" in processor().flags:
     PINNED["OPENBLAS_CORETYPE"] = "Haswell"
-if "avx512f" in processor()[1]:
+if "avx512f" in processor().flags:
     PINNED["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
-# of torch's libraries where they may use all that the CPU has: MKL the same bits in every run all the same
-NATIVE = {"ATEN_CPU_CAPABILITY": None, "MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": None}
+# of torch's libraries where they may use all that the CPU has; AUTO: the same bits in every run all the same
+NATIVE: dict[str, str | None] = {"ATEN_CPU_CAPABILITY": None, "MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": None}
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 if "torch" not in sys.modules:
     os.environ.update(PINNED)
@@ -75,11 +85,10 @@ def pin(
     Raises ValueError where the device asked for is not there.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    for name, value in NATIVE.items() if instructions == "native" else ():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    for name, value in NATIVE.items():
+        os.environ.pop(name, None)
+        if wanted := value if instructions == "native" else PINNED[name]:
+            os.environ[name] = wanted
     import torch
 
     keep_memory()
@@ -110,20 +119,16 @@ def keep_memory() -> None:
                 mallopt(threshold, 1 << 30)
 
 
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Within it, what this thread's CPU computes is 0 where it would be subnormal (float32: below 1.2e-38).
+def flush() -> None:
+    """From now on what this process' CPU computes is 0 where it would be subnormal (float32: below 1.2e-38).
 
     Moments of Adam whose gradients have ended, as those of dead units and of pixels that are hardly ever bright, decay
-    to such numbers and stay there, and CPUs take up to a hundred times as long for each.
+    to such numbers and stay there, and CPUs take up to a hundred times as long for each. Threads and forks have it from
+    the one that starts them, so it is to be called before torch first computes in parallel.
     """
     import torch
 
     torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
@@ -148,9 +153,12 @@ def generator(seed: int, *words: str | int, device: torch.device | str = "cpu") 
 
 def describe(device: torch.device) -> str:
     """The device in words, as a result carries it: the name of the GPU, or "CPU (Intel, AVX2)": MKL's products differ
-    in their last bits between makers, whatever the instructions."""
+    in their last bits between makers, whatever the instructions. Where these are not fixed, the CPU's model as well."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({processor()[0]}, {torch.backends.cpu.get_cpu_capability()})"
+    cpu = processor()
+    fixed = "avx2" in cpu.flags and os.environ.get("MKL_CBWR") == PINNED["MKL_CBWR"]
+    name = cpu.maker if fixed else f"{cpu.maker} {cpu.model}".strip()
+    return f"CPU ({name}, {torch.backends.cpu.get_cpu_capability()})"

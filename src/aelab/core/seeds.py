@@ -2,8 +2,9 @@
 
 A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
 they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
-has one core, or computes on a GPU, the seeds are worked on one after another. (Where learning can have all of them in
-one loop on a GPU, it does: learning/together.py.)
+has one core, or computes on a GPU or with several threads (which a fork would wait for without end: OpenMP's are not in
+it), the seeds are worked on one after another. (Where learning can have all of them in one loop on a GPU, it does:
+learning/together.py.)
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -39,8 +41,10 @@ def each(work: Work, count: int, metrics: Metrics = unheard, alone: bool = False
     Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
     work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
     """
+    import torch
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if alone or count == 1 or cores == 1:
+    if alone or count == 1 or cores == 1 or torch.get_num_threads() > 1:
         return [work(replicate, metrics) for replicate in range(count)]
     turn = multiprocessing.get_context("fork").Semaphore(cores - 1)
     children = [_Child(work, replicate, turn, metrics) for replicate in range(1, count)]
@@ -92,7 +96,7 @@ class _Child:
         """Stop the process, if it still runs, and take its status."""
         if self.status is None:
             if self.thread.is_alive():
-                os.kill(self.pid, 15)
+                os.kill(self.pid, signal.SIGKILL)  # whatever it is at: nothing of it is wanted any more
             self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 

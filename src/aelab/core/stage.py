@@ -42,7 +42,7 @@ class Runtime:
     threads: int  # CPU threads per stage: part of the result's bits
     precision: Precision  # tf32: of all products; bf16: of what autocast covers while models learn
     deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
-    instructions: Instructions  # of a CPU: avx2, the same bits on all CPUs of a maker; native: all that it has
+    instructions: Instructions  # of a CPU: avx2, meant to give the same bits on all of its maker's; native: all it has
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -71,8 +71,10 @@ class Job:
         return tracking.Recorder(experiment, self.stage, self.name or None, wait=False, keep=self.out / "tracked.json")
 
     def device(self, settings: Runtime) -> torch.device:
-        """Pin all of `settings`, return the device to compute on (see runtime.pin)."""
-        return runtime.pin(**dataclasses.asdict(settings))
+        """Pin all of `settings`, flush subnormal numbers, return the device to compute on (see core/runtime.py)."""
+        device = runtime.pin(**dataclasses.asdict(settings))
+        runtime.flush()
+        return device
 
 
 def main(body: Callable[[Job], None]) -> None:

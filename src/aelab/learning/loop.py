@@ -153,7 +153,6 @@ class Learning:
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
 
-    @runtime.flushed()
     def learn(self, train: Tensors, moves: dict[str, float]) -> None:
         """The steps of the epoch that are left."""
         self.model.train()

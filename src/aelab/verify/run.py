@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import itertools
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from aelab import copies, pipeline
 from aelab.books import Books
 from aelab.core import checkpoints, stage
-from aelab.verify.verdict import FAILED, Content, Verdict, apart, judge, some
+from aelab.verify.verdict import FAILED, Content, Verdict, judge, some
 
 HOME = Path(".aelab/verify")
 LOGS = copies.LOGS / "verify"
@@ -82,34 +81,16 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
         run.environment = {"AELAB_TRACKING": "off", "DVC_ROOT": str(root)}
         if chosen:
             run.everything([pipeline.name(each) for each in chosen])
-    abouts = {name: about for name in plans if name not in stale and (about := result(name))}
-    ways = {name: apart(name, about) for name, about in abouts.items()}
-    all_ways = list(dict.fromkeys(itertools.chain(*ways.values())))  # what is upstream of models names no device
     return [
         Verdict(name, f"changed since dvc.lock: {stale[name]}; `aelab repro` first", FAILED)
         if name in stale
-        else ended(name, chain, wanted, run, abouts.get(name), ways.get(name, all_ways), root)
+        else ended(name, [pipeline.name(each) for each in chain], wanted, run, root)
         for name, chain in sorted(chains.items(), key=lambda pair: pair[0] in plans)  # upstream first
     ]
 
 
-def result(name: str) -> Any:
-    """The metrics.json of a model; None where it was not measured."""
-    path = stage.folder("evaluate", name) / "metrics.json"
-    return checkpoints.load_json(path) if path.exists() else None
-
-
-def ended(
-    name: str,
-    stages: Sequence[PipelineStage],
-    wanted: Mapping[str, Any],
-    run: Again,
-    about: Any,
-    ways: Sequence[str],
-    root: Path,
-) -> Verdict:
-    """The verdict on a chain of stages that ran, well or not; about, ways: see verdict.judge."""
-    chain = [pipeline.name(each) for each in stages]
+def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again, root: Path) -> Verdict:
+    """The verdict on a chain of stages that ran, well or not."""
     made = run.apart.outs
     if failed := [each for each in chain if each in run.failed]:
         from aelab.views import last_line
@@ -119,7 +100,9 @@ def ended(
     if missing := [each for each in chain if each not in made]:
         return Verdict(name, f"{missing[0]} could not run: what it reads failed", FAILED)
     before, after = ({k: v for each in chain for k, v in outs[each].items()} for outs in (wanted, made))
-    return judge(name, before, after, about, ways, root)
+    told = (stage.folder("evaluate", name) / "metrics.json", stage.folder(name) / f"{name}.json")  # of model, of floors
+    path = next(filter(Path.exists, told), None)
+    return judge(name, before, after, checkpoints.load_json(path) if path else None, root)
 
 
 class Again(pipeline.Run):

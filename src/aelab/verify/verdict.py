@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -68,32 +68,27 @@ class Number(NamedTuple):
         return f"{self.name} {self.here:.{DIGITS}g} against {self.there:.{DIGITS}g}"
 
 
-def judge(
-    name: str,
-    wanted: Mapping[str, Content],
-    made: Mapping[str, Content],
-    about: Any,
-    ways: Sequence[str],
-    root: Path,
-) -> Verdict:
-    """wanted, made: outs by path, as dvc.lock has them and as they came again; about: the model's metrics.json, None
-    for what is upstream of models; ways: see `apart`; root: where the user's results lie. The working folder is that of
-    the new ones."""
+def judge(name: str, wanted: Mapping[str, Content], made: Mapping[str, Content], about: Any, root: Path) -> Verdict:
+    """wanted, made: outs by path, as dvc.lock has them and as they came again; about: the model's metrics.json, or what
+    else names the device; None for what is the same on all; root: where the user's results lie. The working folder is
+    that of the new ones."""
     altered = [path for path, md5 in known(wanted).items() if other(root / path, md5)]
     if altered:
         return Verdict(name, f"{some(altered)} here is not what dvc.lock says; `dvc checkout` restores it", DIFFERS)
     files, count = different(wanted, made), sum(content.count for content in wanted.values())
+    is_model = bool(about) and "metrics" in about
     if not files:
-        wrong = miswritten(name, about) if about else []
+        wrong = miswritten(name, about) if is_model else []
         return Verdict(name, some(wrong), DIFFERS) if wrong else Verdict(name, f"identical, {count} files")
-    numbers = headlines(name, about) if about else []
+    numbers = headlines(name, about) if is_model else []
     far = sorted(numbers, key=lambda number: number.distance, reverse=True)
+    ways = apart(name, about["device"]) if about else []
     machines = f" ({'; '.join(ways)})" * bool(ways)
     if beyond := [number for number in far if not number.distance <= 1]:
         return Verdict(name, some(beyond) + machines, DIFFERS)
     if ways and far:
         return Verdict(name, f"differs within tolerance: {far[0]}{machines}")
-    if ways and not about:
+    if ways and not is_model:
         return Verdict(name, f"other bytes in {some(files)}{machines}")
     where = f"other bytes in {some(files)}, where every byte should be the same"
     return Verdict(name, where + (f"; {far[0]}" if far else ""), DIFFERS)
@@ -119,13 +114,18 @@ def different(wanted: Mapping[str, Content], made: Mapping[str, Content]) -> lis
     return list(dict.fromkeys(found))
 
 
-def row(table: str, name: str) -> dict[str, str]:
-    """The model's last row in a table of metrics/; empty where there is none."""
-    path = stage.folder("compare") / f"{table}.csv"
+def table(name: str) -> list[dict[str, str]]:
+    """The rows of a table of metrics/; none where it is missing."""
+    path = stage.folder("compare") / f"{name}.csv"
     if not path.exists():
-        return {}
+        return []
     with open(path, newline="", encoding="utf-8") as file:
-        return next((each for each in reversed(list(csv.DictReader(file))) if each["name"] == name), {})
+        return list(csv.DictReader(file))
+
+
+def row(name: str, model: str) -> dict[str, str]:
+    """The model's last row in a table of metrics/; empty where there is none."""
+    return next((each for each in reversed(table(name)) if each["name"] == model), {})
 
 
 def miswritten(name: str, about: Any) -> list[str]:
@@ -140,12 +140,12 @@ def miswritten(name: str, about: Any) -> list[str]:
 
 def headlines(name: str, about: Any) -> list[Number]:
     """The numbers that tell how good a model is, where metrics/ has them too."""
-    item, table, curve = Item(name, about, {}), row("comparison", name), row("curves", name)
+    item, numbers, curve = Item(name, about, {}), row("comparison", name), row("curves", name)
     names = [metric for metric in item.metrics if metric in HEADLINES or metric.startswith("test_error/")]
     found = [
-        Number(metric, float(table[metric]), float(table.get(f"{metric}_std") or 0), item.mean(metric))
+        Number(metric, float(numbers[metric]), float(numbers.get(f"{metric}_std") or 0), item.mean(metric))
         for metric in names
-        if table.get(metric)
+        if numbers.get(metric)
     ]
     if curve and item.curves():
         last = float(np.nanmean(item.curves()[-1].validation[:, -1]))
@@ -154,17 +154,19 @@ def headlines(name: str, about: Any) -> list[Number]:
     return found
 
 
-def apart(name: str, about: Any) -> list[str]:
-    """In what this machine is another kind than the one that made the committed result of a model; nothing: bytes are
-    the same. about: the model's metrics.json, made here."""
-    there, here = row("comparison", name).get("device", ""), about["device"]
-    ways = [f"made on {there or 'an unknown device'}, here {here}"] if there != here else []
+def apart(name: str, here: str) -> list[str]:
+    """In what this machine is another kind than the one that made a committed result; nothing: bytes are the same.
+
+    here: the device on which it was made now. What is upstream of models has no row in the table and was made where
+    they were."""
+    there = {mine["device"]} if (mine := row("comparison", name)) else {each["device"] for each in table("comparison")}
+    ways = [] if here in there else [f"made on {' or '.join(sorted(there)) or 'an unknown device'}, here {here}"]
     locked: dict[str, set[str]] = {}
-    for name, number in re.findall(r"^([\w.-]+)==([^\s;\\]+)", LOCKED.read_text(), re.MULTILINE):
-        locked.setdefault(name, set()).add(number)  # some by version of Python
-    for name in LIBRARIES:
-        if name in locked and (mine := version(name).partition("+")[0]) not in locked[name]:
-            ways.append(f"{name} {mine} here, {' or '.join(sorted(locked[name]))} locked")
+    for library, number in re.findall(r"^([\w.-]+)==([^\s;\\]+)", LOCKED.read_text(), re.MULTILINE):
+        locked.setdefault(library, set()).add(number)  # some by version of Python
+    for library in LIBRARIES:
+        if library in locked and (mine := version(library).partition("+")[0]) not in locked[library]:
+            ways.append(f"{library} {mine} here, {' or '.join(sorted(locked[library]))} locked")
     return ways
 
 
