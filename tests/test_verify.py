@@ -185,7 +185,7 @@ def test_on_another_machine_floors_may_have_other_bytes_and_data_may_not(project
         shutil.rmtree(project.folder / name)
     monkeypatch.setenv("SHIFT", "0.02")
     code, [prepared, measured, _], _ = verify("vae")
-    words = "other bytes in data/floors/floors.json"
+    words = "other bytes in data/floors"
     assert (code, prepared) == (1, "prepare: identical, 1 files")
     assert measured == f"floors: DIFFERS: {words}, where every byte should be the same"
     monkeypatch.setenv("DEVICE", "CPU (AMD, AVX2)")
@@ -196,7 +196,7 @@ def test_on_another_machine_floors_may_have_other_bytes_and_data_may_not(project
     monkeypatch.setenv("IMAGES", "1 2 4")
     code, [prepared, _, _], _ = verify("vae")
     assert code == 1
-    assert prepared == "prepare: DIFFERS: other bytes in data/prepare/images, where every byte should be the same"
+    assert prepared == "prepare: DIFFERS: other bytes in data/prepare, where every byte should be the same"
 
 
 def test_another_version_of_a_library_is_another_machine(project, monkeypatch):
