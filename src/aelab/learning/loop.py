@@ -136,7 +136,7 @@ class Learning:
         self.epoch, self.step, self.waited = 1, 0, 0  # the next step to do: of 1, 2, ... epochs and 0, 1, ... steps
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
         self.before = self.order.get_state()  # the permutation of the epoch
-        self.values: dict[str, list[Tensor]] = {}  # of the loss and its terms, step by step of the epoch
+        self.values: dict[str, Tensor] = {}  # of the loss and its terms, one number per step of the epoch
         self.images = losses.counts(images, self.settings.batch)  # of each step
         self.watch.steps(phase.name, self.settings.epochs * self.steps)
 
@@ -167,12 +167,12 @@ class Learning:
             found.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
-            losses.note(self.values, found)
+            losses.note(self.values, found, self.step, self.steps)
             self.step += 1
             self.watch.step()
             if self.keeper and self.keeper.due():
                 self.keeper.keep(self.snapshot())
-        losses.check(torch.stack(self.values["total"]), self.phase.name, self.epoch, self.settings.lr)
+        losses.check(self.values["total"], self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
         """The end of the epoch: what it came to, and whether it is the best so far."""
@@ -196,7 +196,7 @@ class Learning:
         groups = {
             "model": self.model.state_dict(),
             "best": self.best_weights,
-            "values": {name: torch.stack(values) for name, values in self.values.items()},
+            "values": self.values,
             "optimizer": {str(i): each for i, each in enumerate(self.optimizer.state())},
             "generator": {"order": self.before, "noise": self.noise.get_state(), "modules": torch.get_rng_state()},
         }
@@ -213,7 +213,7 @@ class Learning:
         device, states = self.noise.device, part("generator", snapshot)
         self.best_weights = {name: each.to(device) for name, each in part("best", snapshot).items()}
         values = part("values", snapshot)
-        self.values = {name: list(values[name].to(device)) for name in snapshot.numbers["terms"]}
+        self.values = {name: values[name].to(device) for name in snapshot.numbers["terms"]}
         kept = part("optimizer", snapshot)
         for i, each in enumerate(self.optimizer.state()):
             each.copy_(kept[str(i)])

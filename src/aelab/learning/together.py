@@ -156,7 +156,7 @@ class Together:
     def tell(self, values: Tensor) -> None:
         """Every seed's Learning what the steps came to: [steps, terms, R]."""
         for replicate, learning in enumerate(self.learnings):
-            learning.values = {name: list(values[:, term, replicate]) for term, name in enumerate(self.terms)}
+            learning.values = {name: values[:, term, replicate] for term, name in enumerate(self.terms)}
             if self.going(learning):
                 with of_replicate(replicate):
                     check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)
