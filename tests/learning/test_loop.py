@@ -1,6 +1,8 @@
 """The loop itself: what it keeps, when it stops, what it says when a loss blows up."""
 
 import dataclasses
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -37,6 +39,40 @@ class Heard:
     def epoch(self, epoch, model):
         self.epochs.append(epoch)
         self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
+    """In a process of its own, whose memory nothing else has scattered."""
+    code = """if True:
+        from functools import partial
+        from pathlib import Path
+        from aelab.core import runtime
+        device = runtime.pin("cpu", 1)
+        import torch
+        from aelab.data.tensors import Tensors
+        from aelab.learning.loop import fit
+        from aelab.learning.settings import Training
+        from aelab.models.base import Spec, registry
+        class Silent:
+            def steps(self, phase, total): ...
+            def step(self): ...
+            def epoch(self, epoch, model): ...
+        def private():
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000
+        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, {}, {}, {}, None, 1, (), (), ())
+        images = Tensors(torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.int64))
+        few = Tensors(images.x[:100], images.y[:100])
+        for train in (few, images):
+            model = registry.build("dense", {"widths": (32,)}, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
+            before = private()
+            fit(model, train, few, settings, partial(runtime.generator, 1), Silent())
+            print(private() - before)
+    """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    few, many = map(float, told.split())
+    assert many < few + 40, f"600 steps took {many:.0f} MB, one {few:.0f}"
 
 
 class Scripted(nn.Module):
