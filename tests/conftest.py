@@ -235,7 +235,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if not rows:
         return
     document = runpy.run_path(str(ROOT / "benchmarks/document.py"))
-    machine = f"{document['processor']()}, {os.cpu_count()} cores"
+    machine = f"{document['model_name']()}, {os.cpu_count()} cores"
     lines = [
         f"`make test-faults PYTEST=--write`, {date.today().isoformat()}: {machine}.",
         "",

@@ -41,10 +41,9 @@ def each(work: Work, count: int, metrics: Metrics = unheard, alone: bool = False
     Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
     work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
     """
-    import torch
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if alone or count == 1 or cores == 1 or torch.get_num_threads() > 1:
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
+    if alone or count == 1 or cores == 1 or threads > 1:
         return [work(replicate, metrics) for replicate in range(count)]
     turn = multiprocessing.get_context("fork").Semaphore(cores - 1)
     children = [_Child(work, replicate, turn, metrics) for replicate in range(1, count)]
