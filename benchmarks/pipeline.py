@@ -77,13 +77,13 @@ def report(seconds: dict[str, list[float]], targets: list[str], same: bool) -> s
         f"| {way} | {ranged([a / b for a, b in zip(first, took, strict=True)])} | {ranged(took, 0)} |"
         for way, took in seconds.items()
     ]
-    what = ", ".join(targets) or "the whole default pipeline"
+    what = ", ".join(targets) or "The whole default pipeline"
     return "\n".join(
         [
             measured(),
             "",
-            f"{what}, every stage run anew (`--force`), rounds: {len(first)}; dvc.lock "
-            f"{'is the same, byte for byte' if same else 'DIFFERS'}. Each cell is a median (least to most).",
+            f"{what}, every stage run anew (`--force`), in turns, rounds: {len(first)}; dvc.lock "
+            f"{'is the same after each, byte for byte' if same else 'DIFFERS'}. Each cell is a median (least to most).",
             "",
             f"| | times as fast as {slow} | seconds |",
             "|---|---:|---:|",
