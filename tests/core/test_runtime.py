@@ -151,7 +151,7 @@ def test_who_made_the_cpu_which_it_is_and_what_it_can_do(text, found, tmp_path, 
 
 def test_native_instructions_are_those_of_the_cpu_and_give_the_same_bits_again():
     code = """if True:
-        import os, sys
+        import os
         from aelab.core import runtime
         import numpy, torch
         for how in {hows!r}:
@@ -196,3 +196,11 @@ def test_a_stage_computes_no_subnormal_numbers_in_any_thread_or_fork(threads):
         print(seeds.each(lambda replicate, _: int((x * 1e-10).count_nonzero()), 2), torch.get_num_threads())
     """
     assert in_a_process(code) == f"[0, 0] {threads}\n"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:99"])
+def test_a_gpu_that_is_not_there_is_one_clear_error(device, monkeypatch):
+    if device != "cuda:99":
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=rf"^runtime\.device: {device}: .* GPUs are visible; allowed: auto, cpu$"):
+        runtime.pin(device, 1)
