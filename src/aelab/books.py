@@ -1,15 +1,20 @@
 """DVC's books: its locks, its run cache, and dvc.lock, to which finished stages are written several at a time.
 
-`dvc repro` rewrites dvc.lock, thousands of lines, after each stage. What is written in the end is the same, byte for
-byte. A stage that had finished but was not yet written when this process died is found again in DVC's run cache.
+`dvc repro` rewrites dvc.lock, thousands of lines, after each stage, and in place: if it dies meanwhile, half is left.
+Here a new one takes the old one's place. What is written in the end is the same, byte for byte. A stage that had
+finished but was not yet written when this process died is found again in DVC's run cache.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from dvc.dvcfile import LOCK_FILE, Lockfile
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.rwlock import rwlock
@@ -81,7 +86,7 @@ class Books:
             ready += [first] * (first in self.finished)
         for path in dict.fromkeys(stage.path for stage in ready):
             mine = [stage for stage in ready if stage.path == path]
-            mine[0].dvcfile.dump_stages(mine, update_pipeline=False)
+            Draft(self.repo, Path(path).with_name(LOCK_FILE)).dump_stages(mine)
         self.finished = [stage for stage in self.finished if stage not in ready]
         self.cost, self.written = time.monotonic() - began, time.monotonic()
 
@@ -105,3 +110,26 @@ class Books:
             while not self.repo.lock.is_locked:
                 with contextlib.suppress(LockError):
                     self.repo.lock.lock()
+
+
+class Draft(Lockfile):  # type: ignore[misc]
+    """A copy of a dvc.lock for DVC to write to, which then takes its place at once, from the disk."""
+
+    def __init__(self, repo: Repo, lock: Path) -> None:
+        super().__init__(repo, os.path.join(str(repo.tmp_dir), LOCK_FILE))
+        self.lock = lock
+
+    @property
+    def relpath(self) -> str:
+        """The name under which DVC hands it to Git."""
+        return os.path.relpath(self.lock)
+
+    def dump_stages(self, stages: Sequence[PipelineStage], **options: bool) -> None:
+        """As DVC's. Raises OSError, such as for a full disk; dvc.lock is then as it was."""
+        Path(self.path).unlink(missing_ok=True)
+        if self.lock.exists():
+            shutil.copyfile(self.lock, self.path)
+        super().dump_stages(stages, **options)
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self.path, self.lock)

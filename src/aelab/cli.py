@@ -48,7 +48,7 @@ def repro(
     view = views.Live() if sys.stderr.isatty() else views.Lines()
     try:
         failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force)
-    except DvcException as error:
+    except (DvcException, OSError) as error:
         view.close()
         sys.exit(f"aelab repro: {' '.join(str(error).split())}")
     except KeyboardInterrupt:

@@ -111,6 +111,58 @@ def test_a_damaged_result_comes_back_from_the_cache(command, project):
     assert ran(project) == []
 
 
+TORN = {  # what is left of dvc.lock
+    "nothing": lambda lock: b"",
+    "its beginning": lambda lock: lock[:9],
+    "no stage": lambda lock: lock[: lock.index(b"  make")],
+    "half of the first stage": lambda lock: lock[: lock.index(b"path: made")],
+    "half of a line": lambda lock: lock[: lock.index(b"md5: ", lock.index(b"  read:")) + 2],
+    "half of a letter": lambda lock: lock[: lock.index(b"  read:")] + b"  read:\n    cmd: \xe2",
+}
+
+
+@pytest.mark.parametrize("rest", TORN.values(), ids=TORN)
+def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, project):
+    lock = project / "dvc.lock"
+    before = lock.read_bytes()
+    lock.write_bytes(rest(before))
+    with pytest.raises(AssertionError, match=r"dvc\.lock"):
+        repro(project, DVC)
+    ran(project)
+    repro(project)
+    assert lock.read_bytes() == before
+    assert ran(project) == []
+
+
+def test_a_lock_with_a_conflict_stays_as_it_is(project):
+    lock = project / "dvc.lock"
+    stages, last = lock.read_bytes().split(b"  read:\n")
+    conflict = stages + b"<<<<<<< ours\n  read:\n" + last + b"=======\n>>>>>>> theirs\n"
+    lock.write_bytes(conflict)
+    with pytest.raises(AssertionError, match=r"dvc\.lock"):
+        repro(project)
+    assert lock.read_bytes() == conflict
+
+
+def test_a_lock_is_whole_beside_a_pipeline_that_is_not(project):
+    (project / "dvc.yaml").write_text("stages: [\n")
+    before = (project / "dvc.lock").read_bytes()
+    with pytest.raises(AssertionError, match=r"dvc\.yaml"):
+        repro(project)
+    assert (project / "dvc.lock").read_bytes() == before
+
+
+def test_a_lock_is_never_written_in_place(project):
+    """Whoever reads it meanwhile, and whatever kills the writer: it is the old one or the new one."""
+    lock, old = project / "dvc.lock", project / "old.lock"
+    before = lock.read_bytes()
+    old.hardlink_to(lock)
+    (project / "start.txt").write_text("another\n")
+    repro(project)
+    assert old.read_bytes() == before
+    assert lock.read_bytes() != before
+
+
 def test_two_projects_at_once_on_one_cache(project, tmp_path):
     """Both make the same and put it in the same place."""
     both = [tmp_path / "one", tmp_path / "two"]

@@ -1,10 +1,14 @@
 """Real file systems that are full or read-only, mounted for one process alone."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c"]
 
 pytestmark = pytest.mark.skipif(
@@ -61,3 +65,35 @@ def test_a_folder_that_may_only_be_read_is_one_line(prepared, words):
     [line] = done.stderr.splitlines()
     assert line.startswith(f"{words}: [Errno 30] Read-only file system: ")
     assert "data/.scratch" in line
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """Two stages after `aelab repro`, of whom the first now reads something else, and the dvc.lock that follows."""
+    folder = tmp_path_factory.mktemp("pipeline") / "pipeline"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config").write_text("[core]\nno_scm = true\nanalytics = false\n")
+    stages = {
+        "make": {"cmd": "cp start.txt made.txt", "deps": ["start.txt"], "outs": ["made.txt"]},
+        "read": {"cmd": "cat made.txt made.txt > read.txt", "deps": ["made.txt"], "outs": ["read.txt"]},
+    }
+    (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    repro = {"args": [AELAB, "repro"], "check": True, "capture_output": True, "timeout": 200}
+    (folder / "start.txt").write_text("begin\n")
+    subprocess.run(**repro, cwd=folder)
+    (folder / "start.txt").write_text("another\n")
+    shutil.copytree(folder, folder.with_name("after"))
+    subprocess.run(**repro, cwd=folder.with_name("after"))
+    return folder, (folder.with_name("after") / "dvc.lock").read_bytes()
+
+
+@pytest.mark.parametrize("free", [0, 4, 8, 12, 16, 20])
+def test_a_disk_that_fills_up_leaves_a_lock_that_dvc_can_read(pipeline, free):
+    folder, expected = pipeline
+    script = f"""mount -t tmpfs -o size=400k none /mnt; cp -r . /mnt; cd /mnt
+        head -c 1M /dev/zero > filler 2> /dev/null || true; truncate -s -{free}k filler
+        {AELAB} repro && exit 1; rm filler; {DVC} status > /dev/null
+        {AELAB} repro 2> /dev/null; cat dvc.lock"""
+    done = subprocess.run([*UNSHARE, script], cwd=folder, capture_output=True, timeout=200)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+    assert done.stdout == expected
