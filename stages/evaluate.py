@@ -1,6 +1,7 @@
-"""Measure one trained model on the test split and keep what its pictures are drawn from."""
+"""Measure one trained model on the test split, as the floors were, and keep what its pictures are drawn from."""
 
 import itertools
+import json
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
@@ -12,24 +13,25 @@ def evaluate(job: stage.Job) -> None:
 
     meta = splits.meta()
     with job.track(meta.name) as recorder:
-        seed, machine, settings = params.load("seed", "runtime", "evaluate")
+        floors = stage.folder("floors")
+        held_against = checkpoints.load_json(floors / "floors.json")
+        how = json.dumps(held_against["params"])
+        seed, machine, sizes, settings = params.load("seed", "runtime", "floors", "evaluate", text=how)
         recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
         from aelab.core import seeds
         from aelab.data import tensors
         from aelab.learning import replicates
         from aelab.metrics import arrays, doctor, evaluation, judge
-        from aelab.metrics.settings import Floors
         from aelab.models.base import Spec
 
-        device, source, floors = job.device(machine), stage.DATA / str(job.item), stage.folder("floors")
-        held_against = checkpoints.load_json(floors / "floors.json")
+        device, source = job.device(machine), stage.DATA / str(job.item)
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
         judging = judge.load(
             Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors"), device
         )
         common = partial(runtime.generator, seed, "floors", device=device)  # the floors' own draws
-        bench = evaluation.Bench(data, Floors(**held_against["sizes"]), judging, common)
+        bench = evaluation.Bench(data, sizes, judging, common)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         parts, described, kept = replicates.parts(source), {}, {}
 

@@ -1,4 +1,7 @@
-"""Measure once what every model is compared with: filters, the noisy input, codes that nobody learnt; the judge."""
+"""Measure once what every model is compared with: filters, the noisy input, codes that nobody learnt; the judge.
+
+How all is measured is settled here, once: floors.json hands it on to `evaluate`.
+"""
 
 from functools import partial
 
@@ -11,7 +14,8 @@ def floors(job: stage.Job) -> None:
 
     meta = splits.meta()
     with job.track(meta.name) as recorder:
-        seed, machine, settings = params.load("seed", "runtime", "floors")
+        how = ("seed", "runtime", "floors", "evaluate")
+        seed, machine, settings, _ = params.load(*how)
         recorder.params({"seed": seed, "runtime": machine, "floors": settings})
         from aelab.data import tensors
         from aelab.metrics import evaluation, judge, toys
@@ -27,7 +31,8 @@ def floors(job: stage.Job) -> None:
         found, pictures = measures.everything(bench, held_out)
         pictures |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
         checkpoints.save_weights(job.out / "judge.safetensors", judging.state_dict())
-        checkpoints.save_json(job.out / "floors.json", found | {"device": runtime.describe(device)})
+        made = {"params": params.written(*how), "device": runtime.describe(device)}
+        checkpoints.save_json(job.out / "floors.json", found | made)
         splits.save_arrays(job.out / "arrays.npz", pictures)
         recorder.metrics(measures.flat(found))
 

@@ -40,6 +40,16 @@ def _pinned() -> None:
     runtime.pin("cpu", 1)
 
 
+@pytest.fixture
+def as_on_a_gpu(monkeypatch) -> None:
+    """bf16 is torch's autocast, on a CPU too."""
+    import torch
+
+    monkeypatch.setattr(
+        runtime, "autocast", lambda device, precision: torch.autocast("cpu", enabled=precision == "bf16")
+    )
+
+
 @pytest.fixture(scope="session")
 def digits():
     """5,000 real digits, shuffled: images float32 [5000, 1, 28, 28] in [0, 1], labels int64 [5000]."""

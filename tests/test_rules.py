@@ -140,9 +140,11 @@ def test_what_no_learning_stage_may_read_lies_beside_what_they_depend_on():
 
 
 def test_models_are_measured_as_the_floors_are():
-    """By the floors' judge, and with the floors' sizes."""
+    """By the floors' judge, with the floors' parameters."""
     for name in ("evaluate", "evaluate_stacks", "evaluate_unrolled"):
         assert "data/floors" in stages()[name]["do"]["deps"]
+        assert "params" not in stages()[name]["do"]
+    assert {"seed", "runtime", "floors", "evaluate"} == set(stages()["floors"]["params"])
     assert {"data/prepare", "data/corrupt"} <= set(stages()["floors"]["deps"])
 
 

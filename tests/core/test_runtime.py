@@ -5,6 +5,8 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
+from typing import get_args
 
 import pytest
 import torch
@@ -91,14 +93,46 @@ def test_pin_sets_the_precision_of_a_gpu_s_products_and_its_freedom(precision, d
     assert in_a_process(code).split() == wanted.split()
 
 
-def test_autocast_computes_in_bf16_and_only_where_asked():
-    x, cpu = torch.ones(2, 2), torch.device("cpu")
-    for precision, wanted in (("float32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16)):
-        context = runtime.autocast(cpu, precision)
-        for _ in range(2):
-            with context:
-                assert (x @ x).dtype == wanted
-        assert (x @ x).dtype == torch.float32
+def test_autocast_is_for_bf16_on_a_gpu_alone():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, where there is no GPU
+        contexts = {
+            (device, precision): runtime.autocast(torch.device(device), precision)
+            for device in ("cpu", "cuda")
+            for precision in get_args(runtime.Precision)
+        }
+    casting = {where: context for where, context in contexts.items() if isinstance(context, torch.autocast)}
+    assert list(casting) == [("cuda", "bf16")]
+    assert casting["cuda", "bf16"].fast_dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", get_args(runtime.Precision))
+@pytest.mark.parametrize("instructions", get_args(runtime.Instructions))
+def test_bf16_rounds_factors_on_a_cpu_that_may_and_only_meanwhile(precision, instructions):
+    """Off by as much as factors of 8 bits allow, and by no more: sums and results have float32's 24."""
+    units = {"avx512_bf16", "amx_bf16"} & runtime.processor().flags
+    code = f"""if True:
+        from aelab.core import runtime
+        device = runtime.pin("cpu", 1, {precision!r}, True, {instructions!r})
+        import torch
+        from torch.nn import functional as F
+        torch.manual_seed(0)
+        a, b, x, w = torch.rand(64, 256), torch.rand(256, 128), torch.rand(8, 16, 20, 20), torch.rand(16, 16, 3, 3)
+        context = runtime.rounding(device, {precision!r})
+        for compute in (lambda: a @ b, lambda: F.conv2d(x, w)):
+            exact = compute()
+            for _ in range(2):
+                with context:
+                    rounded = compute()
+                print(rounded.dtype, (rounded / exact - 1).abs().max().item(), torch.equal(compute(), exact))
+    """
+    lines = [line.split() for line in in_a_process(code).splitlines()]
+    assert {(dtype, back) for dtype, _, back in lines} == {("torch.float32", "True")}
+    errors = [float(error) for _, error, _ in lines]
+    if precision == "bf16" and instructions == "native" and units:
+        assert all(1e-5 < error < 2**-8 for error in errors)
+    else:
+        assert errors == [0.0] * 4
 
 
 def test_importing_the_module_does_not_load_torch():

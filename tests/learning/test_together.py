@@ -161,7 +161,7 @@ def test_a_seed_whose_validation_diverges_is_named(splits):
         together.fit(seeds, SETTINGS, None, "float32")
 
 
-def test_bf16_steps_are_bf16(splits):
+def test_bf16_steps_are_bf16(splits, as_on_a_gpu):
     build = family("dense", {"widths": (8,)})
     exact, rough = seeds_of(build, splits), seeds_of(build, splits)
     together.fit(exact, SETTINGS, None, "float32")

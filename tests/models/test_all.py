@@ -132,7 +132,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(entry, digits)
         assert not torch.equal(build(item, 0).state_dict()[drawn[0]], build(item, 1).state_dict()[drawn[0]])
 
 
-def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits):
+def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits, as_on_a_gpu):
     item, settings = entry
     start, one, two = build(item), *(learned(item, settings, digits, 2, each) for each in ("float32", "bf16"))
     if not start.phases():

@@ -80,7 +80,8 @@ def pin(
 
     device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation;
     precision: "tf32" lets a GPU round the factors of its products to 10 bits, "float32" does not ("bf16" is for the
-    caller to use, see `autocast`). Not deterministic: a GPU may add up in any order and try out what is fastest.
+    caller to use, see `autocast` and `rounding`). Not deterministic: a GPU may add up in any order and try out what is
+    fastest.
     instructions: "native" lets torch use all that the CPU has; it has to be told before torch first computes.
     Raises ValueError where the device asked for is not there.
     """
@@ -132,10 +133,34 @@ def flush() -> None:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """What a loss is computed under: of bf16 torch's autocast, of the others nothing. It may be entered again."""
+    """What a loss is computed under: for bf16 on a GPU torch's autocast, else nothing. It may be entered again."""
     import torch
 
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    lower = precision == "bf16" and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
+
+
+def rounding(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """What a step and its gradients are computed under: for bf16 on a CPU `_Rounding`, else nothing. As `autocast`, it
+    may be entered again."""
+    return _Rounding() if precision == "bf16" and device.type == "cpu" else nullcontext()
+
+
+class _Rounding(AbstractContextManager[None]):
+    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as they are read; it does where
+    the CPU has units for that and `pin` lets it use them. Sums and results are float32, so nothing is cast."""
+
+    def __enter__(self) -> None:
+        self.allow("bf16")
+
+    def __exit__(self, *_: object) -> None:
+        self.allow("none")
+
+    def allow(self, precision: str) -> None:
+        from torch.backends import mkldnn
+
+        library: Any = mkldnn
+        library.matmul.fp32_precision = library.conv.fp32_precision = library.rnn.fp32_precision = precision
 
 
 def derive(seed: int, *words: str | int) -> int:

@@ -40,7 +40,7 @@ class Runtime:
 
     device: str  # auto (a GPU where there is one), cpu, cuda, cuda:N
     threads: int  # CPU threads per stage: part of the result's bits
-    precision: Precision  # tf32: of all products; bf16: of what autocast covers while models learn
+    precision: Precision  # tf32: of all products; bf16: of products and convolutions while models learn
     deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
     instructions: Instructions  # of a CPU: avx2, meant to give the same bits on all of its maker's; native: all it has
 

@@ -82,8 +82,8 @@ def fit(
     draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
     "modules" on the CPU, "noise" and "validation" on the device. keeper: where there is one, learning goes on from its
     latest snapshot, and ends in the same bits as if it had never stopped. precision: of the steps (see
-    runtime.autocast); what is measured in between is measured as it will be afterwards. Raises DivergedError with
-    phase, epoch and step.
+    runtime.autocast and runtime.rounding); what is measured in between is measured as it will be afterwards. Raises
+    DivergedError with phase, epoch and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
     model.observe(train.x, train.y)
@@ -127,6 +127,7 @@ class Learning:
         self.watch, self.keeper = watch, keeper
         self.order, self.noise = draw("order"), draw("noise")
         self.autocast = runtime.autocast(self.noise.device, precision)
+        self.rounding = runtime.rounding(self.noise.device, precision)
 
     def begin(self, number: int, phase: Phase, images: int) -> None:
         """The start of phase `number`, which learns from so many images."""
@@ -162,9 +163,10 @@ class Learning:
             clean = augment(clean, moves, self.noise) if moves else clean
             labels = train.y.index_select(0, batch_rows)
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
-            with self.autocast:
-                found = self.phase.loss(batch, self.noise)
-            found.total.backward()
+            with self.rounding:
+                with self.autocast:
+                    found = self.phase.loss(batch, self.noise)
+                found.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
             losses.note(self.values, found, self.step, self.steps)

@@ -129,7 +129,8 @@ class Together:
         values = []  # [terms, R] of every step
         for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
             step = self.whole_batch if batch.shape[1] == self.batch else self.step
-            values.append(step(batch, rate).clone())
+            with first.rounding:
+                values.append(step(batch, rate).clone())
             for learning in self.learnings:
                 learning.watch.step()
         self.tell(torch.stack(values))

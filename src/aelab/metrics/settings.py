@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Floors:
-    """How much every measure is given. `evaluate` measures models with the sizes that floors.json names."""
+    """How much every measure is given, of models as of floors."""
 
     code: int  # numbers per code of the PCA and random-projection floors
     digits: int  # test digits kept for pictures

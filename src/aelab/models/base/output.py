@@ -88,7 +88,7 @@ class _CrossEntropy(torch.autograd.Function):
         larger = torch.maximum(s, room, out=room).flatten()
         products = larger.view(8, -1).prod(0) if larger.numel() % 8 == 0 else larger
         logs = products.log_().sum()
-        return torch.clamp_min(raw, 0, out=room).sum() - logs - torch.dot(raw.flatten(), target.flatten())
+        return torch.clamp_min(raw, 0, out=room).sum() - logs - torch.mul(raw, target, out=room).sum()
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
