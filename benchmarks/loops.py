@@ -39,13 +39,19 @@ Runner = Callable[[Any, Images, torch.device, int], Callable[[], None]]  # readi
 
 
 def ours(
-    model: Any, train: Images, device: torch.device, epochs: int, noise: tuple[str, ...] = ()
+    model: Any,
+    train: Images,
+    device: torch.device,
+    epochs: int,
+    noise: tuple[str, ...] = (),
+    precision: runtime.Precision = "float32",
 ) -> Callable[[], None]:
     """aelab.learning.loop.fit on a split that is on the device, as in every stage."""
     settings = Training("adam", LR, "constant", 0.0, BATCH, epochs, {}, {}, {}, None, 1, noise, (), ())
     split = on(device, train)
     few = Tensors(split.x[:BATCH], split.y[:BATCH])  # to choose the best epoch by: the usual loop has none to choose
-    return flushed(partial(fit, model, split, few, settings, partial(runtime.generator, 0, device=device), Silent()))
+    draw = partial(runtime.generator, 0, device=device)
+    return flushed(partial(fit, model, split, few, settings, draw, Silent(), precision=precision))
 
 
 def flushed(run: Callable[[], None]) -> Callable[[], None]:

@@ -85,6 +85,8 @@ def main() -> None:
     print(f"{source}: {len(train.x):,} images, {options.rounds} rounds", file=sys.stderr)
     vae = built(*VAE, device)
     contenders = {name: (vae, run) for name, run in LOOPS.items()}
+    if options.instructions == "native" or device.type == "cuda":
+        contenders["ours, bf16"] = (vae, partial(ours, precision="bf16"))
     loops = race(contenders, train, held_out, options.epochs, options.rounds, device)
     others = {
         name: (built(family, config, device), partial(ours, noise=noise))
@@ -255,7 +257,7 @@ def about(device: torch.device, source: str, n: int, epochs: int, rounds: int) -
         "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
         f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}; `by hand`: "
         "our data, noise and Adam, with the gradients written out, so without modules, autograd or a loss to look at: "
-        "what torch's kernels alone take. Not timed: "
+        "what torch's kernels alone take; `ours, bf16`: runtime.precision bf16, where it may change something. Not timed: "
         "preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",
         "The floor, an estimate, is the time of a step's matrix products at the rate of this machine's product of two "
         f"matrices of {floor.SIDE} x {floor.SIDE}, and of its least reads and writes at the bandwidth of a copy, both "
