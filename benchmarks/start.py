@@ -141,8 +141,8 @@ def report(
         "|---|---:|---:|",
         *(f"| {name} | {ranged(took)} | {imports[name]:.2f} |" for name, took in beyond.items()),
         "",
-        "With nothing to do. DVC reads params.yaml anew for every stage (`aelab repro` makes it do so once) and looks "
-        "at every file that a stage reads or leaves.",
+        "With nothing to do. DVC reads params.yaml anew for every stage with parameters (`aelab repro` makes it do so "
+        "once) and looks at every file that a stage reads or leaves.",
         "",
         "| | seconds |",
         "|---|---:|",

@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
@@ -84,18 +84,18 @@ def main() -> None:
     train, held_out, source = data(options.images)
     print(f"{source}: {len(train.x):,} images, {options.rounds} rounds", file=sys.stderr)
     vae = built(*VAE, device)
-    contenders = {name: (vae, run) for name, run in LOOPS.items()}
+    contenders: dict[str, tuple[Any, Runner]] = {name: (vae, run) for name, run in LOOPS.items()}
     if options.instructions == "native" or device.type == "cuda":
         contenders["ours, bf16"] = (vae, partial(ours, precision="bf16"))
     loops = race(contenders, train, held_out, options.epochs, options.rounds, device)
-    others = {
+    others: dict[str, tuple[Any, Runner]] = {
         name: (built(family, config, device), partial(ours, noise=noise))
         for name, (family, config, noise) in FAMILIES.items()
     }
     networks = race(others, train, held_out, 1, max(1, options.rounds // 2), device)
     text = "\n".join(
         [
-            *about(device, source, len(train.x), options.epochs, options.rounds),
+            *about(loops, device, source, len(train.x), options.epochs, options.rounds),
             "",
             *compared(loops),
             "",
@@ -245,7 +245,7 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def about(device: torch.device, source: str, n: int, epochs: int, rounds: int) -> list[str]:
+def about(loops: Collection[str], device: torch.device, source: str, n: int, epochs: int, rounds: int) -> list[str]:
     """What was measured, where, when, and how to do it again."""
     return [
         document.measured(runtime.describe(device), f"{torch.get_num_threads()} thread", f"torch {torch.__version__}"),
@@ -257,8 +257,9 @@ def about(device: torch.device, source: str, n: int, epochs: int, rounds: int) -
         "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
         f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}; `by hand`: "
         "our data, noise and Adam, with the gradients written out, so without modules, autograd or a loss to look at: "
-        "what torch's kernels alone take; `ours, bf16`: runtime.precision bf16, where it may change something. Not timed: "
-        "preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",
+        "what torch's kernels alone take"
+        f"{'; `ours, bf16`: with runtime.precision bf16, beside the floor of float32' * ('ours, bf16' in loops)}. "
+        "Not timed: preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",
         "The floor, an estimate, is the time of a step's matrix products at the rate of this machine's product of two "
         f"matrices of {floor.SIDE} x {floor.SIDE}, and of its least reads and writes at the bandwidth of a copy, both "
         "measured just before and after (benchmarks/floor.py).",

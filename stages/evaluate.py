@@ -1,7 +1,6 @@
 """Measure one trained model on the test split, as the floors were, and keep what its pictures are drawn from."""
 
 import itertools
-import json
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
@@ -14,8 +13,7 @@ def evaluate(job: stage.Job) -> None:
     meta = splits.meta()
     with job.track(meta.name) as recorder:
         floors = stage.folder("floors")
-        held_against = checkpoints.load_json(floors / "floors.json")
-        how = json.dumps(held_against["params"])
+        how = (floors / "params.json").read_text()
         seed, machine, sizes, settings = params.load("seed", "runtime", "floors", "evaluate", text=how)
         recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
         from aelab.core import seeds
@@ -25,6 +23,7 @@ def evaluate(job: stage.Job) -> None:
         from aelab.models.base import Spec
 
         device, source = job.device(machine), stage.DATA / str(job.item)
+        held_against = checkpoints.load_json(floors / "floors.json")
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
         judging = judge.load(

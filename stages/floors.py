@@ -1,6 +1,6 @@
 """Measure once what every model is compared with: filters, the noisy input, codes that nobody learnt; the judge.
 
-How all is measured is settled here, once: floors.json hands it on to `evaluate`.
+How all is measured is settled here, once: params.json hands it on to `evaluate`.
 """
 
 from functools import partial
@@ -31,8 +31,8 @@ def floors(job: stage.Job) -> None:
         found, pictures = measures.everything(bench, held_out)
         pictures |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
         checkpoints.save_weights(job.out / "judge.safetensors", judging.state_dict())
-        made = {"params": params.written(*how), "device": runtime.describe(device)}
-        checkpoints.save_json(job.out / "floors.json", found | made)
+        checkpoints.save_json(job.out / "params.json", params.written(*how))
+        checkpoints.save_json(job.out / "floors.json", found | {"device": runtime.describe(device)})
         splits.save_arrays(job.out / "arrays.npz", pictures)
         recorder.metrics(measures.flat(found))
 

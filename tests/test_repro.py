@@ -14,7 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dvc.repo import Repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from ruamel.yaml import YAML
+
+from aelab.books import Books
 
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
 STAGES = {  # stage: what it reads; a diamond, a chain, a lonely one
@@ -160,6 +164,28 @@ def test_killed_at_any_moment_and_typed_again_it_ends_in_the_same_lock(project, 
     done = run(AELAB, project)
     assert done.returncode == 0, done.stderr
     assert timeless((project / "dvc.lock").read_bytes()) == timeless(expected)
+
+
+def test_a_lock_that_could_not_be_written_has_the_same_order_when_it_can(project, expected, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    assert run(AELAB, project).returncode == 0
+    (project / "dvc.lock").unlink()
+    monkeypatch.chdir(project)
+    with Repo() as repo:
+        plan = plan_repro(get_active_graph(repo.index.graph), collect_stages(repo, ["dvc.yaml"]))
+        books = Books(repo)
+        with books.locked():
+            books.open(plan)
+            assert all(books.restored(stage) for stage in reversed(plan))  # the last one was ready first
+            with monkeypatch.context() as disk:
+                disk.setattr("os.replace", full)
+                with pytest.raises(OSError, match="No space"):
+                    books.write()
+            assert not (project / "dvc.lock").exists()
+            books.write(everything=True)
+    assert (project / "dvc.lock").read_bytes() == expected
 
 
 def test_a_note_of_dvc_s_that_a_kill_left_torn_is_no_obstacle(project, expected):

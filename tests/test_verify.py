@@ -57,6 +57,7 @@ class Project:
         (folder / ".dvc" / "config").write_text("[core]\nanalytics = false\ncheck_update = false\n")
         (folder / ".gitignore").write_text("/data\n/logs\n/.aelab\n/.dvc/cache\n/.dvc/tmp\n")
         (folder / "stages.py").write_text(STAGES)
+        (folder / "how.txt").write_text("exactly\n")
         (folder / "requirements.lock").write_text(f"torch=={version('torch').partition('+')[0]} \\\n")
 
         def stage(name: str, item: str, *deps: str) -> dict:
@@ -66,7 +67,7 @@ class Project:
         items = {"train": stage("train", "${item}", "data/prepare")}
         items["evaluate"] = stage("evaluate", "${item}", "data/floors", "data/train/${item}")
         stages = {name: {"foreach": ["ae", "vae"], "do": each} for name, each in items.items()}
-        stages |= {"prepare": stage("prepare", ""), "floors": stage("floors", "", "data/prepare")}
+        stages |= {"prepare": stage("prepare", ""), "floors": stage("floors", "", "how.txt", "data/prepare")}
         (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
         self.run("git", "init", "-q")
         self.run("dvc", "repro", "-q")
@@ -228,6 +229,12 @@ def test_what_changed_since_dvc_lock_is_named_and_does_not_run(project):
     code = project.folder / "stages.py"
     code.write_text(code.read_text() + "# another thought\n")
     assert verify("vae") == (1, ["vae: FAILED: changed since dvc.lock: stages.py; `aelab repro` first"], "")
+
+
+def test_what_changed_upstream_since_dvc_lock_is_named_too(project):
+    (project.folder / "how.txt").write_text("about\n")
+    words = "FAILED: changed since dvc.lock: how.txt; `aelab repro` first"
+    assert verify()[:2] == (1, [f"ae: {words}", f"vae: {words}"])
 
 
 def test_a_failed_stage_says_why(project, monkeypatch):

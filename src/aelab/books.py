@@ -8,6 +8,7 @@ finished but was not yet written when this process died is found again in DVC's 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
@@ -81,13 +82,13 @@ class Books:
         if not (self.finished and due and self.repo.lock.is_locked):
             return
         began, ready = time.monotonic(), [stage for stage in self.finished if stage not in self.new]
-        while self.new and (self.new[0] in self.finished or everything):
-            first = self.new.pop(0)
-            ready += [first] * (first in self.finished)
+        known = len(list(itertools.takewhile(lambda stage: stage in self.finished or everything, self.new)))
+        ready += [stage for stage in self.new[:known] if stage in self.finished]
         for path in dict.fromkeys(stage.path for stage in ready):
             mine = [stage for stage in ready if stage.path == path]
             Draft(self.repo, Path(path).with_name(LOCK_FILE)).dump_stages(mine)
-        self.finished = [stage for stage in self.finished if stage not in ready]
+        # only now: where writing failed, all are to be written yet, and in this order
+        self.new, self.finished = self.new[known:], [stage for stage in self.finished if stage not in ready]
         self.cost, self.written = time.monotonic() - began, time.monotonic()
 
     @contextlib.contextmanager
@@ -113,11 +114,11 @@ class Books:
 
 
 class Draft(Lockfile):  # type: ignore[misc]
-    """A copy of a dvc.lock for DVC to write to, which then takes its place at once, from the disk."""
+    """A copy of a dvc.lock for DVC to write to, which is then seen on the disk and renamed over it."""
 
     def __init__(self, repo: Repo, lock: Path) -> None:
         super().__init__(repo, os.path.join(str(repo.tmp_dir), LOCK_FILE))
-        self.lock = lock
+        self.lock = lock.resolve()
 
     @property
     def relpath(self) -> str:
@@ -128,7 +129,7 @@ class Draft(Lockfile):  # type: ignore[misc]
         """As DVC's. Raises OSError, such as for a full disk; dvc.lock is then as it was."""
         Path(self.path).unlink(missing_ok=True)
         if self.lock.exists():
-            shutil.copyfile(self.lock, self.path)
+            shutil.copy(self.lock, self.path)
         super().dump_stages(stages, **options)
         with open(self.path, "rb") as file:
             os.fsync(file.fileno())

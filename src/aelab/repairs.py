@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 
 from dvc.dvcfile import LOCK_FILE, Lockfile
@@ -12,6 +13,8 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, _edit_rwlock
 from dvc.stage import PipelineStage
+
+HEADER = b"schema: '2.0'\nstages:\n"
 
 
 def mend(repo: Repo) -> None:
@@ -29,23 +32,28 @@ def mend(repo: Repo) -> None:
 
 
 def mend_lock(repo: Repo) -> None:
-    """Cut the last stage off a dvc.lock that ends in the middle of it; DVC's run cache has it.
+    """Cut the last stage off a dvc.lock that ends in the middle of it, and say so; DVC's run cache has it.
 
-    One with a conflict of Git's stays as it is, and one that this does not make readable.
+    One that is damaged otherwise stays as it is, such as one with a conflict of Git's, whose lines begin at the left.
     """
-    path, rest = Path(LOCK_FILE).absolute(), Path(str(repo.tmp_dir), LOCK_FILE)
-    if readable(repo, path) or b"<<<<<<<" in (torn := path.read_bytes()):
+    path, rest = Path(repo.root_dir, LOCK_FILE).resolve(), Path(str(repo.tmp_dir), LOCK_FILE)
+    if not path.exists() or readable(repo, path):
         return
-    starts = [each.start() for each in re.finditer(rb"^  \S", torn, re.MULTILINE)]
-    rest.write_bytes(torn[: starts[-1]] if len(starts) > 1 else b"schema: '2.0'\n")
+    torn = path.read_bytes()
+    head, stages = torn[: len(HEADER)], torn[len(HEADER) :]
+    if not HEADER.startswith(head) or re.search(rb"^\S", stages, re.MULTILINE):
+        return
+    starts = [each.start() for each in re.finditer(rb"^  \S", stages, re.MULTILINE)]
+    rest.write_bytes(head + stages[: starts[-1]] if len(starts) > 1 else b"schema: '2.0'\n")
     if readable(repo, rest):
         os.replace(rest, path)
+        print("dvc.lock ended in the middle of a stage; those before it are kept", file=sys.stderr, flush=True)
 
 
 def readable(repo: Repo, lock: Path) -> bool:
-    """Whether DVC can load a dvc.lock, or there is none."""
+    """Whether DVC can read a dvc.lock, wherever it lies."""
     try:
-        Lockfile(repo, str(lock)).load()
+        Lockfile(repo, str(lock))._load_yaml()
     except DvcException:
         return False
     return True

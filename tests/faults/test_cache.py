@@ -121,27 +121,39 @@ TORN = {  # what is left of dvc.lock
 }
 
 
+@pytest.mark.parametrize("git", [False, True], ids=["", "git"])
 @pytest.mark.parametrize("rest", TORN.values(), ids=TORN)
-def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, project):
+def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, git, project):
+    if git:
+        subprocess.run("git init -q; echo /tmp > .dvc/.gitignore; echo '[core]' > .dvc/config", cwd=project, shell=True)
     lock = project / "dvc.lock"
     before = lock.read_bytes()
     lock.write_bytes(rest(before))
     with pytest.raises(AssertionError, match=r"dvc\.lock"):
         repro(project, DVC)
     ran(project)
-    repro(project)
+    assert "dvc.lock ended in the middle" in repro(project)
     assert lock.read_bytes() == before
     assert ran(project) == []
 
 
-def test_a_lock_with_a_conflict_stays_as_it_is(project):
+OTHERWISE = {
+    "a conflict before the last stage": lambda lock: lock.replace(b"  read:\n", b"<<<<<<< ours\n  read:\n=======\n"),
+    "a conflict in the last stage": lambda lock: lock + b"<<<<<<< ours\n      size: 1\n=======\n>>>>>>> theirs\n",
+    "a conflict in the first line": lambda lock: b"<<<<<<< ours\n" + lock,
+    "another form": lambda lock: lock.replace(b"schema: '2.0'", b"schema: '3.0'"),
+    "a line in the middle": lambda lock: lock.replace(b"  read:\n", b"    cmd: [\n  read:\n"),
+}
+
+
+@pytest.mark.parametrize("harm", OTHERWISE.values(), ids=OTHERWISE)
+def test_a_lock_that_is_damaged_otherwise_stays_as_it_is(harm, project):
     lock = project / "dvc.lock"
-    stages, last = lock.read_bytes().split(b"  read:\n")
-    conflict = stages + b"<<<<<<< ours\n  read:\n" + last + b"=======\n>>>>>>> theirs\n"
-    lock.write_bytes(conflict)
+    harmed = harm(lock.read_bytes())
+    lock.write_bytes(harmed)
     with pytest.raises(AssertionError, match=r"dvc\.lock"):
         repro(project)
-    assert lock.read_bytes() == conflict
+    assert lock.read_bytes() == harmed
 
 
 def test_a_lock_is_whole_beside_a_pipeline_that_is_not(project):

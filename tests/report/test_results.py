@@ -143,7 +143,7 @@ def made_up() -> Results:
         "test_images": TEST,
         "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
         "probes": {"raw pixels": RAW},
-        "params": {"floors": {"labels": 10, "subsets": 3, "generated": 50}},
+        "sizes": {"labels": 10, "subsets": 3, "generated": 50},
         "judge_accuracy": 0.95,
         "keras_accuracy": 0.8,
         "generation": {

@@ -147,8 +147,9 @@ def rounding(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 class _Rounding(AbstractContextManager[None]):
-    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as they are read; it does where
-    the CPU has units for that and `pin` lets it use them. Sums and results are float32, so nothing is cast."""
+    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as it reads them. It does on a CPU
+    with AMX that `pin` lets it use; with AVX-512 alone it computes in float32, with other last bits than MKL, and with
+    AVX2 nothing changes. Sums and results are float32, so nothing is cast. Not to be entered twice at once."""
 
     def __enter__(self) -> None:
         self.allow("bf16")

@@ -129,8 +129,7 @@ class Together:
         values = []  # [terms, R] of every step
         for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
             step = self.whole_batch if batch.shape[1] == self.batch else self.step
-            with first.rounding:
-                values.append(step(batch, rate).clone())
+            values.append(step(batch, rate).clone())
             for learning in self.learnings:
                 learning.watch.step()
         self.tell(torch.stack(values))
@@ -142,8 +141,9 @@ class Together:
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
             batches.append(Batch(clean, corrupt_mixed(clean, self.noises, learning.noise), train.y[mine]))
         batch = Batch(*(torch.stack(each) for each in zip(*batches, strict=True)))
-        losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
-        losses.total.sum().backward()  # no seed's loss depends on another's weights
+        with self.learnings[0].rounding:
+            losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
+            losses.total.sum().backward()  # no seed's loss depends on another's weights
         self.optimizer.step(rate)
         self.terms = ["total", *losses.terms]
         return torch.stack([each.detach().float() for each in (losses.total, *losses.terms.values())])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def everything(bench: Bench, noisy_validation: dict[str, Tensor]) -> tuple[dict[
     pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
     found = {
         "test_images": len(data.test.y),
+        "sizes": dataclasses.asdict(sizes),
         "denoising": denoised,
         "probes": probes(bench, pca, bench.draw("random codes")),
         "pca_sse": pca.errors(test),

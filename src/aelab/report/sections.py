@@ -53,7 +53,7 @@ def codes(results: Results) -> list[str]:
         [f"*{floor}*", *(number(found[column], column) for column in columns)]
         for floor, found in results.floors["probes"].items()
     ]
-    sizes = results.floors["params"]["floors"]
+    sizes = results.floors["sizes"]
     return [
         "### With few labels, with none, in pairs",
         f"In %. few labels: the linear probe given {sizes['labels']} images per class, mean over {sizes['subsets']} "
@@ -118,10 +118,10 @@ def samples(results: Results) -> list[str]:
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):
         rows.append([name(results, item, "generation"), item.about["samples"], *cells])
-    sizes, judge = results.floors["params"]["floors"], 100 * results.floors["judge_accuracy"]
+    judge = 100 * results.floors["judge_accuracy"]
     return [
         "### Samples",
-        f"{sizes['generated']:,} images per model against as many test images, in the features of a "
+        f"{results.floors['sizes']['generated']:,} images per model against as many test images, in the features of a "
         f"small classifier of this data set ({judge:.1f}% right). frechet: the Frechet distance over the variance of "
         "the test images; precision: the share of samples that look like test images; recall: the share of test images "
         "that look like samples. Models without a prior decode random codes, drawn from a gaussian fitted to the codes "

@@ -74,7 +74,8 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
         with repo.lock:
             chains |= {pipeline.name(each): [each] for each in upstream if not restored(each)}
         anew = {out.fs_path for chain in chains.values() for each in chain for out in each.outs}
-        stale = {name: words for name, chain in chains.items() if (words := some(moved(chain, anew)))}
+        made_from = chains | plans  # of a model, all that is upstream too
+        stale = {name: words for name, chain in made_from.items() if (words := some(moved(chain, anew)))}
         chosen = list(dict.fromkeys(each for name, chain in chains.items() if name not in stale for each in chain))
         wanted = {pipeline.name(each): contents(each) for each in chosen}
         run = Again(repo, view, jobs, chosen)

@@ -77,7 +77,7 @@ class _CrossEntropy(torch.autograd.Function):
     """ln(1 + e^raw) - t raw, with ln(1 + e^raw) = max(raw, 0) - ln max(s, 1 - s).
 
     max(s, 1 - s) lies in [1/2, 1], so eight of them are multiplied before one logarithm is taken, where eight divides
-    their number.
+    their number. No torch.dot: runtime.rounding would round its factors.
     """
 
     @staticmethod
