@@ -125,7 +125,9 @@ TORN = {  # what is left of dvc.lock
 @pytest.mark.parametrize("rest", TORN.values(), ids=TORN)
 def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, git, project):
     if git:
-        subprocess.run("git init -q; echo /tmp > .dvc/.gitignore; echo '[core]' > .dvc/config", cwd=project, shell=True)
+        subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+        (project / ".dvc/config").write_text("[core]\nanalytics = false\n")
+        (project / ".dvc/.gitignore").write_text("/tmp\n")
     lock = project / "dvc.lock"
     before = lock.read_bytes()
     lock.write_bytes(rest(before))
