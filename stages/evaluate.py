@@ -1,6 +1,5 @@
 """Measure one trained model on the test split, as the floors were, and keep what its pictures are drawn from."""
 
-import itertools
 from functools import partial
 
 import here  # noqa: F401  (first: which code runs)
@@ -26,18 +25,16 @@ def evaluate(job: stage.Job) -> None:
         held_against = checkpoints.load_json(floors / "floors.json")
         about = checkpoints.load_json(source / "model.json")
         data = tensors.everything(device)
-        judging = judge.load(
-            Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors"), device
-        )
+        spec, weights = Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors")
         common = partial(runtime.generator, seed, "floors", device=device)  # the floors' own draws
-        bench = evaluation.Bench(data, sizes, judging, common)
+        bench = evaluation.Bench(data, sizes, judge.load(spec, weights, device), common)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
-        parts, described, kept = replicates.parts(source), {}, {}
+        described, kept = {}, {}
 
         def measure(replicate: int, metrics: seeds.Metrics) -> dict[str, float]:
             draw = partial(runtime.generator, seed, "evaluate", job.name, replicate, device=device)
             found = {}
-            for part in parts:
+            for part in replicates.parts(source):
                 model = replicates.load(part, replicate, device)
                 found |= evaluation.numbers(model, bench, settings, draw)
                 if replicate == 0:
@@ -47,18 +44,14 @@ def evaluate(job: stage.Job) -> None:
             return found
 
         measured = seeds.each(measure, about["replicates"], recorder.metrics, alone=device.type != "cpu")
-        panel = splits.load_arrays(source / "panel.npz") if (source / "panel.npz").exists() else {}
-        kept |= {f"panel/{step}": digits[:, 0] for step, digits in panel.items()}
+        kept |= {f"panel/{step}": digits[:, 0] for step, digits in replicates.panel(source).items()}
         splits.save_arrays(job.out / "arrays.npz", kept)
         columns = {name: [row[name] for row in measured] for name in measured[0]}
-        histories = [checkpoints.load_json(part / "history.json") for part in parts]
-        history = [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
+        history = replicates.history(source)
         ills = doctor.diagnose(columns, history, held_against)
         recorder.tags({f"doctor.{name}": words for name, words in ills.items()})
         doctor.refuse(ills, settings.fail_on)
-        weights = [file for part in parts for file in sorted(part.glob("weights-*.safetensors"))]
-        about |= described | {"source": str(source), "diagnoses": ills}
-        about |= {"weights": {str(file.relative_to(source)): checkpoints.md5(file) for file in weights}}
+        about |= described | {"source": str(source), "diagnoses": ills, "weights": replicates.digests(source)}
         recorder.model(about, columns)
         about |= {"metrics": columns, "history": history}
         checkpoints.save_json(job.out / "metrics.json", about)

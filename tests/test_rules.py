@@ -44,11 +44,12 @@ CORE = {
     "corruption": set(),
     "checkpoints": set(),
     "bounds": set(),
-    "params": {"bounds"},
+    "params": {"bounds", "strict"},
     "progress": set(),
     "runtime": set(),
     "seeds": {"stage"},
     "stage": {"runtime", "tracking"},
+    "strict": set(),
 }
 OWNERS = {
     "mlflow": {"pyfunc", "tracking/models", "tracking/runs", "tracking/store"},
@@ -59,7 +60,7 @@ OWNERS = {
     "optuna": {"sweeps"},
     "typer": {"cli", "commands"},
     "ruamel": {"core/bounds", "core/params", "sweeps/edits", "tracking/state"},
-    "pydantic": {"core/params"},
+    "pydantic": {"core/strict"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "pandas": {"report", "tracking/runs"},

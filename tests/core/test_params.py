@@ -47,8 +47,8 @@ def wrong(*sections: str) -> str:
         params.load(*sections)
     line = str(caught.value)
     assert len(line.splitlines()) == 1
-    assert line.startswith(f"{params.FILE}: ")
-    return line.removeprefix(f"{params.FILE}: ")
+    assert line.startswith("params.yaml: ")
+    return line.removeprefix("params.yaml: ")
 
 
 def test_what_is_written_is_shown_as_it_stands(write):
@@ -243,7 +243,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(write, old, new
 )
 def test_a_wrong_override_is_named_before_any_training(write, override, line):
     write(VAE, VAE.replace("}", f", {override}}}"))
-    with pytest.raises(params.ParamsError, match="^" + re.escape(f"{params.FILE}: {line}")) as caught:
+    with pytest.raises(params.ParamsError, match="^" + re.escape(f"params.yaml: {line}")) as caught:
         merged()
     assert len(str(caught.value).splitlines()) == 1
 
@@ -318,7 +318,7 @@ def test_any_entry_loads_or_is_one_line(file, which, data):
         result = params.merge(section, block, loaded, "mnist5k")
     except params.ParamsError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
-        assert str(error).startswith(f"{file}: ")  # noqa: PT017
+        assert str(error).startswith("params.yaml: ")  # noqa: PT017
     else:
         assert loaded.family in params.families()
         assert result.epochs >= 1

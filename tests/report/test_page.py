@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up, model
 
-from aelab.report import captions, claims, figures, provenance, style, table
+from aelab.report import captions, claims, figures, flags, provenance, style, table
 from aelab.report.page import page
 from aelab.report.results import Results
 
@@ -156,7 +156,7 @@ def test_floors_flags_and_labels_are_in_sight(results, text):
     assert "saw labels" in rows["noisy"][1][0][1]
     assert "saw labels" not in rows["two"][1][0][1]
     for name, item in results.items.items():
-        assert all(flag.words in rows[name][1][1][1] for flag in results.flags(item))
+        assert all(flag.words in rows[name][1][1][1] for flag in flags.of(results, item))
     assert rows["vae"][1][1][1].startswith("1 flag")
 
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from aelab.report import markdown
-from aelab.report.results import Flag, Item, Results, interval, spoken
+from aelab.report import flags, markdown
+from aelab.report.flags import Flag
+from aelab.report.results import Item, Results, interval, spoken
 from aelab.report.settings import Compare
 
 SIDE, DIGITS, TEST = 8, 10, 100
@@ -184,8 +185,8 @@ def results() -> Results:
     return made_up()
 
 
-def flags(results, item):
-    return {(flag.group, flag.noise) for flag in results.flags(item)}
+def places(results, item):
+    return {(flag.group, flag.noise) for flag in flags.of(results, item)}
 
 
 def test_mean_and_sample_spread(results):
@@ -228,37 +229,38 @@ def test_curves_are_padded_where_a_seed_stopped(results):
 )
 def test_flags(results, changes, expected):
     numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
-    assert flags(results, model("new", "dense", numbers, sse, **changes)) == expected
+    assert places(results, model("new", "dense", numbers, sse, **changes)) == expected
 
 
 def test_a_flag_says_both_numbers(results):
     item = model("new", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
-    (flag,) = results.flags(item)
+    (flag,) = flags.of(results, item)
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
 def test_the_doctor_s_diagnoses_are_flags_but_for_the_floor_that_has_its_own(results):
     item = model("new", "dense", 3, [5.0])
     item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "beaten_by_floor": "sse 20.00"}
-    assert [flag.words for flag in results.flags(item)] == ["dead units: 1 of 3 numbers"]
+    assert [flag.words for flag in flags.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
 def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
     item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
-    (flag,) = results.flags(item)
+    (flag,) = flags.of(results, item)
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
 
 def test_floors_have_no_flags(results):
-    assert results.flags(model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
+    assert flags.of(results, model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
 
 
 def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
-    assert results.flags(results.items["stack_ae"]) == []
-    [flag] = results.flags(results.items["stack_random"])
+    assert flags.of(results, results.items["stack_ae"]) == []
+    [flag] = flags.of(results, results.items["stack_random"])
     assert flag == Flag("classification", "70.0% right, a linear classifier on raw pixels 90.0%")
     results.items["stack_ae"].about["diagnoses"] = {"never_fell": "all labels: 2 at first, 2 at best"}
-    assert results.flags(results.items["stack_ae"]) == [Flag("health", "never fell: all labels: 2 at first, 2 at best")]
+    [flag] = flags.of(results, results.items["stack_ae"])
+    assert flag == Flag("health", "never fell: all labels: 2 at first, 2 at best")
     page = markdown.markdown(results)
     assert "- stack_ae: never fell" in page
     assert "| stack_ae¹ |" in page

@@ -12,13 +12,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aelab.core import bounds
+from aelab.core.strict import ParamsError, check, check_known, keys, no_such
 
 FILE = Path("params.yaml")
 
@@ -40,15 +40,6 @@ SCHEMAS = {
 }
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
 NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
-LONGEST = 4000  # characters of a line about a mistake
-
-
-class ParamsError(ValueError):
-    """A wrong parameter: one line with file, key, value and what is allowed."""
-
-    def __init__(self, text: str) -> None:
-        line = " ".join(text.split())  # keys and entries may hold line breaks
-        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 4 :]}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def load(*sections: str, text: str | None = None) -> Any:
     tree = _read(FILE if text is None else text)
     unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
     if unknown:
-        raise _error(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
+        raise no_such(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
     found = [_section(tree, name) for name in sections]
     return found[0] if len(found) == 1 else tuple(found)
 
@@ -97,7 +88,7 @@ def written(*sections: str) -> dict[str, Any]:
     tree = _read(FILE)
     for name in sections:
         if name not in tree:
-            raise ParamsError(f"{FILE}: {name}: missing section")
+            raise ParamsError(f"{name}: missing section")
     return {name: tree[name] for name in sections}
 
 
@@ -120,36 +111,10 @@ def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     settings = check(type(block), values, where)
     for name, here in on.items():
         if not isinstance(here, Mapping):
-            raise ParamsError(f"{FILE}: {where}.on.{name}: {here!r} is wrong; allowed: a block of keys")
+            raise ParamsError(f"{where}.on.{name}: {here!r} is wrong; allowed: a block of keys")
         special = check(type(block), {**values, **here}, f"{where}.on.{name}")
         settings = special if name == data else settings
     return settings
-
-
-def check(schema: type, values: Any, where: str) -> Any:
-    """`values` (a mapping) as the frozen dataclass `schema`; raises ParamsError with one line."""
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    if not isinstance(values, Mapping):
-        raise ParamsError(f"{FILE}: {where}: {values!r} is not a block of keys; allowed: {', '.join(_names(schema))}")
-    _check_known(values, _names(schema), where)
-    hints, checked = typing.get_type_hints(schema), {}
-    for field in dataclasses.fields(schema):
-        if field.name in values:
-            adapter = TypeAdapter(hints[field.name], config=ConfigDict(strict=True, allow_inf_nan=False))
-            try:
-                checked[field.name] = adapter.validate_python(_plain(values[field.name]))
-            except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(map(str, (where, field.name, *first["loc"])))
-                allowed = first["msg"].removeprefix("Input should be ").replace("tuple", "list")
-                raise ParamsError(f"{FILE}: {key}: {first['input']!r} is wrong; allowed: {allowed}") from None
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ParamsError(f"{FILE}: {where}.{field.name}: missing; allowed: {_words(hints[field.name])}")
-    try:
-        return schema(**checked)
-    except ValueError as error:  # raised by the schema itself, beginning with its key
-        raise ParamsError(f"{FILE}: {where}.{error}") from None
 
 
 def _read(source: Path | str) -> dict[str, Any]:
@@ -161,12 +126,12 @@ def _read(source: Path | str) -> dict[str, Any]:
         bounds.check(text)
         tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
-        raise ParamsError(f"{FILE}: not found in {Path.cwd()}; run from the project's root") from None
+        raise ParamsError(f"not found in {Path.cwd()}; run from the project's root") from None
     except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
         what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
-        raise ParamsError(f"{FILE}: not readable as YAML: {what}") from None
+        raise ParamsError(f"not readable as YAML: {what}") from None
     if not isinstance(tree, dict):
-        raise ParamsError(f"{FILE}: holds {type(tree).__name__}; allowed: a mapping of sections")
+        raise ParamsError(f"holds {type(tree).__name__}; allowed: a mapping of sections")
     return {str(key): value for key, value in tree.items()}
 
 
@@ -174,32 +139,30 @@ def _section(tree: dict[str, Any], name: str) -> Any:
     if name == "seed":
         seed = tree.get("seed")
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ParamsError(f"{FILE}: seed: {seed!r} is wrong; allowed: a whole number, 0 or more")
+            raise ParamsError(f"seed: {seed!r} is wrong; allowed: a whole number, 0 or more")
         if seed.bit_length() > 63:
-            raise ParamsError(f"{FILE}: seed: has {seed.bit_length()} bits; allowed: up to 63")
+            raise ParamsError(f"seed: has {seed.bit_length()} bits; allowed: up to 63")
         return seed
     group, _, item = name.partition(".")
     if group not in tree:
-        raise ParamsError(f"{FILE}: {group}: missing section")
+        raise ParamsError(f"{group}: missing section")
     if group not in LISTS:
         return check(_import(SCHEMAS[group]), tree[group], group)
     entries = tree[group]
     if not isinstance(entries, dict):
-        raise ParamsError(f"{FILE}: {group}: {entries!r} is not a block; allowed: name: {{family: ..., ...}}")
+        raise ParamsError(f"{group}: {entries!r} is not a block; allowed: name: {{family: ..., ...}}")
     for name in map(str, entries):
         if not NAME.fullmatch(name):
-            raise ParamsError(
-                f"{FILE}: {group}.{name}: no name for an entry; allowed: letters, digits, _ - . within it"
-            )
+            raise ParamsError(f"{group}.{name}: no name for an entry; allowed: letters, digits, _ - . within it")
     if not item:
         return [str(key) for key in entries]
     if item not in entries:
-        raise _error(f"{group}.{item}", "unknown entry", list(entries))
+        raise no_such(f"{group}.{item}", "unknown entry", list(entries))
     if group == "unrolled":
         found = check(Unrolled, entries[item], f"{group}.{item}")
         stacks = _section(tree, "narrow_stacks")
         if found.stack not in stacks:
-            raise _error(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
+            raise no_such(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
         return found
     if group == "sweeps":
         return check(_import("aelab.sweeps.settings:Sweep"), entries[item], f"{group}.{item}")
@@ -209,18 +172,18 @@ def _section(tree: dict[str, Any], name: str) -> Any:
 def _entry(group: str, name: str, values: Any) -> Entry:
     where = f"{group}.{name}"
     if not isinstance(values, dict) or "family" not in values:
-        raise ParamsError(f"{FILE}: {where}: needs `family:`; allowed: {', '.join(families())}")
+        raise ParamsError(f"{where}: needs `family:`; allowed: {', '.join(families())}")
     if values["family"] not in families():
-        raise _error(f"{where}.family: {values['family']!r}", "unknown family", families())
+        raise no_such(f"{where}.family: {values['family']!r}", "unknown family", families())
     schema = family_config(values["family"])
-    knobs, allowed = _names(schema), [*_names(schema), *_names(_import(SCHEMAS["train"]))]
+    knobs, allowed = keys(schema), [*keys(schema), *keys(_import(SCHEMAS["train"]))]
     own, rest = _divided({key: value for key, value in values.items() if key != "family"}, knobs)
-    _check_known(own | rest, [*allowed, "on"], where)
+    check_known(own | rest, [*allowed, "on"], where)
     config, special = dataclasses.asdict(check(schema, own, where)), {}
     on = rest.get("on")
     for data, here in on.items() if isinstance(on, Mapping) else ():
         if isinstance(here, Mapping):  # `merge` refuses what is none
-            _check_known(here, allowed, f"{where}.on.{data}")
+            check_known(here, allowed, f"{where}.on.{data}")
             changed, left = _divided(here, knobs)
             special[data] = dataclasses.asdict(check(schema, own | changed, f"{where}.on.{data}"))
             rest["on"] = {**rest["on"], data: left}
@@ -231,12 +194,6 @@ def _divided(block: Mapping[str, Any], keys: list[str]) -> tuple[dict[str, Any],
     """What of `block` is named in `keys`, and the rest."""
     own = {key: value for key, value in block.items() if key in keys}
     return own, {key: value for key, value in block.items() if key not in own}
-
-
-def _check_known(block: Mapping[str, Any], allowed: list[str], where: str) -> None:
-    unknown = sorted(set(map(str, block)) - set(allowed))
-    if unknown:
-        raise _error(f"{where}.{unknown[0]}", "unknown key", allowed)
 
 
 def families() -> list[str]:
@@ -253,37 +210,12 @@ def _check_names(block: Any, where: str) -> None:
     """Raise ParamsError unless `block` is a mapping whose keys are data sets."""
     names = list(_import("aelab.data.sources:SOURCES"))
     if not isinstance(block, Mapping):
-        raise ParamsError(f"{FILE}: {where}: {block!r} is wrong; allowed: data set: value, of {', '.join(names)}")
+        raise ParamsError(f"{where}: {block!r} is wrong; allowed: data set: value, of {', '.join(names)}")
     for name in block:
         if name not in names:
-            raise _error(f"{where}.{name}", "unknown data set", names)
+            raise no_such(f"{where}.{name}", "unknown data set", names)
 
 
 def _import(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _names(schema: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(schema)]
-
-
-def _plain(value: Any) -> Any:
-    """Lists as tuples, so that frozen objects hold frozen values."""
-    if isinstance(value, (list, tuple)):
-        return tuple(map(_plain, value))
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value
-
-
-def _words(hint: Any) -> str:
-    words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-    return words.replace("tuple", "list")
-
-
-def _error(where: str, what: str, allowed: list[str]) -> ParamsError:
-    import difflib
-
-    word = where.split(":")[-1].strip(" '") if ":" in where else where.split(".")[-1]
-    near = difflib.get_close_matches(word[:100], allowed, 1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return ParamsError(f"{FILE}: {where}: {what}{hint}; allowed: {', '.join(allowed)}")

@@ -12,11 +12,13 @@ A fine-tuned stack has such a folder for each label budget, and a model.json tha
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, nn
 
@@ -111,6 +113,24 @@ def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
 def parts(folder: Path) -> list[Path]:
     """The folders of weights of one result: itself or, of a fine-tuned stack, one per label budget."""
     return [folder / name for name in checkpoints.load_json(folder / "model.json").get("budgets", [""])]
+
+
+def history(folder: Path) -> list[list[dict[str, Any]]]:
+    """Of each replicate of a result, a row per epoch, its parts one after another."""
+    histories = [checkpoints.load_json(part / "history.json") for part in parts(folder)]
+    return [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
+
+
+def panel(folder: Path) -> dict[str, np.ndarray]:
+    """The validation digits of a result as they got sharper; none of a fine-tuned stack."""
+    file = folder / "panel.npz"
+    return splits.load_arrays(file) if file.exists() else {}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The MD5 of every file of weights of a result, by its path within it."""
+    files = [file for part in parts(folder) for file in sorted(part.glob("weights-*.safetensors"))]
+    return {str(file.relative_to(folder)): checkpoints.md5(file) for file in files}
 
 
 def with_labels(n: int, seed: int) -> Part:

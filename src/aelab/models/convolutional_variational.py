@@ -10,7 +10,6 @@ a quarter of its parameters and ten times its arithmetic.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -18,11 +17,10 @@ import torch
 from torch import Generator, nn
 
 from aelab.models.base import (
-    ACTIVATIONS,
     Activation,
-    ConvTranspose2d,
     GaussianAutoencoder,
     Spec,
+    halvings,
     initialise,
     require,
     require_widths,
@@ -46,20 +44,7 @@ class ConvolutionalVariational(GaussianAutoencoder):
     """The encoder puts out mu and log sigma^2; the code used downstream is mu."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        halvings, (colours, height, width) = 2 ** len(config.channels), spec.shape
-        require(
-            height % halvings == width % halvings == 0,
-            "channels",
-            f"{len(config.channels)} halvings of {height} x {width} pixels",
-            "as many as divide both by 2",
-        )
-        inner = (config.channels[-1], height // halvings, width // halvings)
-        activation = ACTIVATIONS[config.activation]
-        forth: list[nn.Module] = []
-        back: list[nn.Module] = []
-        for a, b in itertools.pairwise([colours, *config.channels]):
-            forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), activation()]
-            back = [activation(), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+        forth, back, inner = halvings(spec.shape, config.channels, config.activation)
         encoder = nn.Sequential(*forth, nn.Flatten(), nn.Linear(math.prod(inner), 2 * config.latent))
         decoder = nn.Sequential(nn.Linear(config.latent, math.prod(inner)), nn.Unflatten(1, inner), *back)
         super().__init__(spec, encoder, decoder, config.latent)

@@ -18,7 +18,6 @@ in use (perplexity of 50 or more). The paper samples from a PixelCNN over the in
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -29,10 +28,10 @@ from torch.nn import functional as F
 from aelab.models.base import (
     Autoencoder,
     Batch,
-    ConvTranspose2d,
     Losses,
     Output,
     Spec,
+    halvings,
     initialise,
     require,
     require_widths,
@@ -72,20 +71,8 @@ class VectorQuantised(Autoencoder):
     total: Tensor  # m [codes, depth]
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        halvings, (colours, height, width) = 2 ** len(config.channels), spec.shape
-        require(
-            height % halvings == width % halvings == 0,
-            "channels",
-            f"{len(config.channels)} halvings of {height} x {width} pixels",
-            "as many as divide both by 2",
-        )
-        forth: list[nn.Module] = []
-        back: list[nn.Module] = []
-        for a, b in itertools.pairwise([colours, *config.channels]):
-            forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
-            back = [nn.ReLU(), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
-        last = config.channels[-1]
-        shape = (config.depth, height // halvings, width // halvings)
+        forth, back, (last, height, width) = halvings(spec.shape, config.channels, "relu")
+        shape = (config.depth, height, width)
         encoder = nn.Sequential(*forth, nn.Conv2d(last, config.depth, 1))
         decoder = nn.Sequential(nn.Unflatten(1, shape), nn.Conv2d(config.depth, last, 3, padding=1), *back)
         super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from aelab.report import flags
 from aelab.report.results import Item, Results
 from aelab.report.table import COUNTS
 
@@ -81,7 +82,7 @@ TITLES = {
 
 def name(results: Results, item: Item, *groups: str) -> str:
     """A row's first cell: floors in italics, ¹ where a flag of these groups is set, ² where the model saw labels."""
-    mark = "¹" if any(flag.group in groups for flag in results.flags(item)) else ""
+    mark = "¹" if any(flag.group in groups for flag in flags.of(results, item)) else ""
     return (f"*{item.name}*" if item.is_floor else item.name + mark) + "²" * item.saw_labels
 
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aelab.report import flags
 from aelab.report.cells import cell, number
 from aelab.report.columns import Column
-from aelab.report.results import FILTERS, Flag, Item, Results, spoken
+from aelab.report.flags import Flag
+from aelab.report.results import FILTERS, Item, Results, spoken
 from aelab.report.table import COUNTS, DIGITS
 
 
@@ -59,7 +61,7 @@ def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
     kind = "stack" if item.is_stack else "floor" if item.is_floor else "model"
     about = item.about["family"], item.about["device"], str(item.about["replicates"])
     cells = [made(column) for column in columns]
-    return Entry(item.name, kind, *about, item.saw_labels, results.flags(item), cells, listed=True)
+    return Entry(item.name, kind, *about, item.saw_labels, flags.of(results, item), cells, listed=True)
 
 
 def _floor(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:

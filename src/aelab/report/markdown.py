@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from aelab.report import claims, sections
+from aelab.report import claims, flags, sections
 from aelab.report.cells import TITLES, cell, grid, name, number, ranked
 from aelab.report.results import FILTERS, Item, Results, interval, span, spoken
 
@@ -72,7 +72,7 @@ def _denoising(results: Results) -> list[str]:
         rows += [[f"*{spoken(f)}*", *(f"{floors[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
         items = results.rebuilding
         for item, cells in zip(items, ranked(items, [f"psnr/{noise}" for noise in noises]), strict=True):
-            flagged = {flag.noise for flag in results.flags(item)}
+            flagged = {flag.noise for flag in flags.of(results, item)}
             marked = [text + "¹" * (noise in flagged) for noise, text in zip(noises, cells, strict=True)]
             rows.append([name(results, item), *marked])
         parts.append(grid(["model", *map(spoken, noises)], rows))
@@ -189,7 +189,7 @@ def _flags(results: Results) -> list[str]:
         "health": "what the training doctor finds; a range is over seeds",
     }
     parts = ["## Flags"]
-    flagged = [(item.name, flag) for item in results.items.values() for flag in results.flags(item)]
+    flagged = [(item.name, flag) for item in results.items.values() for flag in flags.of(results, item)]
     for group, words in meaning.items():
         lines = [f"- {name}: {flag.words}" for name, flag in flagged if flag.group == group]
         parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aelab.core.seeds import each
-from aelab.report import claims, images
+from aelab.report import claims, flags, images
 from aelab.report.captions import GROUPS as CAPTIONS
 from aelab.report.cells import cell
 from aelab.report.columns import GROUPS, columns
@@ -70,7 +70,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         models=sum(not item.is_floor for item in results.models),
         stacks=results.stacks,
         seeds=seeds(results),
-        flagged=sum(bool(results.flags(item)) for item in results.items.values()),
+        flagged=sum(bool(flags.of(results, item)) for item in results.items.values()),
         groups={key: words for key, words in GROUPS.items() if any(key in column.groups for column in shown)},
         columns=shown,
         entries=entries(results, shown),

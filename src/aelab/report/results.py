@@ -1,4 +1,4 @@
-"""What `evaluate` and `floors` saved, as one object, and the flags that follow from the numbers."""
+"""What `evaluate` and `floors` saved, as one object."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ from typing import Any
 import numpy as np
 
 FILTERS = ("median", "gaussian", "non_local_means")
-WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
-SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One way in which a model is beaten by a floor, or unwell.
-
-    group: reconstruction, shift, denoising, representation, generation, classification or health.
-    """
-
-    group: str
-    words: str
-    noise: str = ""  # the test noise it is about, in the group denoising
 
 
 @dataclass(frozen=True)
@@ -188,62 +174,6 @@ class Results:
             same = [noise for noise in self.noises if noise.rpartition("-")[0] == kind]
             found += sorted(same, key=lambda noise: abs(float(noise.rpartition("-")[2]) - float(level)))[:1]
         return list(dict.fromkeys(found))
-
-    def flags(self, item: Item) -> list[Flag]:
-        """Where a model is beaten by a floor, and what the training doctor found."""
-        if item.is_floor:
-            return []
-        ills = {name: words for name, words in item.diagnoses.items() if name != "beaten_by_floor"}
-        health = [Flag("health", f"{name.replace('_', ' ')}: {words}") for name, words in ills.items()]
-        return (self._classified(item) if item.is_stack else self._beaten(item)) + health
-
-    def _classified(self, item: Item) -> list[Flag]:
-        """Whether a fine-tuned stack, with all labels, is worse than a linear classifier on raw pixels."""
-        right, linear = 1 - item.mean("test_error/all"), self.floors["probes"]["raw pixels"]["probe_accuracy"]
-        words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
-        return [Flag("classification", words)] if right < linear else []
-
-    def _beaten(self, item: Item) -> list[Flag]:
-        """Where a model is beaten by a floor."""
-        found = []
-        numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), self.pca(item)
-        if numbers < self.pixels and sse > SLACK * pca:
-            words = f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"
-            mean = self.floors["pca_sse"][0]
-            found.append(Flag("reconstruction", words + f", the mean image {mean:.2f}" * (sse > mean)))
-        hidden, mean_image = item.mean("hidden_mse"), self.floors["pca_sse"][0] / self.pixels
-        if hidden > mean_image:
-            words = f"mse {hidden:.4f} per hidden pixel, the mean image has {mean_image:.4f} per pixel"
-            found.append(Flag("reconstruction", words))
-        if "shift_sse" in item.metrics and numbers < self.pixels:
-            strange, pca = item.mean("shift_sse"), self.pca(item, "pca_shift_sse")
-            if strange > SLACK * pca:
-                found.append(Flag("shift", f"sse {strange:.2f}, PCA with {numbers} numbers has {pca:.2f}"))
-        for noise in self.trained_on(item):
-            psnr, (name, floor) = item.mean(f"psnr/{noise}"), self.best_filter(noise)
-            floors = {"the noisy image": self.floors["denoising"][noise]["noisy"]["psnr"], f"the {spoken(name)}": floor}
-            beaten = [f"{who} has {value:.2f}" for who, value in floors.items() if psnr < value]
-            if beaten:
-                found.append(Flag("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
-        raw = self.floors["probes"]["raw pixels"]
-        beaten = [
-            f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
-            for metric, words in WORTH.items()
-            if metric in item.metrics and item.mean(metric) < raw[metric]
-        ]
-        if beaten:
-            found.append(Flag("representation", "; ".join(beaten)))
-        chance, n = 1 / len(self.data["classes"]), self.floors["test_images"]
-        if item.mean("probe_style") > chance + interval(chance, n):
-            told = 100 * item.mean("probe_style")
-            words = f"the style tells the class of {told:.1f}%, chance is {100 * chance:.1f}%"
-            found.append(Flag("representation", words))
-        if "frechet" in item.metrics:
-            name, gaussian = self.gaussian
-            if item.mean("frechet") > gaussian["frechet"]:
-                words = f"frechet {item.mean('frechet'):.3f}, {name} has {gaussian['frechet']:.3f}"
-                found.append(Flag("generation", words))
-        return found
 
 
 def span(values: Sequence[float]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aelab.report import flags
 from aelab.report.results import Results
 
 HEADLINES = ("sse", "psnr", "probe_accuracy", "negative_elbo")  # and the test errors of stacks
@@ -29,7 +30,7 @@ def frame(results: Results) -> pd.DataFrame:
     rows = []
     for item in results.items.values():
         about = {key: item.about[key] for key in ("family", "device", "replicates")}
-        row: dict[str, Any] = {"name": item.name, **about, "flags": "; ".join(f.words for f in results.flags(item))}
+        row: dict[str, Any] = {"name": item.name, **about, "flags": "; ".join(f.words for f in flags.of(results, item))}
         for metric in item.metrics:
             row[metric] = item.mean(metric)
             if metric not in COUNTS:

@@ -34,7 +34,7 @@ def changed(text: str, values: Mapping[str, Any]) -> str:
         for word in path:
             block = block.get(word) if isinstance(block, Mapping) else None
         if not isinstance(block, Mapping):
-            raise params.ParamsError(f"{params.FILE}: {name}: leads nowhere; allowed: a key of a block that is there")
+            raise params.ParamsError(f"{name}: leads nowhere; allowed: a key of a block that is there")
         if isinstance(value, (list, tuple)):
             value = CommentedSeq(value)
             value.fa.set_flow_style()

@@ -84,7 +84,7 @@ def begin(name: str, sweep: Sweep, data: str) -> optuna.Study:
         study.set_user_attr("sweep", identity)
     elif kept != identity:
         raise ParamsError(
-            f"params.yaml: sweeps.{name} or the data set changed since its first trial, so trials would not compare; "
+            f"sweeps.{name} or the data set changed since its first trial, so trials would not compare; "
             f"give it another name, or delete {home(name)} to begin anew"
         )
     return study

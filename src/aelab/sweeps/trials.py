@@ -41,7 +41,7 @@ class Target:
             found = list(repo.stage.collect(name))
             if len(found) != 1:
                 allowed = f"one, such as {found[0].addressing}" if found else "one of dvc.yaml"
-                raise params.ParamsError(f"{params.FILE}: target: {name!r} is {len(found)} stages; allowed: {allowed}")
+                raise params.ParamsError(f"target: {name!r} is {len(found)} stages; allowed: {allowed}")
             self.name, self.out = name, Path(os.path.relpath(found[0].outs[0].fs_path))
             self.cache = repo.cache.local_cache_dir
 

@@ -21,6 +21,7 @@ from aelab.models.base.layers import (
     Transposed,
     bernoulli_kl,
     dense,
+    halvings,
     initialise,
     mlp,
     require,

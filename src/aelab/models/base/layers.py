@@ -45,6 +45,29 @@ def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
     return layers[:-1]
 
 
+def halvings(
+    shape: tuple[int, int, int], channels: Sequence[int], activation: Activation
+) -> tuple[list[nn.Module], list[nn.Module], tuple[int, int, int]]:
+    """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape
+    between them.
+
+    The latter begin with an activation, for whatever comes before them. Raises ValueError that begins with `channels`.
+    """
+    by, (colours, height, width) = 2 ** len(channels), shape
+    require(
+        height % by == width % by == 0,
+        "channels",
+        f"{len(channels)} halvings of {height} x {width} pixels",
+        "as many as divide both by 2",
+    )
+    forth: list[nn.Module] = []
+    back: list[nn.Module] = []
+    for a, b in itertools.pairwise([colours, *channels]):
+        forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
+        back = [ACTIVATIONS[activation](), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+    return forth, back, (channels[-1], height // by, width // by)
+
+
 class Transposed(nn.Module):
     """A dense layer whose weight is another's transpose, with a bias of its own: [B, out] -> [B, in]."""
 

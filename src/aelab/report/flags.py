@@ -1,0 +1,104 @@
+"""Flags: where a model is beaten by what nobody had to learn, and what the training doctor found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aelab.report.results import Item, Results, interval, spoken
+
+WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
+SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One way in which a model is beaten by a floor, or unwell.
+
+    group: reconstruction, shift, denoising, representation, generation, classification or health.
+    """
+
+    group: str
+    words: str
+    noise: str = ""  # the test noise it is about, in the group denoising
+
+
+def of(results: Results, item: Item) -> list[Flag]:
+    """All flags of one model. Floors that are models themselves have none."""
+    if item.is_floor:
+        return []
+    measures = (classification,) if item.is_stack else (reconstruction, shift, denoising, representation, generation)
+    return [flag for measure in measures for flag in measure(results, item)] + health(item)
+
+
+def classification(results: Results, item: Item) -> list[Flag]:
+    """Whether a fine-tuned stack, with all labels, is worse than a linear classifier on raw pixels."""
+    right, linear = 1 - item.mean("test_error/all"), results.floors["probes"]["raw pixels"]["probe_accuracy"]
+    words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
+    return [Flag("classification", words)] if right < linear else []
+
+
+def reconstruction(results: Results, item: Item) -> list[Flag]:
+    """Whether PCA with as many numbers rebuilds images better, and the mean image what was hidden."""
+    found = []
+    numbers, sse, pca = round(item.mean("code_numbers")), item.mean("sse"), results.pca(item)
+    mean = results.floors["pca_sse"][0]
+    if numbers < results.pixels and sse > SLACK * pca:
+        words = f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+        found.append(words + f", the mean image {mean:.2f}" * (sse > mean))
+    hidden, by_pixel = item.mean("hidden_mse"), mean / results.pixels
+    if hidden > by_pixel:
+        found.append(f"mse {hidden:.4f} per hidden pixel, the mean image has {by_pixel:.4f} per pixel")
+    return [Flag("reconstruction", words) for words in found]
+
+
+def shift(results: Results, item: Item) -> list[Flag]:
+    """Whether PCA with as many numbers rebuilds strange images better."""
+    numbers = round(item.mean("code_numbers"))
+    if "shift_sse" not in item.metrics or numbers >= results.pixels:
+        return []
+    strange, pca = item.mean("shift_sse"), results.pca(item, "pca_shift_sse")
+    words = f"sse {strange:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+    return [Flag("shift", words)] if strange > SLACK * pca else []
+
+
+def denoising(results: Results, item: Item) -> list[Flag]:
+    """Whether a filter, or the noisy image itself, is nearer to the clean one, at noises like those of training."""
+    found = []
+    for noise in results.trained_on(item):
+        psnr, (name, best) = item.mean(f"psnr/{noise}"), results.best_filter(noise)
+        floors = {"the noisy image": results.floors["denoising"][noise]["noisy"]["psnr"], f"the {spoken(name)}": best}
+        beaten = [f"{who} has {value:.2f}" for who, value in floors.items() if psnr < value]
+        if beaten:
+            found.append(Flag("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
+    return found
+
+
+def representation(results: Results, item: Item) -> list[Flag]:
+    """Whether raw pixels are worth more than codes, and whether the style tells the class better than chance."""
+    found, raw = [], results.floors["probes"]["raw pixels"]
+    beaten = [
+        f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
+        for metric, words in WORTH.items()
+        if metric in item.metrics and item.mean(metric) < raw[metric]
+    ]
+    if beaten:
+        found.append("; ".join(beaten))
+    told, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
+    if told > chance + interval(chance, results.floors["test_images"]):
+        found.append(f"the style tells the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
+    return [Flag("representation", words) for words in found]
+
+
+def generation(results: Results, item: Item) -> list[Flag]:
+    """Whether decoded gaussian PCA codes are nearer to real images."""
+    if "frechet" not in item.metrics:
+        return []
+    made, (name, gaussian) = item.mean("frechet"), results.gaussian
+    words = f"frechet {made:.3f}, {name} has {gaussian['frechet']:.3f}"
+    return [Flag("generation", words)] if made > gaussian["frechet"] else []
+
+
+def health(item: Item) -> list[Flag]:
+    """What the training doctor found."""
+    ills = {name: words for name, words in item.diagnoses.items() if name != "beaten_by_floor"}
+    return [Flag("health", f"{name.replace('_', ' ')}: {words}") for name, words in ills.items()]
