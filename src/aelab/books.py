@@ -82,13 +82,13 @@ class Books:
         if not (self.finished and due and self.repo.lock.is_locked):
             return
         began, ready = time.monotonic(), [stage for stage in self.finished if stage not in self.new]
-        known = len(list(itertools.takewhile(lambda stage: stage in self.finished or everything, self.new)))
-        ready += [stage for stage in self.new[:known] if stage in self.finished]
+        first = list(itertools.takewhile(lambda stage: stage in self.finished or everything, self.new))
+        ready += [stage for stage in first if stage in self.finished]
         for path in dict.fromkeys(stage.path for stage in ready):
             mine = [stage for stage in ready if stage.path == path]
             Draft(self.repo, Path(path).with_name(LOCK_FILE)).dump_stages(mine)
         # only now: where writing failed, all are to be written yet, and in this order
-        self.new, self.finished = self.new[known:], [stage for stage in self.finished if stage not in ready]
+        self.new, self.finished = self.new[len(first) :], [stage for stage in self.finished if stage not in ready]
         self.cost, self.written = time.monotonic() - began, time.monotonic()
 
     @contextlib.contextmanager
@@ -113,7 +113,7 @@ class Books:
                     self.repo.lock.lock()
 
 
-class Draft(Lockfile):  # type: ignore[misc]
+class Draft(Lockfile):
     """A copy of a dvc.lock for DVC to write to, which is then seen on the disk and renamed over it."""
 
     def __init__(self, repo: Repo, lock: Path) -> None:

@@ -137,7 +137,16 @@ def test_bf16_rounds_factors_on_a_cpu_that_may_and_only_meanwhile(precision, ins
     if rounds:
         assert all(1e-5 < error < 2**-8 for error in errors)
     else:
-        assert all(error < (1e-5 if (precision, instructions) == ("bf16", "native") else 1e-30) for error in errors)
+        assert errors == [0.0] * 4
+
+
+@pytest.mark.parametrize(("flags", "rounds"), [({"avx512f", "amx_bf16"}, True), ({"avx512f", "avx512_bf16"}, False)])
+def test_nothing_is_rounded_without_amx(flags, rounds, monkeypatch):
+    """With AVX-512 alone oneDNN would compute in float32, more slowly than MKL."""
+    monkeypatch.setattr(runtime, "processor", lambda: runtime.Processor("Intel", "6-143", frozenset(flags)))
+    with runtime.rounding(torch.device("cpu"), "bf16"):
+        assert (torch.backends.mkldnn.matmul.fp32_precision == "bf16") == rounds
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
 def test_importing_the_module_does_not_load_torch():

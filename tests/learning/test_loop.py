@@ -41,7 +41,7 @@ class Heard:
         self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
-def test_bf16_is_for_steps_and_their_gradients_alone(digits):
+def test_bf16_is_for_steps_and_their_gradients_alone(digits, with_amx):
     def rounds(when):
         seen.add((when, torch.backends.mkldnn.matmul.fp32_precision))
 

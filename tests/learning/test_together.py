@@ -171,7 +171,7 @@ def test_bf16_steps_are_bf16(splits, as_on_a_gpu):
     assert one == pytest.approx(other, rel=0.02)
 
 
-def test_bf16_on_a_cpu_is_for_steps_alone(splits):
+def test_bf16_on_a_cpu_is_for_steps_alone(splits, with_amx):
     seen, seeds = set(), seeds_of(family("dense", {"widths": (8,)}), splits)
     for seed in seeds:
         seed.model.encoder[0].register_forward_pre_hook(

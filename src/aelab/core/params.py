@@ -190,9 +190,9 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     return Entry(name, values["family"], config, rest, special)
 
 
-def _divided(block: Mapping[str, Any], keys: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of `block` is named in `keys`, and the rest."""
-    own = {key: value for key, value in block.items() if key in keys}
+def _divided(block: Mapping[str, Any], names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of `block` is named in `names`, and the rest."""
+    own = {key: value for key, value in block.items() if key in names}
     return own, {key: value for key, value in block.items() if key not in own}
 
 

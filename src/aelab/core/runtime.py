@@ -141,15 +141,16 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def rounding(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """What a step and its gradients are computed under: for bf16 on a CPU `_Rounding`, else nothing. As `autocast`, it
-    may be entered again."""
-    return _Rounding() if precision == "bf16" and device.type == "cpu" else nullcontext()
+    """What a step and its gradients are computed under: for bf16 on a CPU with AMX `_Rounding`, else nothing. As
+    `autocast`, it may be entered again."""
+    lower = precision == "bf16" and device.type == "cpu" and "amx_bf16" in processor().flags
+    return _Rounding() if lower else nullcontext()
 
 
 class _Rounding(AbstractContextManager[None]):
-    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as it reads them. It does on a CPU
-    with AMX that `pin` lets it use; with AVX-512 alone it computes in float32, with other last bits than MKL, and with
-    AVX2 nothing changes. Sums and results are float32, so nothing is cast. Not to be entered twice at once."""
+    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as it reads them; it does where
+    `pin` lets it use AMX (with AVX-512 alone it would round nothing and take longer than MKL). Sums and results are
+    float32, so nothing is cast. Not to be entered twice at once."""
 
     def __enter__(self) -> None:
         self.allow("bf16")
