@@ -12,6 +12,7 @@ def compare(job: stage.Job) -> None:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import champions, figures, markdown, page, table
+        from aelab.report.changed import changed
         from aelab.report.provenance import PARAMETERS
         from aelab.report.results import Item, Results
 
@@ -28,6 +29,7 @@ def compare(job: stage.Job) -> None:
             splits.load_arrays(floors / "arrays.npz"),
             checkpoints.load_json(stage.folder("power") / "power.json"),
             checkpoints.load_json(stage.folder("transfer") / "transfer.json"),
+            changed(data["name"], *groups),
         )
         summary = table.summary(results)
         frame = table.frame(results)
@@ -41,7 +43,7 @@ def compare(job: stage.Job) -> None:
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in champions.champions(results):
-            recorder.model(best.item.described, best.item.metrics, best.task, best.why)
+            recorder.model(best.item.described, best.item.metrics, best.task.name, best.why, best.task.aliases)
         recorder.artifact(job.out)
 
 

@@ -8,6 +8,7 @@ from test_results import RAW, made_up, model, stack
 
 from aelab.report import claims, markdown
 from aelab.report.claims import CLAIMS, Claim
+from aelab.report.metric_specs import spec
 
 
 @pytest.fixture
@@ -29,9 +30,12 @@ def row(results, monkeypatch, claim) -> str:
         ([9.0, 10.0, 11.0], [19.0, 20.0, 21.0], "**holds**"),
         ([19.0, 20.0, 21.0], [9.0, 10.0, 11.0], "**does not hold**"),
         # standard errors of 1 / sqrt(3) each: the margin is 2.78 sqrt(2 / 3) = 2.27
-        ([9.0, 10.0, 11.0], [11.2, 12.2, 13.2], "within noise"),
+        ([9.0, 10.0, 11.0], [11.2, 12.2, 13.2], "not decided"),
         ([9.0, 10.0, 11.0], [11.3, 12.3, 13.3], "**holds**"),
-        ([9.0], [19.0, 20.0, 21.0], "one seed: not known"),
+        # one side without spread leaves 2 degrees of freedom: the margin is 4.30 / sqrt(3) = 2.48, not 2.78 / sqrt(3)
+        ([10.0, 10.01, 10.02], [11.0, 12.0, 13.0], "not decided"),
+        ([9.0], [19.0, 20.0, 21.0], "not decided: one seed of a"),
+        ([9.0], [19.0], "not decided: one seed of a and b"),
     ],
 )
 def test_verdicts(results, monkeypatch, better, worse, verdict):
@@ -39,10 +43,40 @@ def test_verdicts(results, monkeypatch, better, worse, verdict):
     assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")).endswith(f"| {verdict} |")
 
 
+def test_a_verdict_shows_the_difference_its_interval_and_degrees_of_freedom(results, monkeypatch):
+    results.items.update(
+        {"a": model("a", "dense", 2, [9.0, 10.0, 11.0]), "b": model("b", "dense", 2, [19.0, 20.0, 21.0])}
+    )
+    text = row(results, monkeypatch, Claim("a beats b", "sse", "a", "b"))
+    sides = "a 10.00 ± 0.58 | b 20.00 ± 0.58"
+    assert text == f"| a beats b | squared error ↓ | {sides} | -10.00 (-12.27 to -7.73) | 4.0 | **holds** |"
+
+
+def test_against_a_floor_there_is_one_set_of_seeds(results, monkeypatch):
+    # t = 4.30 with 2 degrees of freedom: the margin is 4.30 / sqrt(3) = 2.48; PCA has 15.5
+    for mean, verdict in ((13.0, "**holds**"), (13.05, "not decided")):
+        results.items["a"] = model("a", "dense", 2, [mean - 1, mean, mean + 1])
+        text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
+        assert text.endswith(f"| 2.0 | {verdict} |")
+
+
+def test_one_seed_is_not_enough_against_a_floor_either(results, monkeypatch):
+    results.items["a"] = model("a", "dense", 2, [1.0])
+    text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
+    assert text.endswith("| -14.50 | n/a | not decided: one seed of a |")
+
+
+def test_every_claim_is_about_a_metric_that_has_a_better_side():
+    assert {spec(claim.metric).direction for claim in CLAIMS} <= {"higher", "lower"}
+
+
 def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
     results.items.update({name: model(name, "dense", 2, [1.0], shift_sse=[2.0, 2.0]) for name in "ab"})
     text = row(results, monkeypatch, Claim("a rebuilds {strange} better", "shift_sse", "a", "b"))
-    assert text == "| a rebuilds made-up clothes better | shift sse | a 2.00 | b 2.00 | within noise |"
+    assert text == (
+        "| a rebuilds made-up clothes better | squared error, strange images ↓ | a 2.00 | b 2.00 "
+        "| +0.00 (+0.00 to +0.00) | n/a | not decided |"
+    )
     assert any("{strange}" in claim.words for claim in CLAIMS if claim.metric == "shift_sse")
 
 
@@ -54,27 +88,28 @@ def test_more_is_better_where_it_is(results, monkeypatch):
         }
     )
     text = row(results, monkeypatch, Claim("a beats b", "probe_accuracy", "a", "b"))
-    assert text == "| a beats b | probe accuracy | a 90.0 | b 80.0 | **holds** |"
+    assert text == "| a beats b | linear probe, % ↑ | a 90.0 | b 80.0 | +10.0 (+10.0 to +10.0) | n/a | **holds** |"
 
 
 def test_floors_have_no_spread(results, monkeypatch):
     results.items["a"] = model("a", "dense", 2, [15.0, 15.0])
     text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
-    assert text == "| a beats PCA | sse | a 15.00 | PCA 15.50 | **holds** |"
+    assert text == "| a beats PCA | squared error ↓ | a 15.00 | PCA 15.50 | -0.50 (-0.50 to -0.50) | n/a | **holds** |"
     results.items["pca"] = model("pca", "linear", 2, [20.0])
-    assert row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca")).endswith("| pca 20.00 | **holds** |")
+    assert "| pca 20.00 | -5.00 " in row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca"))
 
 
 def test_a_denoiser_is_held_against_the_best_filter_of_every_noise(results, monkeypatch):
     results.items["a"] = model("a", "dense", 2, [1.0, 1.0], **{"psnr/masking-0.25": [13.0, 13.0]})
     text = row(results, monkeypatch, Claim("a denoises", claims.ALL_NOISES, "a", claims.FILTERS))
-    assert text == "| a denoises | psnr, all noises | a 14.00 | the best filters 14.00 | within noise |"
+    assert text.startswith("| a denoises | psnr, all noises, dB ↑ | a 14.00 | the best filters 14.00 | +0.00 ")
+    assert text.endswith("| not decided |")
 
 
 def test_errors_also_vary_with_the_test_images(results, monkeypatch):
     results.items.update({name: stack(name, "x", [error] * 2) for name, error in (("a", 0.10), ("b", 0.18))})
     claim = Claim("a beats b", "test_error/all", "a", "b")
-    assert row(results, monkeypatch, claim).endswith("| within noise |"), "100 test images"
+    assert row(results, monkeypatch, claim).endswith("| -8.00 (-17.66 to +1.66) | 187.0 | not decided |"), "100 images"
     many = replace(results, floors=results.floors | {"test_images": 10_000})
     assert row(many, monkeypatch, claim).endswith("| **holds** |")
 

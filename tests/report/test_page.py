@@ -126,12 +126,13 @@ def test_the_table_is_that_of_the_csv(results, text):
     written = list(csv.DictReader(io.StringIO(table.csv(table.frame(results)))))
     assert [cells[0][1].split()[0] for cells in listed] == [row["name"] for row in written]
     for cells, row in zip(listed, written, strict=True):
-        shown = {m: attrs["data-value"] for m, (attrs, _) in zip(metrics, cells, strict=True) if m not in (None, "pca")}
-        assert shown == {m: row[m] for m in shown}
+        values = [(m, attrs["data-value"]) for m, (attrs, _) in zip(metrics, cells, strict=True)]
+        shown = {m: value for m, value in values if m not in (None, "pca") and value}
+        assert shown == {m: row[m] for m in metrics if row.get(m)}
         assert [text for _, text in cells[-3:]] == [row["family"], row["replicates"], row["device"]]
         assert cells[1][0]["data-value"] == str(len(row["flags"].split("; ")) if row["flags"] else 0)
     known = {name for name in written[0] if not name.endswith("_std")}
-    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "replicates", "flags"}
+    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "replicates", "flags", "changed"}
 
 
 def test_cells_read_as_people_write_numbers(text):
@@ -162,10 +163,15 @@ def test_floors_flags_and_labels_are_in_sight(results, text):
 
 def test_verdicts_and_pretraining(text):
     tables = [words for attrs, words in Tree(text).all("table") if attrs.get("class") == "words"]
-    assert re.search(r"Two beats PCA\s*✓ holds\s*sse\s*two 9.00 ± 1.00\s*PCA 15.50", tables[0])
-    assert re.search(r"stack_ae\s*20.00 ± 0.00\s*✓ better -40.00 ± 12.40\s*10.00 ± 0.00\s*✓ better -20.00", tables[1])
-    assert "80 labels (all): better 1, no clear difference 0, worse 0." in text
-    assert "– the control" in tables[1]
+    best, verdicts, stacks = tables
+    assert re.search(
+        r"PCA\s*≈ not decided\s*squared error ↓\s*two 9.00 ± 1.00\s*PCA 15.50\s*-6.50 \(-19.21 to", verdicts
+    )
+    assert re.search(r"noisy\s*≈ not decided\s*: one seed of noisy\s*squared error ↓", verdicts)
+    assert re.search(r"stack_ae\s*20.00 ± 0.00\s*✓ better -40.00 \(-52.54 to -27.46\), df 190.4\s*10.00", stacks)
+    assert "80 labels (all): better 1, not decided 0, worse 0." in text
+    assert "– the control" in stacks
+    assert re.search(r"removes noise, mean over 2 noises\s*two\s*psnr, dB ↑\s*15.00\s*15.00 ± 0.00", best)
 
 
 def test_figures_have_titles_captions_and_words_for_who_does_not_see_them(text):
@@ -226,7 +232,9 @@ def test_a_section_without_content_is_left_out(results, tmp_path, kept):
     alone = replace(results, items={kept: results.items[kept]})
     tree = Tree(page(alone, {}, tmp_path, PARAMETERS))
     ids = {attrs.get("id") for attrs, _ in tree.all("section")}
-    assert ids == {"table", "provenance"} | ({"claims", "learning", "noise"} if kept == "two" else {"pretraining"})
+    assert ids == {"table", "provenance"} | (
+        {"best", "claims", "learning", "noise"} if kept == "two" else {"pretraining"}
+    )
     linked = {attrs["href"] for attrs, _ in tree.all("a")}
     assert linked <= {f"#{name}" for name in ids}
 

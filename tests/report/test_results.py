@@ -7,7 +7,7 @@ import pytest
 
 from aelab.report import flags, markdown
 from aelab.report.flags import Flag
-from aelab.report.results import Item, Results, interval, spoken
+from aelab.report.results import Item, Results, spoken
 from aelab.report.settings import Compare
 
 SIDE, DIGITS, TEST = 8, 10, 100
@@ -26,13 +26,15 @@ def row(epoch: int, value: float, best: bool = True, term: str = "total", phase:
         "epoch": epoch,
         "train": {term: value},
         "validation": {term: value + 1},
+        "monitored": term,
         "monitor": value + 1,
         "best": best,
     }
 
 
 def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> Item:
-    """A model with plain arrays; `changes` are metrics, `noise`, `config` and further `arrays`."""
+    """A model with plain arrays; `changes` are metrics, `noise`, `config` and further `arrays`. On validation images it
+    has the same numbers."""
     arrays = {"reconstructions": images(seed=1), "interpolation": images(5, 2), "random_codes": images(20, 3)}
     arrays |= {f"denoised/{noise}": images(seed=4) for noise in NOISES} | changes.pop("arrays", {})
     n = len(sse)
@@ -46,7 +48,11 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
     history = (
         [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "linear" else [[] for _ in sse]
     )
-    return Item(name, about | {"metrics": metrics, "history": history}, arrays)
+    about |= {"targets": "grey"} if "negative_elbo" in metrics else {}
+    validation = {
+        m: v for m, v in metrics.items() if m.partition("/")[0] in ("sse", "psnr", "probe_accuracy", "frechet")
+    }
+    return Item(name, about | {"metrics": metrics, "validation": validation, "history": history}, arrays)
 
 
 def stack(name: str, layer: str, errors: list[float]) -> Item:
@@ -144,7 +150,7 @@ def made_up() -> Results:
         "test_images": TEST,
         "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
         "probes": {"raw pixels": RAW},
-        "sizes": {"labels": 10, "subsets": 3, "generated": 50},
+        "sizes": {"code": 4, "labels": 10, "subsets": 3, "generated": 50},
         "judge_accuracy": 0.95,
         "keras_accuracy": 0.8,
         "generation": {
@@ -199,11 +205,22 @@ def test_mean_and_sample_spread(results):
 
 def test_curves_are_padded_where_a_seed_stopped(results):
     _, curves = results.items["stack_ae"].curves()
-    assert curves.phase == "all labels"
+    assert (curves.phase, curves.term) == ("all labels", "error")
     np.testing.assert_allclose(curves.train, [[0.5, 0.25, 0.5 / 3, math.nan], [0.5, 0.25, 0.5 / 3, 0.125]])
     assert curves.kept.tolist() == [3, 4]
     assert results.items["two"].curves()[0].kept.tolist() == [2, 2], "the last epoch that was the best so far"
     assert results.items["pca"].curves() == []
+
+
+def test_curves_are_those_of_the_monitored_term(results):
+    rows = [row(epoch, value, term="reconstruction") for epoch, value in ((1, 50.0), (2, 40.0))]
+    for each in rows:  # as of an RBM, whose loss is a contrast that means nothing by itself
+        each["train"]["total"] = each["validation"]["total"] = -0.5
+    results.items["two"].about["history"] = [rows]
+    [curves] = results.items["two"].curves()
+    assert curves.term == "reconstruction"
+    assert curves.train.tolist() == [[50.0, 40.0]]
+    assert curves.validation.tolist() == [[51.0, 41.0]]
 
 
 @pytest.mark.parametrize(
@@ -298,10 +315,6 @@ def test_the_best_filter(results):
 
 def test_names_that_are_not_there_are_left_out(results):
     assert [item.name for item in results.pick(("two", "gone", "stack_ae"))] == ["two"]
-
-
-def test_interval_of_an_error_rate():
-    assert interval(0.5, 100) == pytest.approx(0.098)
 
 
 def test_words_for_readers():

@@ -39,13 +39,13 @@ def test_curves_are_means_over_the_seeds_still_learning(results):
     assert two.validation.tolist() == [10.0, 6.0, 7.0]
     assert two.seeds.tolist() == [2, 2, 2]
     last = frame[frame.name == "stack_ae"].iloc[-1]
-    assert (last.epoch, last.seeds, last.train) == (4, 1, 0.125)
+    assert (last.epoch, last.seeds, last.term, last.train) == (4, 1, "error", 0.125)
     assert math.isnan(last.validation_std)
     assert "pca" not in set(frame.name)
 
 
 def test_nothing_learnt_gives_an_empty_frame(results):
-    assert list(table.curves(replace(results, items={})).columns) == ["name", "phase", "epoch"]
+    assert list(table.curves(replace(results, items={})).columns) == ["name", "phase", "epoch", "term"]
 
 
 def test_headlines_are_small_and_hold_no_nan(results):
@@ -82,20 +82,35 @@ def test_a_mark_stands_in_the_table_of_its_flag_alone(results):
 
 def test_a_stack_is_held_against_the_control_with_every_budget(results):
     few, every = lines(results, "| stack_ae ")[:2]
-    # 1.96 sqrt(0.1 * 0.9 / 100) = 0.0588; 1.96 sqrt(0.1 * 0.9 / 100 + 0.3 * 0.7 / 100) = 0.1074
-    assert every == "| stack_ae | **10.00 ± 0.00** | 4.12 to 15.88 | stack_random | better: -20.00 ± 10.74 |"
-    # 1.96 sqrt(0.2 * 0.8 / 100) = 0.0784; 1.96 sqrt(0.2 * 0.8 / 100 + 0.6 * 0.4 / 100) = 0.1240
-    assert few == "| stack_ae | **20.00 ± 0.00** | 12.16 to 27.84 | stack_random | better: -40.00 ± 12.40 |"
+    # t = 1.974 with 170.7 degrees of freedom; 1.974 sqrt(0.1 * 0.9 / 99 + 0.3 * 0.7 / 99) = 0.1087
+    against = "stack_random | -20.00 (-30.87 to -9.13) | 170.7 | better |"
+    assert every == f"| stack_ae | **10.00 ± 0.00** | 5.52 to 17.44 | {against}"
+    # t = 1.973 with 190.4 degrees of freedom; 1.973 sqrt(0.2 * 0.8 / 99 + 0.6 * 0.4 / 99) = 0.1254
+    against = "stack_random | -40.00 (-52.54 to -27.46) | 190.4 | better |"
+    assert few == f"| stack_ae | **20.00 ± 0.00** | 13.34 to 28.88 | {against}"
     assert lines(results, "### 10 labels") == ["### 10 labels"]
     assert lines(results, "### 80 labels") == ["### 80 labels (all)"]
-    assert lines(results, "| stack_random¹ ")[1].endswith("| 21.02 to 38.98 | stack_random | the control |")
+    assert lines(results, "| stack_random¹ ")[1].endswith("| 21.89 to 39.58 | stack_random | n/a | n/a | the control |")
     results.items["stack_ae"].metrics["test_error/all"][:] = [0.28, 0.28]
-    assert "no clear difference: -2.00" in lines(results, "| stack_ae¹ ")[1]
+    assert lines(results, "| stack_ae¹ ")[1].endswith("| 197.9 | not decided |")
+
+
+def test_three_seeds_of_a_stack_that_differ_leave_few_degrees_of_freedom(results):
+    # of so many images the seeds' spread alone counts: t = 2.78; with 1.96 the margin was 1.60 points: better
+    results.floors["test_images"] = 10**9
+    results.items["stack_ae"].metrics["test_error/all"] = [0.07, 0.08, 0.09]
+    results.items["stack_random"].metrics["test_error/all"] = [0.09, 0.10, 0.11]
+    assert "| -2.00 (-4.27 to +0.27) | 4.0 | not decided |" in lines(results, "| stack_ae ")[1]
+
+
+def test_a_stack_with_one_seed_is_not_decided(results):
+    results.items["stack_ae"].metrics["test_error/all"] = [0.01]
+    assert "| -29.00 | n/a | not decided |" in lines(results, "| stack_ae ")[1]
 
 
 def test_without_a_control_there_is_no_verdict(results):
     del results.items["stack_random"]
-    assert lines(results, "| stack_ae ")[0].endswith("| n/a | n/a |")
+    assert lines(results, "| stack_ae ")[0].endswith("| n/a | n/a | n/a | n/a |")
 
 
 @pytest.mark.parametrize("gone", ["vae", "stack"])

@@ -8,15 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aelab.report.results import Curves, Item, Results, interval
+from aelab.report.results import Curves, Item, Results
 from aelab.report.settings import Compare
+from aelab.report.statistics import share_interval
 from aelab.report.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, chart, round_ticks
 
 
 def curves(results: Results, settings: Compare) -> Figure | None:
     """Loss by epoch, one panel per model and phase."""
-    title = "Learning curves: loss by epoch, each in its model's own unit (compare shapes, not heights)"
-    return _curves(results.models, title, "loss (logarithmic where it is positive)")
+    title = "Learning curves: monitored loss by epoch, each in its model's own unit (compare shapes, not heights)"
+    return _curves(results.models, title, "total loss, or the term named above (logarithmic where it is positive)")
 
 
 def stack_curves(results: Results, settings: Compare) -> Figure | None:
@@ -43,7 +44,8 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
         if i + columns >= len(found):
             each.set_xlabel("epoch")
         alone = len(item.curves()) == 1
-        each.set_title(item.name if alone else f"{item.name}, {phase.phase}")
+        term = [] if shared or phase.term == "total" else [phase.term]
+        each.set_title(", ".join([item.name, *([] if alone else [phase.phase]), *term]))
     figure.supylabel(unit, fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4 if columns > 3 else 2, fontsize=8)
@@ -100,10 +102,13 @@ def stacks(results: Results, settings: Compare) -> Figure | None:
 def _errors(axes: Axes, items: list[Item], metric: str, n: int) -> None:
     """One row per stack: mean and 95% interval on n test images, seeds below."""
     for i, item in enumerate(items):
-        mean, errors = item.mean(metric), np.array(item.metrics.get(metric, []))
+        if metric not in item.metrics:
+            continue
+        mean, errors = item.mean(metric), np.array(item.metrics[metric])
+        low, high = share_interval(mean, n)
         words = (f"mean, 95% interval for {n:,} test images", "seeds") if i == 0 else (None, None)
         bar = {"fmt": "o", "color": BLUE, "capsize": 3, "label": words[0]}
-        axes.errorbar(100 * mean, i, xerr=100 * interval(mean, n), **bar)
+        axes.errorbar(100 * mean, i, xerr=[[max(0.0, 100 * (mean - low))], [max(0.0, 100 * (high - mean))]], **bar)
         axes.plot(100 * errors, np.full(len(errors), i + 0.25), "|", ms=8, color=ORANGE, label=words[1])
         axes.text(100 * mean, i - 0.16, f"{100 * mean:.1f}", ha="center", va="bottom", fontsize=8)
     axes.set_ylim(len(items) - 0.4, -0.6)

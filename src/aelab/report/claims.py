@@ -7,18 +7,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aelab.report.cells import HIGHER, grid, number
-from aelab.report.results import Item, Results
+from aelab.report.cells import gap, grid, title
+from aelab.report.metric_specs import number, spec
+from aelab.report.results import Results
+from aelab.report.statistics import Estimate, difference, exact, of_seeds, of_shares
 
-T = 2.78  # Student's t, 95%, of three seeds on either side
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a row per test noise
 FILTERS, PCA = "the best filters", "PCA"  # floors that stand in for an entry
 CLEAR = ("holds", "does not hold")
-OUTCOMES = (*CLEAR, "within noise", "one seed: not known")
+OUTCOMES = (*CLEAR, "not decided")
 WORDS = (
-    "What tutorials say, with these parameters, on this data set: mean ± standard error over seeds. Within noise: "
-    f"the means differ by less than {T} standard errors of their difference (three seeds a side, 95%)."
+    "What tutorials say, with these parameters, on this data set: mean ± standard error over seeds (of test errors: "
+    "over test images too). The difference of the two means, its 95% interval and degrees of freedom (df) are those of "
+    "Welch's t; against filters and closed forms, which have no spread, of the one-sample t. Not decided: the interval "
+    "contains 0, or a single seed does not say how far seeds differ. ↑ higher is better, ↓ lower."
 )
 
 
@@ -61,22 +64,25 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a claim: a mean, its standard error (NaN where a single seed hides it)."""
+    """One side of a claim."""
 
     name: str
-    mean: float
-    error: float
+    value: Estimate
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim held against the numbers, in words; `outcome` is one of OUTCOMES."""
+    """A claim held against the numbers, in words; `outcome` is one of OUTCOMES, `reason` why it is not decided where
+    that is not for the interval."""
 
     claim: str
     metric: str
     better: str
     worse: str
+    difference: str
+    df: str
     outcome: str
+    reason: str
 
 
 def section(results: Results) -> list[str]:
@@ -90,11 +96,14 @@ def section(results: Results) -> list[str]:
             each.metric,
             each.better,
             each.worse,
-            f"**{each.outcome}**" if each.outcome in CLEAR else each.outcome,
+            each.difference,
+            each.df,
+            f"**{each.outcome}**" if each.outcome in CLEAR else ": ".join(filter(None, (each.outcome, each.reason))),
         ]
         for each in found
     ]
-    return ["## Claims", WORDS, grid(["claim", "by", "said to be better", "than", "verdict"], rows)]
+    head = ["claim", "by", "said to be better", "than", "difference (95% interval)", "df", "verdict"]
+    return ["## Claims", WORDS, grid(head, rows)]
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -108,52 +117,50 @@ def verdicts(results: Results) -> list[Verdict]:
     for claim in every:
         better, worse = side(results, claim.better, claim), side(results, claim.worse, claim)
         if better and worse:
-            metric = "psnr, all noises" if claim.metric == ALL_NOISES else claim.metric.replace("/", ", ")
-            metric = metric.replace("salt_pepper", "salt & pepper").replace("_", " ")
-            left, right = (f"{each.name} {shown(each, claim.metric)}" for each in (better, worse))
-            words = claim.words.format(strange=results.data["strange"])
-            found.append(Verdict(words, metric, left, right, outcome(claim, better, worse)))
+            found.append(verdict(results, claim, better, worse))
     return found
+
+
+def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdict:
+    """One claim about two sides that are there."""
+    found, row = difference(better.value, worse.value), spec(claim.metric)
+    gain = found.sign * {"higher": 1, "lower": -1}[row.direction]
+    single = [each.name for each in (better, worse) if math.isnan(each.value.error)]
+    words, df = gap(found, claim.metric)
+    return Verdict(
+        claim=claim.words.format(strange=results.data["strange"]),
+        metric="psnr, all noises, dB ↑" if claim.metric == ALL_NOISES else f"{title(claim.metric)} {row.arrow}",
+        better=f"{better.name} {shown(better.value, claim.metric)}",
+        worse=f"{worse.name} {shown(worse.value, claim.metric)}",
+        difference=words,
+        df=df,
+        outcome={1: "holds", -1: "does not hold", 0: "not decided"}[gain],
+        reason=f"one seed of {' and '.join(single)}" if single else "",
+    )
 
 
 def side(results: Results, name: str, claim: Claim) -> Side | None:
     """The numbers of an entry or floor; None where it is missing or lacks the metric."""
     if name == FILTERS:
         noises = results.noises if claim.metric == ALL_NOISES else [claim.metric.removeprefix("psnr/")]
-        return Side(name, float(np.mean([results.best_filter(noise)[1] for noise in noises])), 0.0)
+        return Side(name, exact(float(np.mean([results.best_filter(noise)[1] for noise in noises]))))
     item = results.items.get(claim.better if name == PCA else name)
     if item is None:
         return None
     if name == PCA:
-        return Side(name, results.pca(item), 0.0)
-    found = values(results, item, claim.metric)
-    if found is None:
+        return Side(name, exact(results.pca(item)))
+    every = claim.metric == ALL_NOISES
+    values = results.over_noises(item.metrics) if every else item.metrics.get(claim.metric)
+    if not values:
         return None
-    error = math.nan if len(found) == 1 else float(np.std(found, ddof=1)) / math.sqrt(len(found))
-    if claim.metric.startswith("test_error/"):  # also another draw of test images
-        share = float(np.mean(found))
-        error = math.hypot(error, math.sqrt(share * (1 - share) / results.floors["test_images"]))
-    return Side(name, float(np.mean(found)), 0.0 if item.is_floor else error)
+    if item.is_floor:
+        return Side(name, exact(float(np.mean(values))))
+    if spec(claim.metric).name == "test_error":
+        return Side(name, of_shares(values, results.floors["test_images"]))
+    return Side(name, of_seeds(values))
 
 
-def values(results: Results, item: Item, metric: str) -> list[float] | None:
-    """A value per replicate, or None."""
-    if metric == ALL_NOISES:
-        columns = [item.metrics.get(f"psnr/{noise}") for noise in results.noises]
-        return None if not columns or None in columns else np.mean(columns, 0).tolist()  # type: ignore[arg-type]
-    return item.metrics.get(metric)
-
-
-def outcome(claim: Claim, better: Side, worse: Side) -> str:
-    """One of OUTCOMES; with one seed nothing can be said."""
-    gain = (better.mean - worse.mean) * (1 if claim.metric.startswith(HIGHER) else -1)
-    margin = T * math.hypot(better.error, worse.error)
-    if math.isnan(margin):
-        return "one seed: not known"
-    return "within noise" if abs(gain) <= margin else "holds" if gain > 0 else "does not hold"
-
-
-def shown(side: Side, metric: str) -> str:
+def shown(value: Estimate, metric: str) -> str:
     """mean ± standard error, as the tables print the metric."""
-    text = number(side.mean, metric)
-    return text if not side.error > 0 else f"{text} ± {number(side.error, metric)}"
+    text = number(value.mean, metric)
+    return f"{text} ± {number(value.error, metric)}" if value.error > 0 else text

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aelab.report import flags
-from aelab.report.cells import cell, number
+from aelab.report.cells import cell, kind
 from aelab.report.columns import Column
 from aelab.report.flags import Flag
+from aelab.report.metric_specs import number, spec
 from aelab.report.results import FILTERS, Item, Results, spoken
-from aelab.report.table import COUNTS, DIGITS
+from aelab.report.table import DIGITS
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Entry:
     device: str
     replicates: str
     saw_labels: bool
+    changed: str  # what params.yaml changes of its net for this data set, "" for nothing
     flags: list[Flag]
     cells: list[Cell]
     listed: bool
@@ -53,15 +55,16 @@ def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
     def made(column: Column) -> Cell:
         pca = column.metric == "pca"
         value = (results.pca(item) if "sse" in item.metrics else math.nan) if pca else item.mean(column.metric)
-        if math.isnan(value):
+        if math.isnan(value) or (column.within and column.within != kind(item, column.metric)):
             return Cell("", "", column.groups)
         text = number(value, column.metric) if pca else cell(item, column.metric)
         return Cell(text, plain(value, column.metric), column.groups)
 
-    kind = "stack" if item.is_stack else "floor" if item.is_floor else "model"
+    role = "stack" if item.is_stack else "floor" if item.is_floor else "model"
     about = item.about["family"], item.about["device"], str(item.about["replicates"])
     cells = [made(column) for column in columns]
-    return Entry(item.name, kind, *about, item.saw_labels, flags.of(results, item), cells, listed=True)
+    changed = results.changed.get(item.name, "")
+    return Entry(item.name, role, *about, item.saw_labels, changed, flags.of(results, item), cells, listed=True)
 
 
 def _floor(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:
@@ -71,12 +74,12 @@ def _floor(name: str, values: Mapping[str, float], columns: Sequence[Column]) ->
         return Cell(number(value, column.metric), plain(value, column.metric), column.groups)
 
     cells = [made(column) for column in columns]
-    return Entry(name, "floor", "", "", "", False, [], cells, listed=False)
+    return Entry(name, "floor", "", "", "", False, "", [], cells, listed=False)
 
 
 def plain(value: float, metric: str) -> str:
     """A value as comparison.csv holds it."""
-    return f"{value:.0f}" if metric in COUNTS else f"{value:.{DIGITS}g}"
+    return f"{value:.0f}" if spec(metric).count else f"{value:.{DIGITS}g}"
 
 
 def floors(results: Results) -> dict[str, dict[str, float]]:

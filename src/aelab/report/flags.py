@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aelab.report.results import Item, Results, interval, spoken
+from aelab.report.results import Item, Results, spoken
+from aelab.report.statistics import share_interval
 
 WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
 SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
@@ -84,7 +85,7 @@ def representation(results: Results, item: Item) -> list[Flag]:
     if beaten:
         found.append("; ".join(beaten))
     told, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
-    if told > chance + interval(chance, results.floors["test_images"]):
+    if told > share_interval(chance, results.floors["test_images"])[1]:
         found.append(f"the style tells the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
     return [Flag("representation", words) for words in found]
 

@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 
-from aelab.report import claims, flags, sections
-from aelab.report.cells import TITLES, cell, grid, name, number, ranked
-from aelab.report.results import FILTERS, Item, Results, interval, span, spoken
+from aelab.report import champions, claims, flags, pretraining, sections
+from aelab.report.cells import cell, grid, kind, name, number, ranked
+from aelab.report.changed import CHANGED, same_words
+from aelab.report.metric_specs import spec
+from aelab.report.results import FILTERS, Item, Results, span, spoken
 
 SIZES = (4, 32)  # bounds of the classes of code sizes within which errors are compared
 NOISES_PER_TABLE = 4
@@ -23,7 +25,10 @@ def markdown(results: Results) -> str:
         f"All numbers on the {results.floors['test_images']:,} test images: mean ± sample standard deviation over "
         f"seeds, where there are several. **Bold**: the best of the rows that can be compared. *Italic*: floors that "
         "nobody trained. ¹: beaten by a floor, see [Flags](#flags). ²: saw labels. n/a: does not apply. "
-        f"Made on {', '.join(devices)}. All columns, also ssim under noise and mse: `comparison.csv`.",
+        f"Made on {', '.join(devices)}. All columns, also ssim under noise and mse: `comparison.csv`."
+        + " ³: a net changed for this data set, see [Cost](#cost)."
+        * bool(results.changed),
+        *champions.section(results),
         *_reconstruction(results),
         *sections.ink(results),
         *sections.shift(results),
@@ -35,7 +40,7 @@ def markdown(results: Results) -> str:
         *_generation(results),
         *sections.pseudo(results),
         *sections.samples(results),
-        *_stacks(results),
+        *pretraining.section(results),
         *sections.classes(results),
         *claims.section(results),
         *_cost(results),
@@ -90,10 +95,10 @@ def _representation(results: Results) -> list[str]:
         rows.append([name(results, item, "representation", "health"), cell(item, "code_numbers"), *cells])
     return [
         "## Representation",
-        "What a code is worth. probe, kNN: test accuracy in % of a linear classifier and of the nearest neighbours on "
-        "the codes; hoyer: sparsity, 0 dense to 1 one-hot; active: share of numbers that are not zero; dead: numbers "
-        "that are zero for every test image.",
-        grid(["model", "numbers", *(TITLES.get(column, column) for column in columns)], rows),
+        "What a code is worth. linear probe, kNN: test accuracy in % of a linear classifier and of the nearest "
+        "neighbours on the codes; hoyer: sparsity, 0 dense to 1 one-hot; active: share of numbers that are not zero; "
+        "dead numbers: those that are zero for every test image.",
+        grid(["model", "numbers", *(spec(column).title for column in columns)], rows),
     ]
 
 
@@ -103,56 +108,19 @@ def _generation(results: Results) -> list[str]:
         return []
     columns = ("negative_elbo", "distortion", "rate", "active_latents", "nll", "nll_draws")
     sizes = next((item.about["nll"] for item in items if "nll" in item.about), {"images": 0, "draws": 0})
-    rows = [[name(results, item, "health"), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
+    rows = [
+        [name(results, item, "health"), kind(item, "negative_elbo"), *cells]
+        for item, cells in zip(items, ranked(items, columns), strict=True)
+    ]
     return [
         "## Generation",
         "Models with a likelihood, in nats per image. Negative ELBO = distortion + rate (lower is better), of the "
-        "targets that a model learns on; active latents: those whose mean varies over the test images. nll: of "
+        "targets that a model learns on: **bold** among models with the same kind of targets alone, as grey and binary "
+        "ones have different likelihoods; active latents: those whose mean varies over the test images. nll: of "
         f"{sizes['images']:,} binary test images, the same for every model, by importance sampling with "
-        f"{sizes['draws']:,} draws, so an upper bound; effective: so many draws count.",
-        grid(["model", *(TITLES.get(column, column) for column in columns)], rows),
+        f"{sizes['draws']:,} draws, so an upper bound; effective draws: how many of them count, more is better.",
+        grid(["model", "targets", *(spec(column).title for column in columns)], rows),
     ]
-
-
-def _stacks(results: Results) -> list[str]:
-    n = results.floors["test_images"]
-    parts = [
-        "## Stacks",
-        f"Test error in % after fine-tuning with so many labels. The interval: that of the mean error on {n:,} images. "
-        "Verdict: the difference, in points, to the stack of its kind that was not pretrained, ± 1.96 standard errors "
-        "(test images and seeds together).",
-    ]
-    for budget, images in results.budgets.items():
-        metric = f"test_error/{budget}"
-        items = [item for item in results.stacks if metric in item.metrics]
-        rows = []
-        for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
-            error = item.mean(metric)
-            half = interval(error, n)
-            bounds = f"{100 * max(0.0, error - half):.2f} to {100 * min(1.0, error + half):.2f}"
-            control = results.control(item)
-            against = verdict(item, control, metric, n) if control else "n/a"
-            marked = name(results, item, "classification", "health")
-            rows.append([marked, text, bounds, control.name if control else "n/a", against])
-        parts += [
-            f"### {images:,} labels" + (" (all)" if budget == "all" else ""),
-            grid(["stack", "test error", "95% interval", "against", "verdict"], rows),
-        ]
-    return parts if results.stacks else []
-
-
-def verdict(item: Item, control: Item, metric: str, n: int) -> str:
-    """Is a stack better than the control? The difference of two error rates, taken as independent."""
-    if item is control:
-        return "the control"
-    variance = 0.0
-    for each in (item, control):
-        error, spread = each.mean(metric), each.spread(metric)
-        seeds = 0.0 if math.isnan(spread) else spread**2 / len(each.metrics[metric])
-        variance += error * (1 - error) / n + seeds
-    gain, margin = control.mean(metric) - item.mean(metric), 1.96 * math.sqrt(variance)
-    word = "no clear difference" if abs(gain) <= margin else "better" if gain > 0 else "worse"
-    return f"{word}: {-100 * gain:+.2f} ± {100 * margin:.2f}"
 
 
 def _cost(results: Results) -> list[str]:
@@ -161,11 +129,13 @@ def _cost(results: Results) -> list[str]:
         [name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
         for item in results.items.values()
     ]
+    changed = [f"- {names}: {words}" for words, names in same_words(results.changed).items()]
     return [
         "## Cost",
         "epochs: run, over all phases, and kept, of the last phase: where the last epoch is kept, more epochs might "
         "do better. A range is over seeds. Stacks: fine-tuning alone, with all budgets of labels.",
-        grid(["model", *(TITLES.get(column, column) for column in columns), "epochs run", "kept"], rows),
+        grid(["model", *(spec(column).title for column in columns), "epochs run", "kept"], rows),
+        *["³: " + CHANGED, "\n".join(changed)] * bool(changed),
     ]
 
 

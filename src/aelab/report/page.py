@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from aelab.core.seeds import each
 from aelab.report import claims, flags, images
 from aelab.report.captions import GROUPS as CAPTIONS
-from aelab.report.cells import cell
+from aelab.report.champions import WORDS as ABOUT_BEST
+from aelab.report.champions import champions
+from aelab.report.changed import CHANGED
 from aelab.report.columns import GROUPS, columns
 from aelab.report.entries import entries
 from aelab.report.gallery import learning, noise
-from aelab.report.markdown import verdict
+from aelab.report.pretraining import BETTER, OPEN, WORSE, Pretraining, pretraining
+from aelab.report.pretraining import WORDS as ABOUT_PRETRAINING
 from aelab.report.provenance import provenance, seeds
-from aelab.report.results import Item, Results
+from aelab.report.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("filter.js", "table.js", "gallery.js", "figures.js")
@@ -39,21 +41,12 @@ class Figure:
     height: int
 
 
-@dataclass(frozen=True)
-class Pretraining:
-    """How a pretrained stack stands against its control with one budget of labels."""
-
-    error: str
-    word: str  # better, worse, no clear difference; the control; n/a without one
-    gain: str
-
-
 def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: Mapping[str, Any]) -> str:
     """The HTML. titles: of the figures in the folder `drawn`, by name; parameters: sections of params.yaml."""
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     shown = columns(results)
     found = claims.verdicts(results)
-    stacks = pretraining(results)
+    stacks = _pretraining(results)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,
@@ -77,10 +70,19 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         verdicts=found,
         outcomes={word: count for word in claims.OUTCOMES if (count := sum(each.outcome == word for each in found))},
         about_claims=claims.WORDS,
+        about_pretraining=ABOUT_PRETRAINING,
+        best=champions(results),
+        about_best=ABOUT_BEST,
+        changed=results.changed,
+        about_changed=CHANGED,
         budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
         pretraining=stacks,
         helped={
-            budget: Counter(row[budget].word for row in stacks.values() if budget in row) for budget in results.budgets
+            budget: {
+                word: sum(row[budget].word == word for row in stacks.values() if budget in row)
+                for word in (BETTER, OPEN, WORSE)
+            }
+            for budget in results.budgets
         },
         galleries=[gallery for gallery in (learning(results), noise(results)) if gallery],
         figures=figures(titles, drawn),
@@ -105,21 +107,13 @@ def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
     return {group: some for group, some in found.items() if some}
 
 
-def pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:
+def _pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:
     """Stack -> budget of labels -> how it stands."""
     return {
         item.name: {
-            budget: _pretraining(results, item, f"test_error/{budget}")
+            budget: pretraining(results, item, f"test_error/{budget}")
             for budget in results.budgets
             if f"test_error/{budget}" in item.metrics
         }
         for item in results.stacks
     }
-
-
-def _pretraining(results: Results, item: Item, metric: str) -> Pretraining:
-    control = results.control(item)
-    if control is None or metric not in control.metrics:
-        return Pretraining(cell(item, metric), "n/a", "")
-    word, _, gain = verdict(item, control, metric, results.floors["test_images"]).partition(": ")
-    return Pretraining(cell(item, metric), word, gain)

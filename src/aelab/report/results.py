@@ -14,10 +14,11 @@ FILTERS = ("median", "gaussian", "non_local_means")
 
 @dataclass(frozen=True)
 class Curves:
-    """One phase of learning: a loss (or, of a classifier, its error) per epoch, [replicates, epochs], NaN where a
-    replicate had stopped; kept [replicates]: the epoch, counted from 1, whose weights were kept."""
+    """One phase of learning: the monitored term, which decides what epoch is kept, per epoch, [replicates, epochs], NaN
+    where a replicate had stopped; kept [replicates]: the epoch, counted from 1, whose weights were kept."""
 
     phase: str
+    term: str  # "total", the loss itself, or one of its terms, such as "error" of a classifier
     train: np.ndarray
     validation: np.ndarray
     kept: np.ndarray
@@ -39,7 +40,7 @@ class Item:
     @property
     def described(self) -> dict[str, Any]:
         """What it is, without its numbers."""
-        return {key: value for key, value in self.about.items() if key not in ("metrics", "history")}
+        return {key: value for key, value in self.about.items() if key not in ("metrics", "validation", "history")}
 
     @property
     def is_stack(self) -> bool:
@@ -65,6 +66,11 @@ class Item:
         """What the training doctor found, in words."""
         return self.about.get("diagnoses", {})
 
+    @property
+    def validation(self) -> dict[str, list[float]]:
+        """Metric -> one value per replicate, on validation images; empty where none was measured."""
+        return self.about.get("validation", {})
+
     def mean(self, metric: str) -> float:
         """Mean over replicates; NaN where the metric does not apply."""
         return float(np.mean(self.metrics[metric])) if metric in self.metrics else math.nan
@@ -85,10 +91,10 @@ class Item:
         found = []
         for phase in dict.fromkeys(row["phase"] for rows in histories for row in rows):
             mine = [[row for row in rows if row["phase"] == phase] for rows in histories]
-            term = "error" if "error" in mine[0][0]["train"] else "total"
+            term = mine[0][0]["monitored"]
             kept = [max((i for i, row in enumerate(rows, 1) if row["best"]), default=0) for rows in mine]
             sides = [_padded([[row[side][term] for row in rows] for rows in mine]) for side in ("train", "validation")]
-            found.append(Curves(phase, *sides, kept=np.array(kept)))
+            found.append(Curves(phase, term, *sides, kept=np.array(kept)))
         return found
 
 
@@ -111,6 +117,7 @@ class Results:
     transfer: Mapping[str, Sequence[dict[str, float]]] = field(
         default_factory=dict
     )  # trained on -> per replicate, psnr
+    changed: Mapping[str, str] = field(default_factory=dict)  # entry -> what `on:` changes of its net for this data set
 
     @property
     def models(self) -> list[Item]:
@@ -139,6 +146,11 @@ class Results:
     @property
     def noises(self) -> list[str]:
         return list(self.floors["denoising"])
+
+    def over_noises(self, metrics: Mapping[str, list[float]]) -> list[float]:
+        """PSNR per replicate, mean over all noises; of metrics that lack a noise: none."""
+        columns = [metrics.get(f"psnr/{noise}") for noise in self.noises]
+        return np.mean(columns, 0).tolist() if columns and None not in columns else []  # type: ignore[arg-type]
 
     @property
     def pixels(self) -> int:
@@ -187,8 +199,3 @@ def spoken(name: str) -> str:
     if name in FILTERS:
         return f"{name.replace('non_local_means', 'non-local-means')} filter"
     return name.replace("_", " & ").replace("-", " ")
-
-
-def interval(error: float, n: int) -> float:
-    """Half of the 95% interval of an error rate over n images: 1.96 sqrt(error (1 - error) / n)."""
-    return 1.96 * math.sqrt(error * (1 - error) / n)

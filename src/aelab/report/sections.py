@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aelab.report.cells import TITLES, cell, grid, name, number, ranked
+from aelab.report.cells import cell, grid, name, number, ranked
+from aelab.report.metric_specs import spec
 from aelab.report.results import Item, Results
 
 
@@ -17,7 +18,7 @@ def ink(results: Results) -> list[str]:
     black = number(results.floors["keras_accuracy"], "keras_accuracy")
     return [
         "### Strokes and blanks",
-        'psnr in dB over the pixels above 0.5 in the clean image, and over the others. "accuracy": the share in % of '
+        "psnr in dB over the pixels above 0.5 in the clean image, and over the others. “accuracy”: the share in % of "
         f"pixels with round(output) == input, as Keras prints it. It misleads: a black image has {black}, and a grey "
         "pixel is never right.",
         table(results, items, columns, (), [["*a black image*", "", "", black]]),
@@ -93,7 +94,7 @@ def health(results: Results) -> list[str]:
     return [
         "## Health",
         "hidden units: outputs of all activation layers, a channel counts once; dead: the same for every test image. "
-        "codes: of a codebook; perplexity: how many of them are in even use. Diagnoses stand in [Flags](#flags).",
+        "codebook: its codes; perplexity: how many of them are in even use. Diagnoses stand in [Flags](#flags).",
         table(results, items, columns, ("health",)),
     ]
 
@@ -126,7 +127,7 @@ def samples(results: Results) -> list[str]:
         "the test images; precision: the share of samples that look like test images; recall: the share of test images "
         "that look like samples. Models without a prior decode random codes, drawn from a gaussian fitted to the codes "
         "of training images.",
-        grid(["model", "from", *columns], rows),
+        grid(["model", "from", *(spec(column).title for column in columns)], rows),
     ]
 
 
@@ -155,4 +156,4 @@ def table(
 ) -> str:
     """Floors, then a row per item; marked where a flag of one of `groups` is set."""
     rows = [[name(results, item, *groups), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
-    return grid(["model", *(TITLES.get(column, column) for column in columns)], [*floors, *rows])
+    return grid(["model", *(spec(column).title for column in columns)], [*floors, *rows])

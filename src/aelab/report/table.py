@@ -10,40 +10,34 @@ import numpy as np
 import pandas as pd
 
 from aelab.report import flags
+from aelab.report.metric_specs import TABLE, headline, spec
 from aelab.report.results import Results
 
-HEADLINES = ("sse", "psnr", "probe_accuracy", "negative_elbo")  # and the test errors of stacks
-COUNTS = (
-    "parameters",
-    "flops",
-    "code_numbers",
-    "code_bytes",
-    "hidden_units",
-    "codes",
-)  # whole, and the same for every replicate
 DIGITS = 6  # that numbers keep in the CSV files
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """One row per model and stack: name, family, device, replicates, flags, then each metric's mean over replicates
-    and, as `<metric>_std`, its sample standard deviation (empty with one replicate)."""
+    """One row per model and stack: name, family, device, replicates, flags, what is changed of its net for this data
+    set, then each metric's mean over replicates and, as `<metric>_std`, its sample standard deviation (empty with one
+    replicate)."""
     rows = []
     for item in results.items.values():
         about = {key: item.about[key] for key in ("family", "device", "replicates")}
         row: dict[str, Any] = {"name": item.name, **about, "flags": "; ".join(f.words for f in flags.of(results, item))}
+        row["changed"] = results.changed.get(item.name, "")
         for metric in item.metrics:
             row[metric] = item.mean(metric)
-            if metric not in COUNTS:
+            if not spec(metric).count:
                 row[f"{metric}_std"] = item.spread(metric)
         rows.append(row)
     table = pd.DataFrame(rows)
-    whole = {metric: "Int64" for metric in COUNTS if metric in table}
+    whole = {row.name: "Int64" for row in TABLE if row.count and row.name in table}
     return table.astype(whole)
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """One row per item, phase and epoch: train and validation loss (of a classifier: error), mean over the `seeds`
-    replicates that were still learning, and the validation loss's spread."""
+    """One row per item, phase and epoch: the monitored `term` in train and validation, mean over the `seeds` replicates
+    that were still learning, and the spread in validation."""
     rows = []
     for item in results.items.values():
         for phase in item.curves():
@@ -56,8 +50,9 @@ def curves(results: Results) -> pd.DataFrame:
                     "validation_std": np.nanstd(phase.validation, 0, ddof=1),
                 }
             epochs = np.arange(1, phase.validation.shape[1] + 1)
-            rows.append(pd.DataFrame({"name": item.name, "phase": phase.phase, "epoch": epochs, **columns}))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["name", "phase", "epoch"])
+            keys = {"name": item.name, "phase": phase.phase, "epoch": epochs, "term": phase.term}
+            rows.append(pd.DataFrame({**keys, **columns}))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["name", "phase", "epoch", "term"])
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -71,7 +66,7 @@ def summary(results: Results) -> dict[str, dict[str, float]]:
         item.name: {
             metric: round(item.mean(metric), 4)
             for metric in item.metrics
-            if metric in HEADLINES or metric.startswith("test_error/")
+            if headline(metric)
             if not math.isnan(item.mean(metric))
         }
         for item in results.items.values()

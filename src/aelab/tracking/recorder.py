@@ -131,11 +131,17 @@ class Recorder:
         self._send("dataset", name, **fields)
 
     def model(
-        self, about: Mapping[str, Any], numbers: Mapping[str, Sequence[float]], task: str = "", why: str = ""
+        self,
+        about: Mapping[str, Any],
+        numbers: Mapping[str, Sequence[float]],
+        task: str = "",
+        why: str = "",
+        aliases: Sequence[str] = ("champion",),
     ) -> None:
         """Log a trained model: `about` says how to build it and where its weights lie (see serving.of), `numbers` how
-        good each seed of it is. With a task it also becomes the registry's champion of that task; why says by what."""
-        fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why}
+        good each seed of it is. With a task it also becomes the registry's model of that task, under
+        these aliases; why says by what it was chosen."""
+        fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why, "aliases": list(aliases)}
         self._told["models"].append(fields)
         self._send("model", **fields)
 

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,16 @@ class Runs:
 
         self.client.log_table(self.run(), pd.DataFrame(columns), name)
 
-    def model(self, at: int, about: dict[str, Any], numbers: dict[str, list[float]], task: str, why: str) -> None:
-        card = models.Card(about, numbers, task, why)
+    def model(
+        self,
+        at: int,
+        about: dict[str, Any],
+        numbers: dict[str, list[float]],
+        task: str,
+        why: str,
+        aliases: Sequence[str] = ("champion",),  # of older results, which name none
+    ) -> None:
+        card = models.Card(about, numbers, task, why, tuple(aliases))
         self.model_id = models.log(self.client, self.experiment_id, self.run(), card)
 
     def tags(self, values: dict[str, str], at: int) -> None:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aelab.core import checkpoints, stage
+from aelab.report.metric_specs import headline
 from aelab.report.provenance import LIBRARIES
 from aelab.report.results import Item
-from aelab.report.table import DIGITS, HEADLINES
+from aelab.report.table import DIGITS
 
 SHARE = 0.05  # a number may be so far from the committed one, as a part of it,
 SPREADS = 3  # or so many standard deviations over seeds
@@ -141,7 +142,7 @@ def miswritten(name: str, about: Any) -> list[str]:
 def headlines(name: str, about: Any) -> list[Number]:
     """The numbers that tell how good a model is, where metrics/ has them too."""
     item, numbers, curve = Item(name, about, {}), row("comparison", name), row("curves", name)
-    names = [metric for metric in item.metrics if metric in HEADLINES or metric.startswith("test_error/")]
+    names = [metric for metric in item.metrics if headline(metric)]
     found = [
         Number(metric, float(numbers[metric]), float(numbers.get(f"{metric}_std") or 0), item.mean(metric))
         for metric in names

@@ -1,0 +1,62 @@
+"""Did pretraining help? Every stack against the stack of its kind that was not pretrained, per budget of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aelab.report.cells import NA, cell, gap, grid, name, number, ranked
+from aelab.report.results import Item, Results
+from aelab.report.statistics import difference, of_shares, share_interval
+
+BETTER, WORSE, OPEN, CONTROL = "better", "worse", "not decided", "the control"
+WORDS = (
+    "Verdict: on the difference, in points, to the stack of its kind that was not pretrained. Its 95% interval and "
+    "degrees of freedom (df) are those of Welch's t, over seeds and test images together, these taken as independent. "
+    "Not decided: the interval contains 0, or a side has a single seed."
+)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a stack stands against its control with one budget of labels, as the tables print it."""
+
+    error: str
+    against: str
+    difference: str
+    df: str
+    word: str  # BETTER, WORSE, OPEN, CONTROL; n/a without a control
+
+
+def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
+    """metric: test_error/<budget>, which the item has."""
+    control, error = results.control(item), cell(item, metric)
+    if control is None or metric not in control.metrics:
+        return Pretraining(error, NA, NA, NA, NA)
+    if item is control:
+        return Pretraining(error, control.name, NA, NA, CONTROL)
+    images = results.floors["test_images"]
+    mine, other = (of_shares(each.metrics[metric], images) for each in (item, control))
+    found = difference(mine, other)
+    return Pretraining(error, control.name, *gap(found, metric), {-1: BETTER, 1: WORSE, 0: OPEN}[found.sign])
+
+
+def section(results: Results) -> list[str]:
+    """A table per budget of labels; no stacks, no section."""
+    n = results.floors["test_images"]
+    parts = [
+        "## Stacks",
+        f"Test error in % after fine-tuning with so many labels, and Wilson's 95% interval of the mean error on {n:,} "
+        f"images. {WORDS}",
+    ]
+    head = ["stack", "test error", "95% interval", "against", "difference (95% interval)", "df", "verdict"]
+    for budget, labels in results.budgets.items():
+        metric = f"test_error/{budget}"
+        items = [item for item in results.stacks if metric in item.metrics]
+        rows = []
+        for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
+            bounds = " to ".join(number(bound, metric) for bound in share_interval(item.mean(metric), n))
+            found = pretraining(results, item, metric)
+            marked = name(results, item, "classification", "health")
+            rows.append([marked, text, bounds, found.against, found.difference, found.df, found.word])
+        parts += [f"### {labels:,} labels" + (" (all)" if budget == "all" else ""), grid(head, rows)]
+    return parts if results.stacks else []

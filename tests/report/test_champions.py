@@ -1,0 +1,121 @@
+"""The best models: chosen on validation images, reported with their numbers on test images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_results import made_up, model
+
+from aelab.report import markdown
+from aelab.report.champions import champions, section
+
+
+@pytest.fixture
+def results():
+    made = made_up()
+    made.floors["probes"] |= {"PCA 4": {"probe_accuracy": 0.6}, "random 4": {"probe_accuracy": 0.4}}
+    return replace(made, items={"pca": made.items["pca"]})
+
+
+def add(results, name: str, numbers: int = 3, validation: dict | None = None, **changes) -> None:
+    """A model; its validation numbers are those of test but for `validation`."""
+    made = model(name, "dense", numbers, changes.pop("sse", [5.0, 6.0]), **changes)
+    made.about["validation"] |= validation or {}
+    made.about["samples"] = "prior"
+    results.items[name] = made
+
+
+def best(results) -> dict[str, str]:
+    """Registered name -> model."""
+    return {f"{each.task.name}@{alias}": each.item.name for each in champions(results) for alias in each.task.aliases}
+
+
+def test_chosen_on_validation_reported_on_test(results):
+    add(results, "lucky", validation={"probe_accuracy": [0.80, 0.80]}, probe_accuracy=[0.99, 0.99])
+    add(results, "sound", validation={"probe_accuracy": [0.90, 0.90]}, probe_accuracy=[0.87, 0.89])
+    encoder = next(each for each in champions(results) if each.task.name == "encoder")
+    assert encoder.item.name == "sound"
+    assert (encoder.chosen_by, encoder.shown) == ("90.0", "88.0 ± 1.4")
+    low, high = stats.ttest_1samp([87, 89], 0).confidence_interval(0.95)
+    assert encoder.interval == f"{low:.1f} to {high:.1f}"
+    for words in ("linear probe, % ↑", "chosen on validation images (90.0)", "88.0 ± 1.4 on test images"):
+        assert words in encoder.why
+
+
+def test_no_validation_numbers_no_choice(results):
+    add(results, "a")
+    assert "denoiser@champion" in best(results)
+    results.items["a"].about.pop("validation")
+    assert champions(results) == []
+    assert section(results) == []
+
+
+def test_a_denoiser_is_the_best_over_all_noises(results):
+    noises = {"psnr/masking-0.25": [18.0, 18.0], "psnr/salt_pepper-0.1": [10.0, 10.0]}
+    add(results, "one-sided", validation=noises)
+    add(results, "even", validation={noise: [15.0, 15.0] for noise in noises})
+    add(results, "untried", validation={"psnr/masking-0.25": [99.0, 99.0]})
+    del results.items["untried"].about["validation"]["psnr/salt_pepper-0.1"]
+    assert best(results)["denoiser@champion"] == "even"
+    denoiser = champions(results)[0]
+    assert denoiser.baselines == "the best filter of each noise 14.00"
+
+
+def test_a_generator_draws_from_a_prior_and_is_near(results):
+    for name, value, samples in (("near", 0.1, "prior"), ("far", 0.4, "prior"), ("plain", 0.01, "random codes")):
+        add(results, name, frechet=[value, value])
+        results.items[name].about["samples"] = samples
+    assert best(results)["generator@champion"] == "near"
+    assert champions(results)[-1].baselines == "PCA 4 gaussian 0.500"
+
+
+def test_encoders_by_size_of_code(results):
+    for name, numbers, value in (("tiny", 4, 0.5), ("small", 32, 0.7), ("large", 63, 0.8), ("copy", 64, 0.99)):
+        add(results, name, numbers, probe_accuracy=[value, value])
+    add(results, "told", 3, probe_accuracy=[0.95, 0.95])
+    results.items["told"].about["saw_labels"] = True
+    found = {alias: name for alias, name in best(results).items() if alias.startswith("encoder")}
+    assert found == {
+        "encoder@up-to-4": "tiny",
+        "encoder@up-to-32": "small",
+        "encoder@champion": "small",
+        "encoder@up-to-63": "large",
+    }
+    baselines = [each.baselines for each in champions(results) if each.task.name == "encoder"]
+    assert baselines == ["PCA 4 60.0, raw pixels (64 numbers) 90.0"] * 3
+    results.floors["sizes"]["code"] = 32
+    baselines = [each.baselines for each in champions(results) if each.task.name == "encoder"]
+    assert baselines[0] == "raw pixels (64 numbers) 90.0", "no baseline has as few numbers"
+
+
+def test_images_of_few_pixels_have_fewer_sizes(results):
+    results.floors["pca_sse"] = [1.0] * 17  # 16 pixels
+    add(results, "a", 3)
+    assert [name for name in best(results) if name.startswith("encoder")] == [
+        "encoder@up-to-4",
+        "encoder@up-to-15",
+        "encoder@champion",
+    ]
+
+
+def test_floors_and_nan_are_not_chosen(results):
+    add(results, "a", validation={"probe_accuracy": [np.nan, 0.9]})
+    assert not any(name.startswith("encoder") for name in best(results))
+
+
+def test_one_seed_has_no_interval(results):
+    add(results, "a", sse=[5.0])
+    assert champions(results)[0].interval == "n/a"
+    assert champions(results)[0].shown == "15.00"
+
+
+def test_the_section_stands_near_the_top():
+    results = made_up()
+    text = markdown.markdown(results)
+    assert text.index("## Best models") < text.index("## Reconstruction")
+    line = next(line for line in text.splitlines() if line.startswith("| removes noise"))
+    assert line == (
+        "| removes noise, mean over 2 noises | psnr, dB ↑ | two | 15.00 | **15.00 ± 0.00** | 15.00 to 15.00 "
+        "| the best filter of each noise 14.00 | `denoiser@champion` |"
+    )

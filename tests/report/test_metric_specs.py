@@ -1,0 +1,139 @@
+"""The one table of metrics: it has a line for every number that is measured, and says which way is better."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_results import made_up, model
+
+from aelab.report import markdown, metric_specs, table
+from aelab.report.cells import title
+from aelab.report.columns import GROUPS, columns
+from aelab.report.entries import entries
+from aelab.report.metric_specs import SPECS, TABLE, number, spec
+
+ROOT = Path(__file__).parents[2]
+ABOUT = {"name", "family", "device", "replicates", "flags", "changed"}
+
+HIGHER = {"psnr", "ssim", "psnr_stroke", "psnr_blank", "probe_accuracy", "knn_accuracy", "few_labels_accuracy"}
+HIGHER |= {"cluster_nmi", "cluster_ari", "cluster_accuracy", "pair_accuracy", "same_class_accuracy", "probe_content"}
+HIGHER |= {"precision", "recall", "nll_draws", "pseudo_likelihood"}
+LOWER = {"sse", "mse", "bce", "shift_sse", "hidden_mse", "read_mse", "predicted_mse", "probe_style", "frechet"}
+LOWER |= {"negative_elbo", "nll", "test_error", "class_error"}
+NEITHER = {"code_numbers", "pca", "keras_accuracy", "shift_ratio", "hoyer", "active_share", "dead_units", "rate"}
+NEITHER |= {"distortion", "active_latents", "parameters", "flops", "code_bytes", "hidden_units", "dead_hidden"}
+NEITHER |= {"codes", "dead_codes", "perplexity"}
+
+
+def test_which_way_is_better():
+    found = {way: {row.name for row in TABLE if row.direction == way} for way in ("higher", "lower", "none")}
+    assert found == {"higher": HIGHER, "lower": LOWER, "none": NEITHER}
+    assert len(SPECS) == len(TABLE), "a name twice"
+
+
+def test_every_metric_of_the_comparison_has_a_line():
+    names = [name for name in pd.read_csv(ROOT / "metrics/comparison.csv", nrows=0) if not name.endswith("_std")]
+    metrics = [name for name in names if name not in ABOUT]
+    assert len(metrics) > 80
+    assert {spec(metric).name for metric in metrics} <= {*SPECS}
+    assert all(row.group in GROUPS and row.noise_group in (*GROUPS, "") for row in TABLE)
+
+
+def test_a_metric_is_looked_up_by_its_whole_name():
+    assert spec("psnr/gaussian-0.5") is SPECS["psnr"]
+    assert spec("psnr_stroke/gaussian-0.5") is SPECS["psnr_stroke"]
+    assert spec("nll_draws") is not spec("nll")
+    for unknown in ("nll_something", "cluster_", "ps", ""):
+        with pytest.raises(ValueError, match=r"no line .* in the table of aelab/report/metric_specs\.py"):
+            spec(unknown)
+
+
+def test_numbers_are_printed_by_their_line():
+    assert number(0.1234, "test_error/all") == "12.34"
+    assert number(0.1234, "probe_accuracy") == "12.3"
+    assert number(0.1234, "mse") == "0.1234"
+    assert number(1234567.0, "parameters") == "1,234,567"
+    assert number(1.5, "sse", "+") == "+1.50"
+
+
+def test_titles():
+    assert title("psnr/salt_pepper-0.1") == "psnr, salt & pepper 0.1, dB"
+    assert title("test_error/1000") == "test error, 1,000 labels, %"
+    assert title("test_error/all") == "test error, all labels, %"
+    assert title("class_error/1", ["shirt", "shoe"]) == "wrong, shoe, %"
+    assert title("negative_elbo", within="grey") == "negative ELBO, grey targets, nats"
+
+
+def test_the_headlines_are_few():
+    assert [row.name for row in TABLE if row.headline] == [
+        "sse",
+        "psnr",
+        "probe_accuracy",
+        "negative_elbo",
+        "test_error",
+    ]
+    assert metric_specs.headline("test_error/100")
+    assert not metric_specs.headline("psnr/gaussian-0.5")
+    assert not metric_specs.headline("class_error/1")
+
+
+@pytest.fixture
+def results():
+    """Two models of grey targets, two of binary ones whose negative ELBO is smaller."""
+    made = made_up()
+    made.items.clear()
+    for name, targets, value in (("g", "grey", 105), ("h", "grey", 107), ("b", "binary", 95.0), ("c", "binary", 93.0)):
+        likely = {"rate": [5.0], "distortion": [value - 5.0], "negative_elbo": [value], "active_latents": [3]}
+        made.items[name] = model(name, "variational", 3, [20.0], **likely, nll=[90.0], nll_draws=[value])
+        made.items[name].about["targets"] = targets
+    return made
+
+
+def test_likelihoods_of_different_targets_are_not_ranked_together(results):
+    text = markdown.markdown(results).partition("## Generation")[2].partition("\n##")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0][:3] == ["model", "targets", "negative ELBO"]
+    found = {row[0].rstrip("¹"): row[1:3] for row in rows[1:]}
+    assert found == {
+        "g": ["grey", "**105.00**"],
+        "h": ["grey", "107.00"],
+        "b": ["binary", "95.00"],
+        "c": ["binary", "**93.00**"],
+    }
+
+
+def test_more_effective_draws_are_better(results):
+    text = markdown.markdown(results)
+    assert "**107.0**" in next(line for line in text.splitlines() if line.startswith("| h | grey"))
+
+
+def test_precision_and_recall_are_ranked(results):
+    for name, value in (("g", 0.5), ("h", 0.75)):
+        results.items[name].metrics.update(frechet=[0.1], precision=[value], recall=[value])
+        results.items[name].about["samples"] = "prior"
+    rows = [line for line in markdown.markdown(results).splitlines() if line.startswith("| h")]
+    assert any(line.endswith("| prior | **0.100** | **0.75** | **0.75** |") for line in rows)
+
+
+def test_the_page_sorts_likelihoods_of_one_kind_of_targets(results):
+    shown = columns(results)
+    split = [(column.metric, column.within, column.title) for column in shown if column.within]
+    assert split == [
+        ("negative_elbo", "binary", "negative ELBO, binary targets, nats"),
+        ("negative_elbo", "grey", "negative ELBO, grey targets, nats"),
+        ("distortion", "binary", "distortion, binary targets, nats"),
+        ("distortion", "grey", "distortion, grey targets, nats"),
+    ]
+    texts = {
+        entry.name: [
+            cell.text for cell, column in zip(entry.cells, shown, strict=True) if column.metric == "negative_elbo"
+        ]
+        for entry in entries(results, shown)
+    }
+    assert (texts["g"], texts["b"]) == (["", "105.00"], ["95.00", ""])
+
+
+def test_an_unknown_metric_is_refused_with_its_name(results):
+    results.items["g"].metrics["surprise"] = [1.0]
+    with pytest.raises(ValueError, match="metric 'surprise': no line"):
+        table.frame(results)
