@@ -18,52 +18,51 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from aelab.report.cells import title
+from aelab.report.changed import CHANGED, same_words
+from aelab.report.metric_specs import number, spec
 from aelab.tracking.state import leaves
 
 BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
-COLUMNS = {
-    "code_numbers": ("numbers per code", "{:.0f}", 1),
-    "sse": ("squared error per image", "{:.2f}", 1),
-    "psnr": ("psnr, dB", "{:.1f}", 1),
-    "psnr/gaussian-0.5": ("psnr at gaussian noise 0.5", "{:.1f}", 1),
-    "probe_accuracy": ("linear probe, %", "{:.1f}", 100),
-    "knn_accuracy": ("knn, %", "{:.1f}", 100),
-    "test_error/100": ("test error with 100 labels, %", "{:.1f}", 100),
-    "test_error/1000": ("with 1,000 labels, %", "{:.1f}", 100),
-    "test_error/all": ("with all labels, %", "{:.2f}", 100),
-}
+METRICS = ("code_numbers", "sse", "psnr", "psnr/gaussian-0.5", "probe_accuracy", "knn_accuracy")
+METRICS += ("test_error/100", "test_error/1000", "test_error/all")
 
-# full MNIST: entry, metric, its name and unit, factor, published, where and how
+# full MNIST: entry, metric, its name and unit, published, where and how
 PUBLISHED = (
-    ("hinton_ae_best", "sse", "squared error per image", 1, 3.00, "Hinton & Salakhutdinov 2006, pretrained as RBMs"),
-    ("unrolled_rbm", "sse", "squared error per image", 1, 3.00, "the same"),
-    ("vae", "negative_elbo", "negative ELBO, nats, grey", 1, 105.56, "PyTorch's example, 10 epochs on 60,000 images"),
-    ("vae_burda", "nll", "NLL, nats, binarised", 1, 86.76, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
-    ("iwae_burda", "nll", "NLL, nats, binarised", 1, 85.54, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
-    ("stack_dae", "test_error/all", "test error, %", 100, 1.28, "Vincent et al. 2010, three layers"),
-    ("stack_ae", "test_error/all", "test error, %", 100, 1.40, "Vincent et al. 2010, three layers"),
-    ("stack_rbm", "test_error/all", "test error, %", 100, 1.24, "Vincent et al. 2010, three layers"),
+    ("hinton_ae_best", "sse", "squared error per image", 3.00, "Hinton & Salakhutdinov 2006, pretrained as RBMs"),
+    ("unrolled_rbm", "sse", "squared error per image", 3.00, "the same"),
+    ("vae", "negative_elbo", "negative ELBO, nats, grey", 105.56, "PyTorch's example, 10 epochs on 60,000 images"),
+    ("vae_burda", "nll", "NLL, nats, binarised", 86.76, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
+    ("iwae_burda", "nll", "NLL, nats, binarised", 85.54, "Burda et al. 2015, 3,280 epochs, 5,000 draws"),
+    ("stack_dae", "test_error/all", "test error, %", 1.28, "Vincent et al. 2010, three layers"),
+    ("stack_ae", "test_error/all", "test error, %", 1.40, "Vincent et al. 2010, three layers"),
+    ("stack_rbm", "test_error/all", "test error, %", 1.24, "Vincent et al. 2010, three layers"),
 )
 
 
 def table(csv: Path = Path("metrics/comparison.csv")) -> str:
-    """The headline columns of the comparison as Markdown, models first, then stacks."""
+    """The headline columns of the comparison as Markdown, models first, then stacks; below, whose net is changed."""
     frame = pd.read_csv(csv)
-    columns = {name: spec for name, spec in COLUMNS.items() if name in frame}
-    lines = ["| model | " + " | ".join(title for title, _, _ in columns.values()) + " |"]
-    lines.append("|---|" + "---:|" * len(columns))
-    for row in frame.to_dict("records"):
-        cells = [_cell(row, name, *spec[1:]) for name, spec in columns.items()]
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    metrics = [metric for metric in METRICS if metric in frame]
+    rows = frame.to_dict("records")
+    changed = {row["name"]: row["changed"] for row in rows if isinstance(row.get("changed"), str)}
+    lines = ["| model | " + " | ".join(f"{title(m)} {spec(m).arrow}".strip() for m in metrics) + " |"]
+    lines.append("|---|" + "---:|" * len(metrics))
+    for row in rows:
+        name = row["name"] + "³" * (row["name"] in changed)
+        lines.append(f"| {name} | " + " | ".join(_cell(row, metric) for metric in metrics) + " |")
+    if changed:
+        lines += ["", f"³ {CHANGED[0].upper()}{CHANGED[1:]}.", ""]
+        lines += [f"- {names}: {words}" for words, names in same_words(changed).items()]
     return "\n".join(lines)
 
 
-def _cell(row: dict[Any, Any], name: str, form: str, factor: float) -> str:
-    value, spread = row[name], row.get(f"{name}_std", math.nan)
+def _cell(row: dict[Any, Any], metric: str) -> str:
+    """mean ± standard deviation over seeds; empty where the metric does not apply."""
+    value, spread = row[metric], row.get(f"{metric}_std", math.nan)
     if math.isnan(value):
         return ""
-    text = form.format(factor * value)
-    return f"{text} ± {form.format(factor * spread)}" if not math.isnan(spread) and name != "code_numbers" else text
+    return number(value, metric) + ("" if math.isnan(spread) else f" ± {number(spread, metric)}")
 
 
 def readme(text: str) -> str:
@@ -101,10 +100,10 @@ def published() -> str:
         "| model | | here | epochs | published | |",
         "|---|---|---:|---:|---:|---|",
     ]
-    for name, metric, words, factor, number, source in PUBLISHED:
+    for name, metric, words, reported, source in PUBLISHED:
         if name in rows and metric in rows[name]:
-            ours = _cell(rows[name], metric, "{:.2f}", factor)
-            lines.append(f"| {name} | {words} | {ours} | {epochs[name]} | {number:.2f} | {source} |")
+            ours = _cell(rows[name], metric)
+            lines.append(f"| {name} | {words} | {ours} | {epochs[name]} | {reported:.2f} | {source} |")
     return "\n".join([*lines, ""])
 
 

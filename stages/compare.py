@@ -12,7 +12,7 @@ def compare(job: stage.Job) -> None:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import champions, figures, markdown, page, table
-        from aelab.report.changed import changed
+        from aelab.report.changed import SECTIONS, changed
         from aelab.report.provenance import PARAMETERS
         from aelab.report.results import Item, Results
 
@@ -22,14 +22,15 @@ def compare(job: stage.Job) -> None:
             return Item(name, about, splits.load_arrays(folder / "arrays.npz"))
 
         floors = stage.folder("floors")
+        items = {name: item(name) for group in groups for name in group}
         results = Results(
             data,
-            {name: item(name) for group in groups for name in group},
+            items,
             checkpoints.load_json(floors / "floors.json"),
             splits.load_arrays(floors / "arrays.npz"),
             checkpoints.load_json(stage.folder("power") / "power.json"),
             checkpoints.load_json(stage.folder("transfer") / "transfer.json"),
-            changed(data["name"], *groups),
+            changed(data["name"], items.values(), params.written(*SECTIONS)),
         )
         summary = table.summary(results)
         frame = table.frame(results)

@@ -119,3 +119,48 @@ def test_the_section_stands_near_the_top():
         "| removes noise, mean over 2 noises | psnr, dB ↑ | two | 15.00 | **15.00 ± 0.00** | 15.00 to 15.00 "
         "| the best filter of each noise 14.00 | `denoiser@champion` |"
     )
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """A store in which the best models of two comparisons are logged, one after the other; the function to do so."""
+    from aelab.tracking import models, store
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    client, experiment = store.connect("models")
+    run = client.create_run(experiment).info.run_id
+
+    def log(results) -> None:
+        for each in champions(results):
+            about = each.item.described | {"source": f"data/train/{each.item.name}"}
+            about["weights"] = {f"{about['source']}/weights-0.safetensors": each.item.name}
+            card = models.Card(about, each.item.metrics, each.task.name, each.why, each.task.aliases)
+            models.log(client, experiment, run, card)
+
+    return client, log
+
+
+def test_the_registry_knows_encoders_by_size(results, registry):
+    client, log = registry
+    for name, numbers, value in (("tiny", 4, 0.5), ("small", 32, 0.7), ("large", 63, 0.8)):
+        add(results, name, numbers, probe_accuracy=[value, value])
+    log(results)
+
+    def holds(alias: str) -> str:
+        return client.get_model_version_by_alias("encoder", alias).tags["model"]
+
+    assert {alias: holds(alias) for alias in ("up-to-4", "up-to-32", "champion", "up-to-63")} == {
+        "up-to-4": "tiny",
+        "up-to-32": "small",
+        "champion": "small",
+        "up-to-63": "large",
+    }
+    card = client.get_model_version_by_alias("encoder", "up-to-4").description
+    assert "chosen on validation images (50.0), 50.0 ± 0.0 on test images" in card
+    assert "flattered" not in card
+    assert "models:/encoder@up-to-4" in card
+    add(results, "better", 4, probe_accuracy=[0.75, 0.75])
+    log(results)
+    assert {holds(alias) for alias in ("up-to-4", "up-to-32", "champion")} == {"better"}
+    assert holds("up-to-63") == "large"

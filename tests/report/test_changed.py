@@ -9,30 +9,46 @@ from test_results import made_up
 
 from aelab.core import params
 from aelab.report import markdown, table
-from aelab.report.changed import changed
+from aelab.report.changed import SECTIONS, changed
 from aelab.report.page import page
+from aelab.report.results import Item
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch):
+@pytest.fixture
+def parameters(monkeypatch) -> dict:
+    """What the project's params.yaml says."""
     monkeypatch.chdir(ROOT)
+    return params.written(*SECTIONS)
 
 
-def test_what_params_yaml_changes_for_one_data_set():
-    groups = params.load("models", "unrolled", "stacks")
-    found = changed("mnist5k", *groups)
+def items(parameters) -> list[Item]:
+    """Every entry, with the settings that params.yaml gives its family here."""
+    models, stacks = ([(name, f"{group}.{name}") for name in parameters[group]] for group in ("models", "stacks"))
+    unrolled = [(name, f"narrow_stacks.{block['stack']}") for name, block in parameters["unrolled"].items()]
+    entries = params.load(*(where for _, where in [*models, *stacks, *unrolled]))
+    names = [name for name, _ in [*models, *stacks, *unrolled]]
+    return [Item(name, {"config": entry.config}, {}) for name, entry in zip(names, entries, strict=True)]
+
+
+def test_what_params_yaml_changes_for_one_data_set(parameters):
+    found = changed("mnist5k", items(parameters), parameters)
     deep = "widths 500, 250, 125, 30 instead of 1000, 500, 250, 30"
-    assert {name: found[name] for name in ("hinton_ae", "hinton_ae_best", "tied_ae", "unrolled_rbm")} == dict.fromkeys(
-        ("hinton_ae", "hinton_ae_best", "tied_ae", "unrolled_rbm"), deep
-    )
-    assert found["lstm"] == "units 64 instead of 128"
+    for name in ("hinton_ae", "hinton_ae_best", "tied_ae", "unrolled_rbm", "unrolled_ae", "unrolled_random"):
+        assert found[name] == deep
+    assert found["lstm"] == found["lstm_predict"] == "units 64 instead of 128"
     assert found["rbm"] == "units 250 instead of 500"
     assert found["stack_dae"] == "widths 500, 500, 250 instead of 1000, 1000, 500"
     assert not {"ae", "vae", "overcomplete_ae", "stack_conv"} & set(found), "other epochs alone are the same net"
-    assert changed("mnist", *groups) == {}
-    assert changed("mnist5k", ["ae"], [], []) == {}
+    assert changed("mnist", items(parameters), parameters) == {}
+
+
+def test_a_setting_that_is_elsewhere_its_default_and_one_that_is_the_same():
+    parameters = {"models": {"a": {"k": 1, "on": {"x": {"units": 5, "k": 1, "lr": 2}}}}}
+    parameters |= {"stacks": {}, "narrow_stacks": {}, "unrolled": {}}
+    assert changed("x", [Item("a", {"config": {"units": 5, "k": 1}}, {})], parameters) == {"a": "units 5"}
+    assert changed("y", [Item("a", {"config": {"units": 5, "k": 1}}, {})], parameters) == {}
 
 
 def test_the_tables_say_so(tmp_path):

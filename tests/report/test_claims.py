@@ -49,7 +49,7 @@ def test_a_verdict_shows_the_difference_its_interval_and_degrees_of_freedom(resu
     )
     text = row(results, monkeypatch, Claim("a beats b", "sse", "a", "b"))
     sides = "a 10.00 ± 0.58 | b 20.00 ± 0.58"
-    assert text == f"| a beats b | squared error ↓ | {sides} | -10.00 (-12.27 to -7.73) | 4.0 | **holds** |"
+    assert text == f"| a beats b | squared error per image ↓ | {sides} | -10.00 (-12.27 to -7.73) | 4.0 | **holds** |"
 
 
 def test_against_a_floor_there_is_one_set_of_seeds(results, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
     results.items.update({name: model(name, "dense", 2, [1.0], shift_sse=[2.0, 2.0]) for name in "ab"})
     text = row(results, monkeypatch, Claim("a rebuilds {strange} better", "shift_sse", "a", "b"))
     assert text == (
-        "| a rebuilds made-up clothes better | squared error, strange images ↓ | a 2.00 | b 2.00 "
+        "| a rebuilds made-up clothes better | squared error per strange image ↓ | a 2.00 | b 2.00 "
         "| +0.00 (+0.00 to +0.00) | n/a | not decided |"
     )
     assert any("{strange}" in claim.words for claim in CLAIMS if claim.metric == "shift_sse")
@@ -94,7 +94,10 @@ def test_more_is_better_where_it_is(results, monkeypatch):
 def test_floors_have_no_spread(results, monkeypatch):
     results.items["a"] = model("a", "dense", 2, [15.0, 15.0])
     text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
-    assert text == "| a beats PCA | squared error ↓ | a 15.00 | PCA 15.50 | -0.50 (-0.50 to -0.50) | n/a | **holds** |"
+    assert (
+        text
+        == "| a beats PCA | squared error per image ↓ | a 15.00 | PCA 15.50 | -0.50 (-0.50 to -0.50) | n/a | **holds** |"
+    )
     results.items["pca"] = model("pca", "linear", 2, [20.0])
     assert "| pca 20.00 | -5.00 " in row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca"))
 

@@ -165,9 +165,9 @@ def test_verdicts_and_pretraining(text):
     tables = [words for attrs, words in Tree(text).all("table") if attrs.get("class") == "words"]
     best, verdicts, stacks = tables
     assert re.search(
-        r"PCA\s*≈ not decided\s*squared error ↓\s*two 9.00 ± 1.00\s*PCA 15.50\s*-6.50 \(-19.21 to", verdicts
+        r"PCA\s*≈ not decided\s*squared error per image ↓\s*two 9.00 ± 1.00\s*PCA 15.50\s*-6.50 \(-19.21 to", verdicts
     )
-    assert re.search(r"noisy\s*≈ not decided\s*: one seed of noisy\s*squared error ↓", verdicts)
+    assert re.search(r"noisy\s*≈ not decided\s*: one seed of noisy\s*squared error per image ↓", verdicts)
     assert re.search(r"stack_ae\s*20.00 ± 0.00\s*✓ better -40.00 \(-52.54 to -27.46\), df 190.4\s*10.00", stacks)
     assert "80 labels (all): better 1, not decided 0, worse 0." in text
     assert "– the control" in stacks

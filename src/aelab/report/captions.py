@@ -16,7 +16,7 @@ GROUPS = {
         "quality": "Each mark is a model; the distance to the grey line is what it gains or loses against PCA.",
         "power": "Left: error falls with code size. Right: below 1, a net of this depth is better than PCA.",
         "cost": "The line joins those that no cheaper model beats; all others cost more than they need.",
-        "rate": "Models on one dotted line have the same negative ELBO and divide it differently.",
+        "rate": "Models on one dotted line have the same negative ELBO; other targets, another likelihood.",
     },
     "Codes": {
         "codes": "Islands of one digit: classes that can be told apart from two numbers alone.",

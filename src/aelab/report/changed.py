@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aelab.core import params
+from aelab.report.results import Item
 
 CHANGED = "on this data set not the net of its paper: `on:` of params.yaml changes it"
+SECTIONS = ("models", "stacks", "narrow_stacks", "unrolled")
 
 
-def changed(data: str, models: Sequence[str], unrolled: Sequence[str], stacks: Sequence[str]) -> dict[str, str]:
-    """Entry -> what params.yaml changes of its net for a data set; entries whose net is the same are left out.
+def changed(data: str, items: Iterable[Item], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Entry -> what is changed of its net: "widths 500, 30 instead of 1000, 30"; the same net is left out.
 
-    An unrolled entry has the net of its stack. Raises params.ParamsError.
+    data: the data set's name; parameters: SECTIONS of params.yaml as they are written. What an entry's `on:` block
+    changes is its net where it is a setting of its family, so that it stands in the item's config; else it is how it
+    learns.
     """
-    starts = [start.stack for start in _load("unrolled", unrolled)]
-    entries = [*_load("models", models), *_load("narrow_stacks", starts), *_load("stacks", stacks)]
-    found = zip((*models, *unrolled, *stacks), entries, strict=True)
-    return {name: words for name, entry in found if (words := changes(entry, data))}
+    found = {}
+    for item in items:
+        block = _block(item.name, parameters)
+        here = {key: value for key, value in block.get("on", {}).get(data, {}).items() if key in item.about["config"]}
+        words = [
+            f"{key} {_plain(value)}" + (f" instead of {_plain(block[key])}" if key in block else "")
+            for key, value in here.items()
+            if value != block.get(key)
+        ]
+        if words:
+            found[item.name] = "; ".join(words)
+    return found
 
 
-def _load(section: str, names: Sequence[str]) -> Sequence[Any]:
-    return params.load("seed", *(f"{section}.{name}" for name in names))[1:] if names else ()
-
-
-def changes(entry: params.Entry, data: str) -> str:
-    """What of one entry's family settings is changed: "widths 500, 30 instead of 1000, 30", or ""."""
-    usual, here = entry.config, entry.on(data).config
-    keys = [key for key in usual if here[key] != usual[key]]
-    return "; ".join(f"{key} {_plain(here[key])} instead of {_plain(usual[key])}" for key in keys)
+def _block(name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The lines of an entry; an unrolled one has the net of its stack."""
+    if name in parameters["unrolled"]:
+        return parameters["narrow_stacks"][parameters["unrolled"][name]["stack"]]
+    return parameters["models"].get(name) or parameters["stacks"].get(name, {})
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def same_words(changed: Mapping[str, str]) -> dict[str, str]:

@@ -50,12 +50,12 @@ def _accuracy(name: str, title: str, meaning: str, headline: bool = False, overv
 
 
 TABLE = (
-    _count("code_numbers", "numbers", "rebuilt", "how many numbers a code has", overview=True),
+    _count("code_numbers", "numbers per code", "rebuilt", "how many numbers a code has", overview=True),
     MetricSpec(
         "sse",
-        "squared error",
+        "squared error per image",
         "rebuilt",
-        "per test image, values from 0 to 1, summed over pixels",
+        "of test images, values from 0 to 1, summed over pixels",
         "lower",
         headline=True,
         overview=True,
@@ -102,7 +102,7 @@ TABLE = (
         format=".1f",
         percent=True,
     ),
-    MetricSpec("shift_sse", "squared error, strange images", "rebuilt", "on images of another kind", "lower"),
+    MetricSpec("shift_sse", "squared error per strange image", "rebuilt", "of images of another kind", "lower"),
     MetricSpec("shift_ratio", "strange ratio", "rebuilt", "that over the squared error; near 1 a model only copies"),
     MetricSpec("hidden_mse", "hidden pixels", "rebuilt", "squared error per hidden pixel", "lower", format=".4f"),
     MetricSpec("read_mse", "rows read", "rebuilt", "squared error per pixel of rows read", "lower", format=".4f"),

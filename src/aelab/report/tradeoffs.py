@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aelab.report.cells import kind
 from aelab.report.quality import by_family, label
-from aelab.report.results import Results
+from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 from aelab.report.style import BLUE, COLOURS, GREY, MARKERS, TITLE, round_ticks
 
@@ -53,14 +54,27 @@ def power(results: Results, settings: Compare) -> Figure | None:
 
 
 def rate(results: Results, settings: Compare) -> Figure | None:
-    """Distortion against rate, in nats, with lines of equal sum: the negative ELBO."""
+    """Distortion against rate, in nats, with lines of equal sum: the negative ELBO. A panel per kind of targets, whose
+    distortions are of different likelihoods."""
     items = [item for item in results.models if np.isfinite(item.mean("rate") + item.mean("distortion"))]
     if not items:
         return None
-    figure = Figure(figsize=(8.4, 5.4))
-    axes = figure.add_axes((0.08, 0.1, 0.89, 0.82))
+    kinds = sorted({kind(item, "distortion") for item in items}, reverse=True)  # grey before binary
+    widths = [8.4, *[5.4] * (len(kinds) - 1)]
+    figure = Figure(figsize=(sum(widths), 5.4))
     title = "Rate against distortion: what a code costs, what it leaves unsaid, and their sum"
     figure.suptitle(title, y=0.975, **TITLE)
+    for i, (each, width) in enumerate(zip(kinds, widths, strict=True)):
+        # places that do not change with what is drawn, so that names can be placed
+        axes = figure.add_axes(((sum(widths[:i]) + 0.67) / sum(widths), 0.1, (width - 0.92) / sum(widths), 0.78))
+        axes.set_title(f"{each} targets")
+        _rate(axes, [item for item in items if kind(item, "distortion") == each])
+    figure.axes[0].set_ylabel("distortion -log p(x|z), nats per test image (bars: spread over seeds)")
+    return figure
+
+
+def _rate(axes: Axes, items: list[Item]) -> None:
+    """One kind of targets."""
     x = np.array([max(LEAST, item.mean("rate")) for item in items])
     y = np.array([item.mean("distortion") for item in items])
     bars = np.nan_to_num([item.spread("distortion") for item in items])
@@ -73,11 +87,9 @@ def rate(results: Results, settings: Compare) -> Figure | None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("rate KL(q(z|x) || p(z)), nats per test image")
-    axes.set_ylabel("distortion -log p(x|z), nats per test image (bars: spread over seeds)")
     axes.plot([], [], color=GREY, lw=0.7, ls=":", label="equal negative ELBO, nats")
     axes.legend(loc="upper right", fontsize=8)
     label(axes, [item.name for item in items], np.stack([x, y], 1), bars, lines)
-    return figure
 
 
 def _equal_sums(axes: Axes, across: tuple[float, float], up: tuple[float, float]) -> list[np.ndarray]:
