@@ -41,7 +41,8 @@ elif stage == "train":
     (out / "loss").write_text(str(loss))
 else:
     loss = float(Path("data/train", item, "loss").read_text())
-    rows = [{"phase": "all", "epoch": 1, "best": True} | {side: {"total": loss} for side in ("train", "validation")}]
+    rows = [{"phase": "all", "epoch": 1, "best": True, "monitored": "total"}]
+    rows[0] |= {side: {"total": loss} for side in ("train", "validation")}
     about = {"kind": "autoencoder", "family": "dense", "replicates": 2, "device": os.environ.get("DEVICE", "cpu")}
     about |= {"metrics": {"parameters": [1234567, 1234567], "sse": [loss / 10, loss / 10 + 1]}, "history": [rows, rows]}
     (out / "metrics.json").write_text(json.dumps(about))
