@@ -23,12 +23,12 @@ def floors(job: stage.Job) -> None:
         from aelab.models.base import Spec
 
         device = job.device(machine)
-        data, held_out = tensors.everything(device).whole(), tensors.noisy("validation", device)
+        data, noisy = tensors.everything(device).whole(), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(runtime.generator, seed, "floors")
         judging = judge.train(data, Spec(meta.shape, len(meta.classes)), settings.epochs, draw)
-        bench = evaluation.Bench(data, settings, judging, partial(draw, device=device))
-        found, pictures = measures.everything(bench, held_out)
+        bench = evaluation.Bench(data, noisy, settings, judging, partial(draw, device=device))
+        found, pictures = measures.everything(bench)
         pictures |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
         checkpoints.save_weights(job.out / "judge.safetensors", judging.state_dict())
         checkpoints.save_json(job.out / "params.json", params.written(*how))

@@ -32,7 +32,7 @@ LIBRARIES = (  # what stages import; one that is missing is the stage's matter
     "numpy",
     "ruamel.yaml",
     "filelock",
-    "scipy.optimize",
+    "sklearn.linear_model",
 )
 
 

@@ -163,6 +163,24 @@ def test_the_best_validation_epoch_is_kept():
     assert not torch.equal(model.weight, heard.weights[3]["weight"])
 
 
+@pytest.mark.parametrize(
+    ("family", "knobs", "term"),
+    [
+        ("dense", {"widths": (8,)}, "total"),
+        ("rbm", {"units": 8}, "reconstruction"),
+        ("categorical", {"hidden": (8,)}, "negative_elbo"),
+        ("stack", {"widths": (8,), "layer": "rbm"}, "reconstruction"),
+    ],
+)
+def test_an_epoch_names_the_term_that_decides_which_one_is_kept(family, knobs, term):
+    model = registry.build(family, knobs, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100, dtype=torch.int64))
+    for epoch in run(model, dataclasses.replace(SETTINGS, epochs=2), x, x).epochs:
+        assert epoch.monitored == term
+        assert epoch.monitor == epoch.validation[term]
+        assert term in epoch.train
+
+
 def test_patience_counts_epochs_without_a_better_value():
     heard = run(Scripted([3, 2, 2, 2.5, 1]), dataclasses.replace(SETTINGS, epochs=9, patience=2))
     assert [epoch.monitor for epoch in heard.epochs] == [3, 2, 2, 2.5]
@@ -209,6 +227,10 @@ def test_a_loss_that_blows_up_names_phase_epoch_and_step():
 def test_a_validation_loss_that_blows_up_stops_too():
     with pytest.raises(DivergedError, match=r"phase all, epoch 2: the validation loss is nan"):
         run(Scripted([1, float("nan")]), SETTINGS)
+    model = registry.build("rbm", {"units": 8}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.full((10, *SPEC.shape), float("nan"))
+    with pytest.raises(DivergedError, match=r"phase all, epoch 1: the validation reconstruction is nan"):
+        run(model, SETTINGS, data()._replace(x=torch.rand(100, *SPEC.shape)), data(10)._replace(x=x))
 
 
 def test_one_cycle_ends_with_a_vanishing_rate():

@@ -34,10 +34,25 @@ def test_a_code_takes_as_many_bits_as_it_must(family, knobs, bits):
     assert model.code_bits(model.encode(torch.rand(1, 1, 28, 28)).shape[1]) == bits
 
 
-def test_parameters_count_a_shared_weight_once_and_buffers_where_nothing_is_learned():
+def test_parameters_count_a_shared_weight_once():
     tied = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
     tied[1].weight = tied[0].weight
     assert cost.parameters(tied) == 9 + 3 + 3
-    solved = nn.Module()
-    solved.register_buffer("directions", torch.zeros(4, 2))
-    assert cost.parameters(solved) == 8
+
+
+CONVOLUTIONS = (9 * 2 + 2) + (9 * 4 + 2) + (4 + 2) + (9 * 4 + 2) + (16 * 4 + 2) + (16 * 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("family", "knobs", "learned"),
+    [
+        ("linear", {"components": 3}, 784 + 784 * 3 + 3),
+        ("linear", {"components": 3, "directions": "lda"}, 784 + 784 * 3 + 3 + 3 * 784),
+        ("vector_quantised", {"channels": (2, 2), "depth": 2, "codes": 5}, CONVOLUTIONS + 5 * 2),  # no running sums
+        ("rbm", {"units": 4, "persistent": True}, 784 * 4 + 4 + 784),  # no chains
+        ("categorical", {"hidden": (4,)}, 784 * 4 + 4 + 4 * 10 + 10 + 10 * 4 + 4 + 4 * 784 + 784),  # no count of steps
+    ],
+)
+def test_parameters_count_buffers_that_hold_learned_numbers_and_no_others(family, knobs, learned):
+    model = registry.build(family, knobs, Spec((1, 28, 28), 10), torch.Generator())
+    assert cost.parameters(model) == learned

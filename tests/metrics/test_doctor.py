@@ -7,11 +7,12 @@ from aelab.metrics.settings import Evaluate
 
 FLOORS = {"pca_sse": [50.0, 40.0, 30.0, 20.0, 0.0]}
 WELL = {"code_numbers": [2, 2], "sse": [29.0, 30.0], "dead_units": [0, 0], "active_latents": [2, 2]}
+SPARE = {"code_numbers": [50, 50], "sse": [0.0, 0.0]}
 WELL |= {"hidden_units": [8, 8], "dead_hidden": [0, 0], "codes": [16, 16], "dead_codes": [0, 0]}
 
 
 def history(*losses, phase="all"):
-    return [{"phase": phase, "train": {"total": loss}} for loss in losses]
+    return [{"phase": phase, "monitored": "total", "train": {"total": loss}} for loss in losses]
 
 
 FELL = [history(9.0, 5.0), history(9.0, 6.0)]
@@ -24,7 +25,11 @@ def test_a_model_that_is_well():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"active_latents": [2, 0]}, {"posterior_collapse": "0 to 2 of 2 latents active"}),
+        ({"active_latents": [0, 0]}, {"posterior_collapse": "0 of 2 latents active"}),
+        ({"active_latents": [2, 0]}, {}),  # one seed
+        (SPARE | {"active_latents": [19, 19]}, {}),  # as Burda 2015's: the others are spare
+        (SPARE | {"active_latents": [2, 3]}, {"posterior_collapse": "2 to 3 of 50 latents active"}),  # 5%
+        (SPARE | {"active_latents": [2, 4]}, {}),
         ({"dead_units": [1, 1]}, {"dead_units": "1 of 2 numbers of the code never active"}),
         ({"dead_hidden": [0, 3]}, {"dead_units": "0 to 3 of 8 hidden units never change"}),
         ({"dead_hidden": [1, 1], "hidden_units": [10, 10]}, {}),  # a tenth
@@ -44,6 +49,14 @@ def test_a_loss_that_never_fell():
     assert doctor.diagnose(WELL, [history(9.0)], FLOORS) == {}, "one epoch says nothing"
     below = [history(-5.0, -5.5)]
     assert doctor.diagnose(WELL, below, FLOORS) == {}, "a loss may be below 0"
+    contrast = [
+        [
+            row | {"monitored": "error", "train": {"total": -1.0, "error": error}}
+            for row, error in zip(FELL[0], errors, strict=True)
+        ]
+        for errors in ((9.0, 5.0), (9.0, 8.95))
+    ]
+    assert doctor.diagnose(WELL, contrast, FLOORS) == stuck, "the term that chooses the epoch is asked, not the total"
     phases = [history(9.0, 5.0, phase="layer0") + history(7.0, 7.0, phase="layer1")]
     assert doctor.diagnose(WELL, phases, FLOORS) == {"never_fell": "layer1: 7 at first, 7 at best"}
 

@@ -11,7 +11,7 @@ from aelab.core import runtime
 from aelab.core.corruption import corrupt
 from aelab.data.tensors import Data, Tensors
 from aelab.learning.classifier import Classifier
-from aelab.metrics import evaluation, floors, judge
+from aelab.metrics import evaluation, floors, judge, representation
 from aelab.metrics.pca import PCA
 from aelab.metrics.settings import Evaluate, Floors
 from aelab.models.base import Spec, registry
@@ -25,13 +25,16 @@ ALWAYS = {"probe_accuracy", "few_labels_accuracy", "cluster_nmi", "cluster_ari",
 ALWAYS |= {"same_class_accuracy", "code_numbers", "code_bytes", "flops", "active_share"}
 REBUILT = {"sse", "psnr_stroke", "psnr_blank", "keras_accuracy", "shift_sse", "shift_ratio", "psnr_stroke/masking-0.25"}
 JUDGED = {"frechet", "precision", "recall"}
-SOMETIMES = JUDGED | {"nll", "nll_draws", "negative_elbo", "perplexity", "dead_codes", "hidden_mse"}
+LIKELY = {"nll", "nll_draws", "negative_elbo", "active_latents"}
+SOMETIMES = JUDGED | LIKELY | {"perplexity", "dead_codes", "hidden_mse"}
 SOMETIMES |= {"probe_content", "probe_style", "pseudo_likelihood", "read_mse", "predicted_mse"}
 
 FAMILIES = {
     "dense": ({"widths": (8,), "code": "relu"}, JUDGED, "random codes"),
     "linear": ({"components": 3}, JUDGED, "prior"),
-    "variational": ({"hidden": (16,), "latent": 4}, JUDGED | {"nll", "nll_draws", "negative_elbo"}, "prior"),
+    "variational": ({"hidden": (16,), "latent": 4}, JUDGED | LIKELY, "prior"),
+    "importance": ({"hidden": (16,), "latent": 4}, JUDGED | LIKELY, "prior"),
+    "categorical": ({"hidden": (16,)}, JUDGED | {"negative_elbo"}, "prior"),
     "conditional": ({"hidden": (16,), "latent": 4}, JUDGED, "prior"),
     "vector_quantised": (
         {"channels": (4, 4), "depth": 4, "codes": 16},
@@ -56,10 +59,12 @@ FAMILIES = {
 @pytest.fixture(scope="module")
 def bench(digits):
     parts = [Tensors(digits[0][rows], digits[1][rows]) for rows in (slice(300), slice(300, 450), slice(450, 600))]
-    noisy = corrupt(parts[2].x, "masking", 0.25, torch.Generator().manual_seed(0))
+    masked = (corrupt(part.x, "masking", 0.25, torch.Generator().manual_seed(0)) for part in parts[1:])
+    validation, test = ({"masking-0.25": x.mul(255).round().to(torch.uint8)} for x in masked)
     strange = Tensors(1 - parts[2].x, torch.arange(150) % 10)
-    data = Data(*parts, {"masking-0.25": noisy.mul(255).round().to(torch.uint8)}, strange)
-    return evaluation.Bench(data, SIZES, judge.build(SPEC, torch.Generator().manual_seed(0)), common)
+    return evaluation.Bench(
+        Data(*parts, test, strange), validation, SIZES, judge.build(SPEC, torch.Generator().manual_seed(0)), common
+    )
 
 
 def common(use):
@@ -79,18 +84,23 @@ def built(family, bench):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_gets_the_measures_that_apply_to_it(family, bench):
     model = built(family, bench)
-    found = evaluation.numbers(model, bench, SETTINGS, own)
+    numbers = evaluation.numbers(model, bench, SETTINGS, own)
+    found = numbers.test
     assert set(found) >= ALWAYS
+    chosen_by = {"probe_accuracy"} | ({"sse", "psnr", "psnr/masking-0.25"} if model.decodes else set())
+    assert set(numbers.validation) == chosen_by | (set(found) & {"frechet"})
     assert set(found) & REBUILT == (REBUILT if model.decodes else set())
     assert set(found) & SOMETIMES == FAMILIES[family][1]
     assert all(math.isfinite(value) for name, value in found.items() if name != "bce")
     about = evaluation.about(model, bench.data.test, SETTINGS)
     sizes = {"nll": {"images": 20, "draws": 5}} if "nll" in found else {}
+    if "negative_elbo" in found:
+        sizes["targets"] = "binary" if family == "importance" else "grey"
     assert about == {"saw_labels": family in ("conditional", "split"), "samples": FAMILIES[family][2]} | sizes
 
 
 def test_read_and_predicted_rows_make_up_the_error(bench):
-    found = evaluation.numbers(built("recurrent", bench), bench, SETTINGS, own)
+    found = evaluation.numbers(built("recurrent", bench), bench, SETTINGS, own).test
     assert (found["read_mse"] + found["predicted_mse"]) / 2 == pytest.approx(found["mse"], rel=1e-5)
 
 
@@ -100,7 +110,7 @@ def test_a_tanh_code_at_rest_says_nothing(bench):
     with torch.no_grad():
         model.encoder[0][1].weight.zero_()
         model.encoder[0][1].bias.copy_(torch.tensor([100.0] + [-100.0] * 7))
-    found = evaluation.numbers(model, bench, SETTINGS, own)
+    found = evaluation.numbers(model, bench, SETTINGS, own).test
     assert (found["active_share"], found["dead_units"], found["hoyer"]) == (1 / 8, 7, 1.0)
 
 
@@ -109,12 +119,32 @@ def test_the_same_numbers_twice(bench):
     assert evaluation.numbers(model, bench, SETTINGS, own) == evaluation.numbers(model, bench, SETTINGS, own)
 
 
+def test_the_best_model_is_chosen_by_what_is_measured_of_validation_images(bench):
+    """As they would be measured if they were the test images."""
+    data = bench.data
+    swapped = dataclasses.replace(
+        bench,
+        data=dataclasses.replace(data, validation=data.test, test=data.validation, noisy=bench.noisy_validation),
+        noisy_validation=data.noisy,
+    )
+    for family in ("variational", "recurrent"):
+        model = built(family, bench)
+        found, other = (evaluation.numbers(model, each, SETTINGS, own) for each in (bench, swapped))
+        for metric in set(found.validation) - {"probe_accuracy"}:
+            assert found.validation[metric] == other.test[metric] != found.test[metric]
+    train, validation, test = (
+        (part.x.flatten(1)[:, 200:600:8], part.y) for part in (data.train, data.validation, data.test)
+    )
+    expected = representation.linear_probe(train, validation, validation).test
+    assert evaluation.worth(bench, [train, validation, test]).validation == {"probe_accuracy": expected}
+
+
 def test_labels_of_the_test_split_teach_nothing(bench):
     """With other test labels all that was learnt is the same: right and wrong change places."""
     data = bench.data
     coded = [(split.x.flatten(1)[:, 200:600:8], split.y) for split in (data.train, data.validation, data.test)]
-    true = evaluation.worth(bench, coded)
-    wrong = evaluation.worth(bench, [*coded[:2], (coded[2][0], (coded[2][1] + 1) % 10)])
+    true = evaluation.worth(bench, coded).test
+    wrong = evaluation.worth(bench, [*coded[:2], (coded[2][0], (coded[2][1] + 1) % 10)]).test
     assert wrong["pair_accuracy"] == true["pair_accuracy"]
     assert wrong["same_class_accuracy"] == true["same_class_accuracy"], "the same pairs are of one class"
     assert wrong["cluster_nmi"] == pytest.approx(true["cluster_nmi"])
@@ -126,11 +156,13 @@ def test_errors_by_class_add_up(bench):
     model = Classifier(
         registry.build("dense", FAMILIES["dense"][0], SPEC, torch.Generator().manual_seed(0)), SPEC
     ).eval()
-    found = evaluation.numbers(model, bench, SETTINGS, own)
+    numbers = evaluation.numbers(model, bench, SETTINGS, own)
+    found = numbers.test
     counts = bench.data.test.y.bincount(minlength=10).double()
     by_class = torch.tensor([found[f"class_error/{label}"] for label in range(10)], dtype=torch.float64)
     assert (by_class @ counts / counts.sum()).item() == pytest.approx(found["test_error/all"])
     assert by_class.tolist() == [0.0] + [1.0] * 9, "a top layer of zeros says class 0"
+    assert numbers.validation == {"error/all": (bench.data.validation.y != 0).double().mean().item()}
     assert evaluation.about(model, bench.data.test, SETTINGS) == {}
 
 
@@ -161,7 +193,7 @@ def test_floors_are_measured_as_models_are(bench):
     assert set(found) == {"raw pixels", "PCA 8", "random 8"}
     model = registry.build("linear", {"components": 8}, SPEC, torch.Generator())
     model.observe(*bench.data.train)
-    measured = evaluation.numbers(model, bench, SETTINGS, own)
+    measured = evaluation.numbers(model, bench, SETTINGS, own).test
     for metric in ("probe_accuracy", "knn_accuracy", "few_labels_accuracy"):  # signs of PCA may differ
         assert found["PCA 8"][metric] == pytest.approx(measured[metric], abs=0.03)
 

@@ -33,7 +33,8 @@ class Epoch:
     epoch: int  # from 1, within its phase
     train: dict[str, float]
     validation: dict[str, float]
-    monitor: float  # the validation value that decides which epoch is kept
+    monitored: str  # the term that decides which epoch is kept
+    monitor: float  # its validation value
     best: bool  # so far
 
 
@@ -181,15 +182,17 @@ class Learning:
         self.model.eval()
         seen = losses.means(self.values, self.images)
         held_out = losses.over(self.phase.loss, validation, self.noises, self.draw("validation"))
-        monitor = held_out[self.phase.monitor]
+        name, monitored = self.phase.name, self.phase.monitor
+        monitor = held_out[monitored]
         if not math.isfinite(monitor):
-            raise DivergedError(f"phase {self.phase.name}, epoch {self.epoch}: the validation loss is {monitor}")
+            term = "loss" if monitored == "total" else monitored
+            raise DivergedError(f"phase {name}, epoch {self.epoch}: the validation {term} is {monitor}")
         better = monitor < self.best
         self.waited = 0 if better else self.waited + 1
         if better:
             self.best = monitor
             self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.watch.epoch(Epoch(self.phase.name, self.epoch, seen, held_out, monitor, better), self.model)
+        self.watch.epoch(Epoch(name, self.epoch, seen, held_out, monitored, monitor, better), self.model)
 
     def snapshot(self) -> Snapshot:
         """Everything, as it is now."""

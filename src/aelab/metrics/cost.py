@@ -13,9 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 
 def parameters(model: nn.Module) -> int:
-    """Numbers that were learned, shared ones once; a closed-form model's buffers count too."""
-    learned = sum(parameter.numel() for parameter in model.parameters())
-    return learned or sum(buffer.numel() for buffer in model.buffers())
+    """Numbers that were learned, shared ones once: parameters, and the buffers that the model names as such."""
+    buffers = (model.get_buffer(name) for name in getattr(model, "learned_buffers", ()))
+    return sum(tensor.numel() for tensor in (*model.parameters(), *buffers))
 
 
 def flops(model: nn.Module, x: Tensor, condition: Tensor | None = None) -> int:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+COLLAPSED = 0.05  # share of latents, in the mean over seeds: at most so many active ones are next to none. Many idle
+# ones are no illness: a VAE prunes what it does not need (of Burda 2015's 50, 19 were active at a good likelihood)
 FELL = 0.01  # share of the first epoch's training loss that the best epoch must have taken off
 SPARE = 0.1  # share of hidden units that a net may leave idle
 SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
@@ -33,11 +35,10 @@ def refuse(found: dict[str, str], fail_on: Sequence[str]) -> None:
 
 
 def posterior_collapse(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
-    """A likelihood whose latents do not move with the image: they repeat the prior."""
-    if "active_latents" not in metrics:
-        return ""
-    active, numbers = metrics["active_latents"], round(metrics["code_numbers"][0])
-    return f"{span(active)} of {numbers} latents active" if min(active) < numbers else ""
+    """Gaussian latents (next to) none of which moves with the image: q(z|x) repeats the prior (Lucas et al. 2019)."""
+    active, numbers = metrics.get("active_latents", []), round(metrics.get("code_numbers", [0])[0])
+    collapsed = active and math.fsum(active) / len(active) <= COLLAPSED * numbers
+    return f"{span(active)} of {numbers} latents active" if collapsed else ""
 
 
 def dead_units(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
@@ -59,11 +60,12 @@ def dead_codes(metrics: Columns, history: History, floors: dict[str, Any]) -> st
 
 
 def never_fell(metrics: Columns, history: History, floors: dict[str, Any]) -> str:
-    """A phase whose training loss ended within 1% of its first epoch's in some replicate (one epoch says nothing)."""
+    """A phase whose training loss (of its terms, the one that chooses the epoch) ended within 1% of its first epoch's
+    in some replicate; one epoch says nothing."""
     stuck = []
     for phase in dict.fromkeys(row["phase"] for rows in history for row in rows):
         for rows in history:
-            losses = [row["train"]["total"] for row in rows if row["phase"] == phase]
+            losses = [row["train"][row["monitored"]] for row in rows if row["phase"] == phase]
             if len(losses) > 1 and losses[0] - min(losses) < FELL * abs(losses[0]):
                 stuck.append(f"{phase}: {losses[0]:.4g} at first, {min(losses):.4g} at best")
                 break

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -29,7 +29,7 @@ from aelab.metrics import (
 )
 from aelab.metrics.representation import Coded
 from aelab.metrics.settings import Evaluate, Floors
-from aelab.models.base import Autoencoder, Generative, Likelihood, Spec
+from aelab.models.base import Autoencoder, GaussianAutoencoder, Generative, Likelihood, Spec
 
 Draw = Callable[[str], Generator]
 
@@ -69,10 +69,22 @@ class Parted(Protocol):
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Measures by name: on the test split; and those by which the best model is chosen, on the validation split."""
+
+    test: dict[str, float]
+    validation: dict[str, float] = field(default_factory=dict)
+
+    def __or__(self, other: Numbers) -> Numbers:
+        return Numbers(self.test | other.test, self.validation | other.validation)
+
+
+@dataclass(frozen=True)
 class Bench:
     """What floors and models alike are measured on: the data, how much, by which judge, at the same draws."""
 
     data: Data
+    noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
     sizes: Floors
     judge: Classifier
     draw: Draw
@@ -86,62 +98,78 @@ class Bench:
         """The strange images [n, C, H, W] that are measured, and the labels that models are told where they are."""
         return Tensors(*(part[: self.sizes.strange] for part in self.data.strange))
 
-    def judged(self, made: Tensor) -> dict[str, float]:
-        """Generated images against as many test images (see generation.measure)."""
-        real, made = (judge.features(self.judge, x[: self.sizes.generated]) for x in (self.data.test.x, made))
-        return generation.measure(real, made)
+    def judged(self, made: Tensor) -> Numbers:
+        """Generated images against as many test images (see generation.measure), and against validation images."""
+        most = self.sizes.generated
+        splits = (made, self.data.test.x, self.data.validation.x)
+        made, test, validation = (judge.features(self.judge, x[:most]) for x in splits)
+        n = min(len(made), len(validation))
+        against = generation.distance(validation[:n], made[:n])
+        return Numbers(generation.measure(test, made), {"frechet": against})
 
 
-def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> dict[str, float]:
-    """All measures that apply to `model`, on the test split. draw: draws of this model's own."""
-    found: dict[str, float] = {"parameters": cost.parameters(model)}
+def numbers(model: nn.Module, bench: Bench, settings: Evaluate, draw: Draw) -> Numbers:
+    """All measures that apply to `model`. draw: draws of this model's own."""
+    found = Numbers({"parameters": cost.parameters(model)})
     data = bench.data
     if isinstance(model, Classifier):
-        return found | classification(model, data.test)
+        return found | classification(model, data)
     assert isinstance(model, Autoencoder)
     coded = [(measurable(mapped(model.encode, *each)), each.y) for each in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it is given part of the image beside the code
-        found |= reconstruction.measure(data.test.x, rebuilt[0], bounded=model.bounded)
-        found |= reconstruction.by_ink(data.test.x, rebuilt[0])
-        found["keras_accuracy"] = reconstruction.keras_accuracy(data.test.x, rebuilt[0])
-        found |= denoising.measure(model, data.test, data.noisy) | shift(model, bench.strange, found["sse"])
-    found |= worth(bench, coded) | representation.sparsity(coded[2][0] - model.rest) | hidden
-    found |= generated(model, bench, coded[0][0], draw("generated")) | special(model, bench, settings, coded, draw)
-    width = coded[2][0].shape[1]
-    found |= {"code_numbers": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
-    found["flops"] = cost.flops(model, data.test.x[:1], data.test.y[:1])
-    return found
+        found |= rebuilding(model, bench, rebuilt[0])
+    found |= worth(bench, coded) | generated(model, bench, coded[0][0], draw("generated"))
+    codes = coded[2][0]
+    width = codes.shape[1]
+    alone = representation.sparsity(codes - model.rest) | hidden | special(model, bench, settings, coded, draw)
+    alone |= {"code_numbers": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
+    return found | Numbers(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
 
 
 def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:
     """What the table says of a model beside its numbers: saw_labels; samples, "prior", "random codes" or null; where
-    `nll` is estimated, on how many images and from how many draws."""
+    `nll` is estimated, on how many images and from how many draws; where there is a likelihood, of which targets."""
     if not isinstance(model, Autoencoder):
         return {}
     samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
     found: dict[str, Any] = {"saw_labels": model.saw_labels, "samples": samples}
+    if isinstance(model, Likelihood):
+        found["targets"] = model.targets
     if isinstance(model, likelihood.Weighted):
         found["nll"] = {"images": min(settings.likelihoods, len(test.y)), "draws": settings.draws}
     return found
 
 
-def worth(bench: Bench, coded: list[Coded]) -> dict[str, float]:
+def rebuilding(model: Autoencoder, bench: Bench, rebuilt: Tensor) -> Numbers:
+    """How near the model's images are to the originals, of clean, noisy and strange ones. rebuilt: the test images."""
+    data, x = bench.data, bench.data.test.x
+    found = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
+    found["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
+    found |= denoising.measure(model, data.test, data.noisy) | shift(model, bench.strange, found["sse"])
+    held_out, rebuilt = data.validation, mapped(model.reconstruct, *data.validation)
+    psnrs = denoising.psnrs(model, held_out, bench.noisy_validation)
+    chosen_by = {"sse": reconstruction.squared_errors(held_out.x, rebuilt).mean().item(), "psnr": psnrs.pop("clean")}
+    return Numbers(found, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()})
+
+
+def worth(bench: Bench, coded: list[Coded]) -> Numbers:
     """What codes of train, validation and test are worth: probes, neighbours, clusters, pairs. Floors are asked too."""
     train, validation, test = coded
     sizes, data = bench.sizes, bench.data
     few = train[0][: sizes.codes], train[1][: sizes.codes]
-    found = representation.linear_probe(train, validation, test)
-    found |= representation.knn(train, test, sizes.neighbours)
+    probe = representation.linear_probe(train, validation, test)
+    found = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
     found |= representation.few_labels(train, validation, test, sizes.labels, sizes.subsets, bench.draw)
     found |= clusters.clusters(few, test, bench.draw("clusters"))
     images = data.train.x[: sizes.codes], data.test.x
     found |= pairs.matching(images, (few[0], test[0]), sizes.steps, bench.draw("matching pairs"))
-    return found | pairs.same_class(few, test, sizes.steps, bench.draw("pairs of a class"))
+    found |= pairs.same_class(few, test, sizes.steps, bench.draw("pairs of a class"))
+    return Numbers(found, {"probe_accuracy": probe.validation})
 
 
-def generated(model: Autoencoder, bench: Bench, codes: Tensor, generator: Generator) -> dict[str, float]:
+def generated(model: Autoencoder, bench: Bench, codes: Tensor, generator: Generator) -> Numbers:
     """The judge on samples of the prior or, where there is none, on decoded codes like those of training [N, K]."""
     n = min(bench.sizes.generated, len(bench.data.test.x))
     if isinstance(model, Generative):
@@ -150,7 +178,7 @@ def generated(model: Autoencoder, bench: Bench, codes: Tensor, generator: Genera
     elif model.decodes:
         made = mapped(model.decode, generation.random_codes(codes[: bench.sizes.codes], n, generator))
     else:
-        return {}
+        return Numbers({})
     return bench.judged(made)
 
 
@@ -160,6 +188,7 @@ def special(model: Autoencoder, bench: Bench, settings: Evaluate, coded: list[Co
     test = bench.data.test.x
     if isinstance(model, Likelihood):
         found |= likelihood.bound(model, test, draw("likelihood"))
+    if isinstance(model, GaussianAutoencoder):  # of choices, a variance over images says little
         found["active_latents"] = representation.active_latents(coded[2][0])
     if isinstance(model, likelihood.Weighted):
         binary = likelihood.binarised(test[: settings.likelihoods], bench.draw("binary"))
@@ -181,18 +210,20 @@ def special(model: Autoencoder, bench: Bench, settings: Evaluate, coded: list[Co
     if isinstance(model, Parted):
         for i, name in enumerate(("content", "style")):
             parts = [(model.parts(codes)[i], y) for codes, y in coded]
-            found[f"probe_{name}"] = representation.linear_probe(*parts)["probe_accuracy"]
+            found[f"probe_{name}"] = representation.linear_probe(*parts).test
     return found
 
 
-def classification(model: Classifier, test: Tensors) -> dict[str, float]:
-    """The share of wrong labels on the test split, by the label budget that the model learned with, and by class.
+def classification(model: Classifier, data: Data) -> Numbers:
+    """The share of wrong labels by the label budget that the model learned with and, on the test split, by class.
 
     Where several budgets are measured in turn, the classes' are those of the last.
     """
-    wrong = (predictions(model, test.x) != test.y).double()
-    by_class = {f"class_error/{label}": wrong[test.y == label].mean().item() for label in test.y.unique().tolist()}
-    return {f"test_error/{model.labels}": wrong.mean().item()} | by_class
+    held_out, wrong = ((predictions(model, x) != y).double() for x, y in (data.validation, data.test))
+    labels = data.test.y
+    by_class = {f"class_error/{label}": wrong[labels == label].mean().item() for label in labels.unique().tolist()}
+    found = {f"test_error/{model.labels}": wrong.mean().item()} | by_class
+    return Numbers(found, {f"error/{model.labels}": held_out.mean().item()})
 
 
 def shift(model: Autoencoder, strange: Tensors, sse: float) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.tensors import Data, Tensors, pixels
+from aelab.data.tensors import Tensors, pixels
 from aelab.metrics import filters, judge, reconstruction
 from aelab.metrics.evaluation import Bench, worth
 from aelab.metrics.generation import random_codes
@@ -17,10 +17,10 @@ from aelab.metrics.images import shown, spread
 from aelab.metrics.pca import PCA
 
 
-def everything(bench: Bench, noisy_validation: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def everything(bench: Bench) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """All floors as numbers, by measure (see floors.json), and as pictures."""
     data, sizes = bench.data, bench.sizes
-    denoised, pictures = denoising(data, noisy_validation, sizes.digits)
+    denoised, pictures = denoising(bench)
     pca, test = PCA(data.train.x.flatten(1)), data.test.x.flatten(1)
     pictures |= {"pca_codes": pca.encode(test, 2).cpu().numpy(), "pca_labels": data.test.y.cpu().numpy()}
     pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
@@ -52,18 +52,17 @@ def flat(found: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def denoising(
-    data: Data, noisy_validation: dict[str, Tensor], digits: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def denoising(bench: Bench) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Per noise: PSNR and SSIM of the noisy input and of each filter at the parameter that was best on validation.
 
     Also the pictures: clean, noisy and filtered test digits, uint8 [digits, H, W].
     """
-    rows = spread(data.test.y, digits)
+    data = bench.data
+    rows = spread(data.test.y, bench.sizes.digits)
     found: dict[str, Any] = {}
     pictures = {"clean": shown(data.test.x[rows]), "labels": data.test.y[rows].cpu().numpy()}
     for label, stored in data.noisy.items():
-        noisy, held_out = pixels(stored), pixels(noisy_validation[label])
+        noisy, held_out = pixels(stored), pixels(bench.noisy_validation[label])
         found[label] = {"noisy": quality(data.test.x, noisy)}
         pictures[f"noisy/{label}"] = shown(noisy[rows])
         for name, apply in filters.FILTERS.items():
@@ -93,7 +92,9 @@ def probes(bench: Bench, pca: PCA, generator: Generator) -> dict[str, dict[str, 
         f"random {code}": lambda x: x @ random,
     }
     labels = (data.train.y, data.validation.y, data.test.y)
-    return {name: worth(bench, list(zip(map(encode, flat), labels, strict=True))) for name, encode in encoders.items()}
+    return {
+        name: worth(bench, list(zip(map(encode, flat), labels, strict=True))).test for name, encode in encoders.items()
+    }
 
 
 def generation(bench: Bench, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
@@ -102,7 +103,7 @@ def generation(bench: Bench, pca: PCA, generator: Generator) -> dict[str, dict[s
     codes = pca.encode(train[: bench.sizes.codes].flatten(1), code)
     n = min(bench.sizes.generated, len(bench.data.test.x))
     made = pca.decode(random_codes(codes, n, generator)).view(-1, *train.shape[1:])
-    return {"training images": bench.judged(train[:n]), f"PCA {code} gaussian": bench.judged(made)}
+    return {"training images": bench.judged(train[:n]).test, f"PCA {code} gaussian": bench.judged(made).test}
 
 
 def black_accuracy(test: Tensors) -> float:

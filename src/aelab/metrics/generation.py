@@ -12,17 +12,21 @@ NEIGHBOURS = 3  # k of the manifolds (Kynkäänniemi et al. 2019)
 
 
 def measure(real: Tensor, made: Tensor) -> dict[str, float]:
-    """frechet, precision and recall of `made` against `real` features.
+    """frechet (see `distance`), precision and recall of `made` against `real` features. Raises what `distance` does."""
+    return {"frechet": distance(real, made), "precision": covered(real, made), "recall": covered(made, real)}
 
-    frechet is divided by the total variance of `real`, so that it depends on no unit: 1 is as far as real images vary.
+
+def distance(real: Tensor, made: Tensor) -> float:
+    """The Frechet distance over the total variance of `real`: in no unit, 1 is as far as real images vary.
+
     Raises ValueError for too few images, and for real ones that are all alike.
     """
     if min(len(real), len(made)) <= NEIGHBOURS:
         raise ValueError(f"{len(made)} and {len(real)} images are too few to compare; {NEIGHBOURS + 1} are enough")
     variance = real.double().var(0).sum().item()
     if variance == 0:
-        raise ValueError("the test images are all alike, so nothing can be compared with how they vary")
-    return {"frechet": frechet(real, made) / variance, "precision": covered(real, made), "recall": covered(made, real)}
+        raise ValueError("the real images are all alike, so nothing can be compared with how they vary")
+    return frechet(real, made) / variance
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

@@ -1,14 +1,17 @@
 """Convolutional autoencoders, written layer by layer as papers write them (Masci et al. 2011).
 
-A layer is a few words in params.yaml: what, how many channels, and what differs from kernel 3, stride 1, padding 0.
+A layer is a few words in params.yaml. A convolution: its kind, how many channels, and what differs from kernel 3,
+stride 1, padding 0, no activation. A pooling: its kind, its window, and what differs from a stride of that size and
+padding 0. `up`: how many times as large.
 
-    conv 16 k3 s3 p1 relu     convt 8 k5 s3 p1 relu     maxpool 2 s1     avgpool 9     up 2
+    conv 16 k3 s3 p1 relu     convt 8 k5 s3 p1 relu     maxpool 3 s2 p1     avgpool 9     up 2
 
 With noise (`noise:`) it is a denoising one. Code: the encoder's last feature map, flattened.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +30,17 @@ from aelab.models.base import (
     require,
 )
 
-LAYERS = "conv, convt, maxpool, avgpool, up"
+KERNEL, STRIDE, PADDING = "k<kernel>", "s<stride>", "p<padding>"
+ACTIVATION = ", ".join(ACTIVATIONS)
+TAKES = {  # what may follow a layer's kind and number
+    "conv": {"k": KERNEL, "s": STRIDE, "p": PADDING, "activation": ACTIVATION},
+    "convt": {"k": KERNEL, "s": STRIDE, "p": PADDING, "activation": ACTIVATION},
+    "maxpool": {"s": STRIDE, "p": PADDING},
+    "avgpool": {"s": STRIDE, "p": PADDING},
+    "up": {},
+}
+LAYER = re.compile(rf"({'|'.join(TAKES)})\s+([1-9]\d*)(\s.*)?")
+OPTION = re.compile(r"([ks])([1-9]\d*)|(p)(\d+)")
 
 
 @dataclass(frozen=True)
@@ -43,51 +56,71 @@ class Config:
     def __post_init__(self) -> None:
         for key in ("encoder", "decoder"):
             for words in getattr(self, key):
-                layer(words, 1, key)
+                parsed(words, key)
 
 
-def layer(words: str, channels: int, key: str = "layer") -> tuple[nn.Module, int]:
-    """One layer from its words and its input channels -> (module, output channels).
+def layer(words: str, channels: int, key: str = "layer") -> nn.Module:
+    """One layer from its words, for maps of so many channels. Raises what `parsed` does."""
+    kind, number, options = parsed(words, key)
+    if kind == "up":
+        return nn.Upsample(scale_factor=number, mode="nearest")
+    padding = int(options.get("p", 0))
+    if kind in ("maxpool", "avgpool"):
+        pool = nn.MaxPool2d if kind == "maxpool" else nn.AvgPool2d
+        return pool(number, int(options.get("s", number)), padding)
+    maker = nn.Conv2d if kind == "conv" else ConvTranspose2d
+    conv = maker(channels, number, int(options.get("k", 3)), int(options.get("s", 1)), padding)
+    return nn.Sequential(conv, ACTIVATIONS[options.get("activation", "linear")]())
 
-    Raises ValueError that begins with `key` for words it does not know.
+
+def parsed(words: str, key: str) -> tuple[str, int, dict[str, str]]:
+    """The words of a layer: its kind, its number, and by name (k, s, p, activation) what follows.
+
+    Raises ValueError that begins with `key` for words that are no layer, and for one that its kind does not take.
     """
-    kind, *rest = words.split()
-    options = {"k": 3, "s": 1, "p": 0}
-    activation = "linear"
-    try:
-        size = int(rest[0])
-        for word in rest[1:]:
-            if word in ACTIVATIONS:
-                activation = word
-            else:
-                options[word[0]] = (int(word[1:]), options[word[0]])[0]
-        if kind in ("maxpool", "avgpool"):
-            pool = nn.MaxPool2d if kind == "maxpool" else nn.AvgPool2d
-            return pool(size, options["s"] if len(rest) > 1 else size), channels
-        if kind == "up":
-            return nn.Upsample(scale_factor=size, mode="nearest"), channels
-        maker = {"conv": nn.Conv2d, "convt": ConvTranspose2d}[kind]
-        conv = maker(channels, size, options["k"], stride=options["s"], padding=options["p"])
-    except (IndexError, KeyError, ValueError, RuntimeError):
-        raise ValueError(f"{key}: {words!r} is not a layer; allowed: {LAYERS}, e.g. conv 16 k3 s2 p1 relu") from None
-    return nn.Sequential(conv, ACTIVATIONS[activation]()), size
+    found = LAYER.fullmatch(words)
+    if not found:
+        raise ValueError(f"{key}: {words!r} is not a layer; allowed: {', '.join(TAKES)}, e.g. conv 16 k3 s2 p1 relu")
+    kind, number, rest = found.groups("")
+    options: dict[str, str] = {}
+    for word in rest.split():
+        option = OPTION.fullmatch(word)
+        name, value = (option[1] or option[3], option[2] or option[4]) if option else ("activation", word)
+        fits = name in TAKES[kind] and name not in options and (option or word in ACTIVATIONS)
+        allowed = ", ".join(TAKES[kind].values())
+        require(bool(fits), key, f"{word} of {words!r}", f"{allowed}, each once" if allowed else "nothing after it")
+        options[name] = value
+    if kind in ("maxpool", "avgpool"):
+        most = int(number) // 2
+        require(int(options.get("p", 0)) <= most, key, f"padding of {words!r}", f"p0 to p{most}, half the window")
+    return kind, int(number), options
 
 
-def network(layers: tuple[str, ...], channels: int, key: str) -> nn.Sequential:
-    """Layers in words as one module that takes images of `channels` channels."""
+def network(layers: tuple[str, ...], shape: tuple[int, ...], key: str) -> tuple[nn.Sequential, tuple[int, ...]]:
+    """Layers in words as one module that takes images [B, *shape], and the shape of what it puts out.
+
+    Raises ValueError that begins with `key` for words that are no layer, and for a layer that is too large for its map.
+    """
     modules = []
     for words in layers:
-        module, channels = layer(words, channels, key)
+        module = layer(words, shape[0], key)
+        try:
+            with torch.no_grad():
+                after = tuple(module(torch.zeros(1, *shape)).shape[1:])
+        except RuntimeError as error:
+            if "memory" in str(error):
+                raise
+            size = f"{shape[1]} x {shape[2]}"
+            raise ValueError(f"{key}: {words!r} cannot take maps of {size}; allowed: windows within the map") from None
         modules.append(module)
-    return nn.Sequential(*modules)
+        shape = after
+    return nn.Sequential(*modules), shape
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
-    encoder = network(config.encoder, spec.shape[0], "encoder")
-    with torch.no_grad():
-        code = encoder(torch.zeros(1, *spec.shape)).shape[1:]
-        decoder = nn.Sequential(nn.Unflatten(1, code), *network(config.decoder, code[0], "decoder"))
-        shape = tuple(decoder(torch.zeros(1, code.numel())).shape[1:])
+    encoder, code = network(config.encoder, spec.shape, "encoder")
+    layers, shape = network(config.decoder, code, "decoder")
+    decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
     require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
     model = Autoencoder(spec, encoder, decoder, Output(config.output, config.loss, config.reduction))
     initialise(model, generator)

@@ -53,6 +53,8 @@ class Config:
 class ImportanceWeighted(GaussianAutoencoder):
     """The code used downstream is mu of the grey image, not of a binarised one, so that it is not random."""
 
+    targets = "binary"
+
     def __init__(self, config: Config, spec: Spec) -> None:
         sizes = [spec.pixels, *config.hidden]
         encoder = nn.Sequential(nn.Flatten(), *mlp([*sizes, 2 * config.latent], config.activation))

@@ -37,6 +37,7 @@ class Config:
 class PCA(Autoencoder):
     """x_hat = mean + (x - mean) V V^T with V [pixels, K]; codes (x - mean) V."""
 
+    learned_buffers = ("mean", "directions", "deviations")
     mean: Tensor
     directions: Tensor
     deviations: Tensor
@@ -99,6 +100,7 @@ class LDA(PCA):
     SHRINKAGE = 0.01
     LEAST = 1e-12  # variance within the classes; what rounding leaves of none is below
     saw_labels = True
+    learned_buffers = (*PCA.learned_buffers, "back")
     back: Tensor
 
     def __init__(self, config: Config, spec: Spec) -> None:

@@ -65,6 +65,7 @@ class VectorQuantised(Autoencoder):
     """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
 
     alone = "the codebook follows counts of its codes, which vmap has no rule for"
+    learned_buffers = ("codebook",)  # count and total are what it follows from
 
     codebook: Tensor  # e [codes, depth]
     count: Tensor  # N [codes]

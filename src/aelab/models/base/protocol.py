@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -72,6 +72,8 @@ class Generative(Protocol):
 class Likelihood(Protocol):
     """A model with an evidence lower bound on log p(x)."""
 
+    targets: Literal["grey", "binary"]
+
     def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Per image [B], in nats: the rate KL(q(z|x) || p(z)) and the distortion -log p(x|z) at one draw of z."""
         ...
@@ -87,6 +89,8 @@ class Autoencoder(nn.Module):
     decodes = True  # whether any code decodes to an image by itself
     rest = 0.0  # what a number of the code is that says nothing
     alone = ""  # why its seeds cannot learn in one loop with stacked weights (learning/together.py); empty: they can
+    targets: Literal["grey", "binary"] = "grey"  # what its likelihood is of: pixels as they are, or binary ones drawn
+    learned_buffers: tuple[str, ...] = ()  # names of buffers that hold learned numbers, as parameters do
     tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
