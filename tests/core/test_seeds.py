@@ -13,7 +13,7 @@ from aelab.core import seeds
 
 @pytest.fixture
 def cores(monkeypatch):
-    return lambda count: monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
+    return lambda count: monkeypatch.setattr(seeds.cores, "count", lambda: count)
 
 
 def ignore(values, step=0, replicate=None): ...
@@ -119,7 +119,7 @@ def test_a_failure_here_ends_the_others(cores, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_children_end_with_their_killed_parent(tmp_path):
     code = (
-        "import os, sys, time; from aelab.core import seeds; os.sched_getaffinity = lambda _: {0, 1}\n"
+        "import os, sys, time; from aelab.core import seeds; seeds.cores.count = lambda: 2\n"
         "def work(replicate, metrics):\n"
         "    if replicate: print(os.getpid(), flush=True)\n"
         "    time.sleep(60)\n"

@@ -4,6 +4,7 @@ import psutil
 import pytest
 import torch
 
+from aelab.core import cgroups
 from aelab.data import memory
 
 CPU = torch.device("cpu")
@@ -12,12 +13,12 @@ UNLIMITED = str(2**63 - 4096)  # as the first version writes it
 
 def group(root, version, path, limit, used, cache):
     """The files of one control group; cache: active, inactive."""
-    kind = memory.KINDS[version]
-    folder = root / kind.folder / path
+    files = memory.FILES[version]
+    folder = root / cgroups.MOUNT / ("memory" if version == 1 else "") / path
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / kind.limit).write_text(f"{limit}\n")
-    (folder / kind.used).write_text(f"{used}\n")
-    lines = [f"{name} {value}\n" for name, value in zip(kind.cache, cache, strict=True)]
+    (folder / files.limit).write_text(f"{limit}\n")
+    (folder / files.used).write_text(f"{used}\n")
+    lines = [f"{name} {value}\n" for name, value in zip(files.cache, cache, strict=True)]
     (folder / "memory.stat").write_text("".join(["anon 5\n", *lines]))
 
 
@@ -29,24 +30,24 @@ def root(tmp_path):
 
 def test_the_least_that_any_group_around_the_process_leaves(root):
     (root / "proc/self/cgroup").write_text("0::/user/stage\n")
-    group(root, "", "user/stage", "max", 700, (0, 0))
-    group(root, "", "user", 1000, 900, (200, 100))
-    group(root, "", "other", 1, 1, (0, 0))
+    group(root, 2, "user/stage", "max", 700, (0, 0))
+    group(root, 2, "user", 1000, 900, (200, 100))
+    group(root, 2, "other", 1, 1, (0, 0))
     assert list(memory.left(root)) == [1000 - 900 + 300]
-    group(root, "", "user/stage", 800, 750, (0, 0))
+    group(root, 2, "user/stage", 800, 750, (0, 0))
     assert min(memory.left(root)) == 50
 
 
 def test_the_first_version_and_a_group_over_its_limit(root):
     (root / "proc/self/cgroup").write_text("9:name=systemd:/\n4:cpu,memory:/pod\n0::/\n")
-    group(root, "memory", "pod", 500, 600, (10, 20))
-    group(root, "memory", "", UNLIMITED, 600, (0, 0))
+    group(root, 1, "pod", 500, 600, (10, 20))
+    group(root, 1, "", UNLIMITED, 600, (0, 0))
     assert min(memory.left(root)) == 0
 
 
 def test_a_container_that_sees_its_own_group_as_the_root(root):
     (root / "proc/self/cgroup").write_text("4:memory:/docker/0123\n")
-    group(root, "memory", "", 500, 100, (0, 0))
+    group(root, 1, "", 500, 100, (0, 0))
     assert list(memory.left(root)) == [400]
 
 

@@ -1,7 +1,8 @@
 """Several seeds of one thing at once: the first in this process, each other in a forked one. The results are the same.
 
 A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
-they cost little more than one. What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
+they cost little more than one. No more of them compute at once than there are cores, or than `aelab repro -j` lets
+(core/cores.py). What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
 has one core, or computes on a GPU or with several threads (which a fork would wait for without end: OpenMP's are not in
 it), the seeds are worked on one after another. (Where learning can have all of them in one loop on a GPU, it does:
 learning/together.py.)
@@ -10,7 +11,6 @@ learning/together.py.)
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from aelab.core import stage
+from aelab.core import cores, stage
 
 
 class Metrics(Protocol):
@@ -41,25 +41,28 @@ def each(work: Work, count: int, metrics: Metrics = unheard, alone: bool = False
     Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
     work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
-    if alone or count == 1 or cores == 1 or threads > 1:
+    if alone or count == 1 or threads > 1 or not hasattr(os, "sched_getaffinity"):
         return [work(replicate, metrics) for replicate in range(count)]
-    turn = multiprocessing.get_context("fork").Semaphore(cores - 1)
-    children = [_Child(work, replicate, turn, metrics) for replicate in range(1, count)]
-    try:
-        first = work(0, metrics)
-        turn.release()  # this core is free now
-        return [first, *(child.result() for child in children)]
-    finally:
-        for child in children:
-            child.end()
+    with cores.turns() as turns:
+        if turns.count == 1:
+            return [work(replicate, metrics) for replicate in range(count)]
+        children = [_Child(work, replicate, turns.of_a_fork(), metrics) for replicate in range(1, count)]
+        try:
+            first = work(0, metrics)
+            turns.give_back()  # this core is free now
+            results = [first, *(child.result() for child in children)]
+        finally:
+            for child in children:
+                child.end()
+        turns.take()
+        return results
 
 
 class _Child:
     """One forked process, and the thread that listens to it."""
 
-    def __init__(self, work: Work, replicate: int, turn: Any, metrics: Metrics) -> None:
+    def __init__(self, work: Work, replicate: int, turns: cores.Turns, metrics: Metrics) -> None:
         self.replicate, self.said = replicate, dict[str, Any]()
         inlet, outlet = os.pipe()
         sys.stdout.flush()
@@ -67,7 +70,7 @@ class _Child:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(inlet)
-            _work(work, replicate, turn, outlet)
+            _work(work, replicate, turns, outlet)
         os.close(outlet)
         self.thread = threading.Thread(target=self._listen, args=(inlet, metrics), daemon=True)
         self.thread.start()
@@ -102,7 +105,7 @@ class _Child:
 KINDS = {"ValueError": ValueError, "OSError": OSError, "ArithmeticError": ArithmeticError}
 
 
-def _work(work: Work, replicate: int, turn: Any, outlet: int) -> None:
+def _work(work: Work, replicate: int, turns: cores.Turns, outlet: int) -> None:
     """The whole life of a child; it never returns."""
     code = 1
     try:
@@ -116,16 +119,16 @@ def _work(work: Work, replicate: int, turn: Any, outlet: int) -> None:
         def metrics(values: dict[str, float], step: int = 0, replicate: int | None = None) -> None:
             say(values=values, step=step, replicate=replicate)
 
-        with turn:
-            try:
-                say(result=work(replicate, metrics))
-                code = 0
-            except OSError as error:
-                say(error="OSError", args=[error.errno, error.strerror, error.filename])
-            except (ValueError, ArithmeticError) as error:
-                say(error="ValueError" if isinstance(error, ValueError) else "ArithmeticError", args=[str(error)])
-            except Exception:
-                say(error="Exception", args=[traceback.format_exc()])
+        try:
+            turns.take()  # given back as this process ends
+            say(result=work(replicate, metrics))
+            code = 0
+        except OSError as error:
+            say(error="OSError", args=[error.errno, error.strerror, error.filename])
+        except (ValueError, ArithmeticError) as error:
+            say(error="ValueError" if isinstance(error, ValueError) else "ArithmeticError", args=[str(error)])
+        except Exception:
+            say(error="Exception", args=[traceback.format_exc()])
         sys.stderr.flush()
     finally:
         os._exit(code)

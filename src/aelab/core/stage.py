@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aelab import tracking
-from aelab.core import runtime
+from aelab.core import cores, runtime
 from aelab.core.runtime import Instructions, Precision
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def main(body: Callable[[Job], None]) -> None:
     item = sys.argv[1] if len(sys.argv) > 1 else None
     die_with_parent()
     try:
-        _run(Job(body.__name__, item, SCRATCH), body)
+        with cores.turn():
+            _run(Job(body.__name__, item, SCRATCH), body)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:

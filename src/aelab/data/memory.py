@@ -6,29 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from aelab.core import cgroups
+
 if TYPE_CHECKING:
     import torch
 
 SHARE = 8  # a split may take one part in so many: stages run side by side, and their seeds may hold copies
 
 
-class Kind(NamedTuple):
-    """A version of control groups: where they lie, their files, and what cache is called in memory.stat."""
+class Files(NamedTuple):
+    """What one version of control groups calls a limit of memory, its use, and cache in memory.stat."""
 
-    folder: str
     limit: str
     used: str
     cache: tuple[str, str]
 
 
-KINDS = {  # by the name of the controller in /proc/self/cgroup
-    "memory": Kind(
-        "sys/fs/cgroup/memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        ("total_active_file", "total_inactive_file"),
-    ),
-    "": Kind("sys/fs/cgroup", "memory.max", "memory.current", ("active_file", "inactive_file")),
+FILES = {
+    1: Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_active_file", "total_inactive_file")),
+    2: Files("memory.max", "memory.current", ("active_file", "inactive_file")),
 }
 
 
@@ -63,17 +59,12 @@ def left(root: Path = Path("/")) -> Iterator[int]:
 
     Cache of files counts as free: the system drops it first.
     """
-    groups = root / "proc/self/cgroup"
-    for line in groups.read_text().splitlines() if groups.exists() else []:
-        _, controllers, path = line.split(":", 2)
-        for kind in (KINDS[each] for each in controllers.split(",") if each in KINDS):
-            own = Path(path.lstrip("/"))
-            for group in (own, *own.parents):
-                folder = root / kind.folder / group
-                try:
-                    limit, used = ((folder / name).read_text().strip() for name in (kind.limit, kind.used))
-                    counts = dict(each.split() for each in (folder / "memory.stat").read_text().splitlines())
-                except FileNotFoundError:  # a container sees its own group as the root
-                    continue
-                if limit != "max":
-                    yield max(0, int(limit) - int(used) + sum(int(counts.get(name, 0)) for name in kind.cache))
+    for version, folder in cgroups.folders("memory", root):
+        files = FILES[version]
+        try:
+            limit, used = ((folder / name).read_text().strip() for name in (files.limit, files.used))
+            counts = dict(each.split() for each in (folder / "memory.stat").read_text().splitlines())
+        except FileNotFoundError:
+            continue
+        if limit != "max":
+            yield max(0, int(limit) - int(used) + sum(int(counts.get(name, 0)) for name in files.cache))
