@@ -1,6 +1,7 @@
 """`aelab repro` on a real DVC project of shell commands: the lock of `dvc repro`, whatever happens on the way."""
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from ruamel.yaml import YAML
 
+from aelab import pipeline, views
 from aelab.books import Books
 
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
@@ -216,6 +218,62 @@ def test_two_at_once_never_work_on_the_same_out(project, expected):
     assert [each.returncode for each in both] == [0, 0], ended
     assert sorted(ran(project)) == sorted(STAGES)  # each once
     assert timeless((project / "dvc.lock").read_bytes()) == timeless(expected)
+
+
+SEEDS = """
+import os, time
+from aelab.core import cores, seeds
+def note(sign):
+    with open("turns.log", "a") as log:
+        log.write(sign)
+def work(replicate, metrics):
+    note("+")
+    time.sleep(0.2)
+    note("-")
+    return os.getpid()
+with cores.turn():
+    pids = seeds.each(work, 3)
+with open(os.environ["DVC_STAGE"] + ".out", "w") as out:
+    print(len(set(pids)), file=out)
+"""
+
+
+def test_stages_and_the_seeds_that_they_fork_share_the_cores(project):
+    (project / "seeds.py").write_text(SEEDS)
+    stages = {
+        name: {"cmd": f"{sys.executable} seeds.py", "deps": ["seeds.py"], "outs": [f"{name}.out"]} for name in "abc"
+    }
+    (project / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    done = run(AELAB, project, "-j", "2")
+    assert done.returncode == 0, done.stderr
+    working = list(itertools.accumulate(1 if sign == "+" else -1 for sign in (project / "turns.log").read_text()))
+    assert (len(working), max(working)) == (18, 2)
+    assert {(project / f"{name}.out").read_text() for name in "abc"} == {"3\n"}, "each in a process of its own"
+
+
+def test_outs_that_a_process_still_writes_are_no_results(project):
+    """What a stage left running writes on into the file that DVC has just named after its contents."""
+    stages = json.loads((project / "dvc.yaml").read_text())
+    cmd = "exec 3> lonely.txt; (while test ! -e enough; do echo more >&3; done) & sleep 0.3"
+    stages["stages"]["lonely"] |= {"cmd": f"bash -c '{cmd}'"}
+    (project / "dvc.yaml").write_text(json.dumps(stages))
+    try:
+        done = run(AELAB, project)
+    finally:
+        (project / "enough").touch()
+    assert (done.returncode, done.stderr.splitlines()[-2]) == (1, "8 ran, 1 failed")
+    assert done.stderr.splitlines()[-1].startswith(f"lonely failed: {pipeline.NOT_KEPT}"), done.stderr
+
+
+def test_outs_that_the_cache_does_not_hold_whole_twice_are_no_results(project, monkeypatch):
+    """As on a disk that gives back other bytes than it took, which no test can have."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("aelab.repairs.whole", lambda repo, stage: "lonely" not in stage.addressing)
+    view = views.Lines()
+    assert pipeline.repro([], view, 2, [], False) == ["lonely"]
+    assert view.summary() == "8 ran, 1 failed"
+    assert (project / "logs/lonely.log").read_text().splitlines()[-1] == pipeline.NOT_KEPT
+    assert b"lonely.txt" not in (project / "dvc.lock").read_bytes()
 
 
 def test_gpus_are_shared_out(project):

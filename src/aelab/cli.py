@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from aelab import commands
+from aelab.core import cores
+
+CORES = cores.count()
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Cores: stages at once, and what seeds they fork.")]
+
+
+class Command(TyperCommand):
+    """Every command runs in the project's root, wherever it is typed, and ends in one line where a user can mend it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with mistakes(ctx.info_name):
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has finished is kept
+            typed, root = Path.cwd(), project(Path.cwd())
+            if root != typed:  # files are meant as they were typed
+                ctx.params = {name: beside(typed, value) for name, value in ctx.params.items()}
+                os.chdir(root)
+            return super().invoke(ctx)
+
+
+def project(folder: Path) -> Path:
+    """The root of the project that a folder lies in: the nearest one with a dvc.yaml and a params.yaml (or DVC's
+    settings). Raises ValueError."""
+    for root in (folder, *folder.parents):
+        if (root / "dvc.yaml").is_file() and ((root / "params.yaml").is_file() or (root / ".dvc").is_dir()):
+            return root
+    raise ValueError(f"not inside an AE Lab project: no params.yaml and dvc.yaml in {folder} or above")
+
+
+def beside(folder: Path, value: Any) -> Any:
+    """The value of a parameter with its paths taken from `folder`."""
+    if isinstance(value, (list, tuple)):
+        return [beside(folder, each) for each in value]
+    return folder / value if isinstance(value, Path) else value
+
+
+@contextlib.contextmanager
+def mistakes(command: str) -> Iterator[None]:
+    """What a user can mend ends in one line; AELAB_TRACEBACK=1 shows where it came from."""
+    try:
+        yield
+    except BrokenPipeError:  # `aelab show vae | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        dvc = sys.modules.get("dvc.exceptions")  # not imported where no command has needed it
+        mendable = (ValueError, OSError, dvc.DvcException) if dvc else (ValueError, OSError)
+        if not isinstance(error, mendable) or os.environ.get("AELAB_TRACEBACK"):
+            raise
+        file = error.filename if isinstance(error, OSError) else None
+        what = f"{file}: {error.strerror}" if isinstance(error, OSError) and file else str(error)
+        sys.exit(f"aelab {command}: {' '.join(what.split())}")
+
 
 app = typer.Typer(
     help="The autoencoder laboratory: what dvc and mlflow lack.",
@@ -29,7 +87,7 @@ def repro(
     targets: Annotated[
         list[str] | None, typer.Argument(help="Stages, such as train@vae or evaluate; none: all of dvc.yaml.")
     ] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Stages at once.")] = os.cpu_count() or 1,
+    jobs: Jobs = CORES,
     gpus: Annotated[
         str, typer.Option(help="GPUs to share out among the stages, such as 0,1; none: each stage sees all.")
     ] = "",
@@ -43,18 +101,16 @@ def repro(
     from dvc.exceptions import DvcException
 
     from aelab import pipeline, views
+    from aelab.core import params
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that dvc.lock gets what has finished
-    view = views.Live() if sys.stderr.isatty() else views.Lines()
-    try:
-        failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force)
-    except (DvcException, OSError) as error:
-        view.close()
-        sys.exit(f"aelab repro: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        view.close()
-        sys.exit(130)
-    view.close()
+    check = params.check_all if params.FILE.exists() and "AELAB_ECHO" not in os.environ else None  # a sweep has checked
+    with views.shown() as view:
+        try:
+            failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force, check)
+        except DvcException:
+            if check:
+                check()  # what DVC stumbles over may be a mistake in params.yaml
+            raise
     views.say(view.summary())
     for name in failed:
         log = pipeline.log_of(name)
@@ -65,7 +121,7 @@ def repro(
 @app.command()
 def verify(
     models: Annotated[list[str] | None, typer.Argument(help="Models such as vae or stack_dae; none: all.")] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Stages at once.")] = os.cpu_count() or 1,
+    jobs: Jobs = CORES,
 ) -> None:
     """Make models again, and hold them against dvc.lock and metrics/: a line each.
 
@@ -73,22 +129,13 @@ def verify(
     machine every byte must be the same, elsewhere the headline numbers within a tolerance; the exit code is 1 where
     that is not so. data/, dvc.lock and DVC's cache stay as they are.
     """
-    from dvc.exceptions import DvcException
-
     from aelab import views
+    from aelab.core import params
     from aelab.verify import run
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    view = views.Live() if sys.stderr.isatty() else views.Lines()
-    try:
+    params.check_all()
+    with views.shown() as view:
         verdicts = run.verify(models or [], view, jobs)
-    except (DvcException, OSError, ValueError) as error:
-        view.close()
-        sys.exit(f"aelab verify: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        view.close()
-        sys.exit(130)
-    view.close()
     for each in verdicts:
         print(each)
     sys.exit(any(each.fault for each in verdicts))
@@ -102,14 +149,9 @@ def sync() -> None:
     stages that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second
     time nothing happens.
     """
-    from dvc.exceptions import DvcException
-
     from aelab import sync as syncing
 
-    try:
-        counts = syncing.sync()
-    except (DvcException, OSError, ValueError) as error:
-        sys.exit(f"aelab sync: {' '.join(str(error).split())}")
+    counts = syncing.sync()
     words = {
         "made": "made again",
         "linked": "linked",
@@ -150,30 +192,25 @@ def sweep(
     Ctrl-C ends the trials at work; they are taken up by the next call. MLflow shows a run per sweep, its trials below.
     """
     if (show and apply) or (trial is not None and not apply):
-        sys.exit("aelab sweep: --show and --apply exclude each other, and --trial goes with --apply")
-
-    from dvc.exceptions import DvcException
+        raise ValueError("--show and --apply exclude each other, and --trial goes with --apply")
 
     from aelab import views
+    from aelab.core import params
     from aelab.sweeps import run
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        if apply:
-            for key, value in run.apply(name, trial).items():
-                print(f"{key}: {value}")
-        elif show:
-            print(run.report(name))
-        else:
-            run.sweep(name, trials, jobs, views.say)
-            print(run.report(name))
-    except (DvcException, OSError, ValueError) as error:
-        sys.exit(f"aelab sweep: {' '.join(str(error).split())}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    if apply:
+        for key, value in run.apply(name, trial).items():
+            print(f"{key}: {value}")
+        return
+    if not show:
+        params.check_all()
+        run.sweep(name, trials, jobs, views.say)
+    print(run.report(name))
 
 
 app.registered_commands += commands.app.registered_commands
+for each in app.registered_commands:
+    each.cls = Command
 
 if __name__ == "__main__":
     app()

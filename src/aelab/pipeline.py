@@ -12,7 +12,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -27,9 +27,10 @@ from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
 from aelab import reading, repairs, warm
 from aelab.books import Books
-from aelab.core import runtime
+from aelab.core import cores, runtime
 
 LOGS = Path("logs")
+NOT_KEPT = "DVC's cache took its outs twice and holds others; does a process still write to them, or is a disk damaged?"
 PAUSE = 0.05  # seconds between looks at the running stages
 RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
 
@@ -74,8 +75,17 @@ class Running:
 class Run:
     """One pass over the pipeline in the working folder; see `everything`."""
 
-    def __init__(self, repo: Repo, view: View, jobs: int, gpus: Sequence[str] = (), force: bool = False) -> None:
-        self.repo, self.view, self.jobs, self.gpus, self.force = repo, view, jobs, gpus, force
+    def __init__(
+        self,
+        repo: Repo,
+        view: View,
+        jobs: int,
+        gpus: Sequence[str] = (),
+        force: bool = False,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """jobs: cores to use; check: called before the first stage that has to run; what it raises ends the run."""
+        self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
         self.books = Books(repo)
         self.environment: dict[str, str] = {}  # of the stages, beside that of this process
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
@@ -90,7 +100,8 @@ class Run:
         Raises DvcException where the pipeline cannot be loaded or is locked by another process.
         """
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
-        with self.books.locked(), self.repo.scm_context(quiet=True):
+        with self.books.locked(), self.repo.scm_context(quiet=True), cores.share(self.jobs) as turns:
+            self.environment |= turns
             repairs.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
@@ -139,6 +150,9 @@ class Run:
         """
         if not (self.force or stage.changed()):
             return "unchanged"
+        if self.check:
+            self.check()
+            self.check = None
         stage.remove_outs(ignore_remove=False, force=False)
         if not self.force and self.books.restored(stage):
             return "cached"
@@ -188,8 +202,9 @@ class Run:
         each.held.close()
         how = "ran" if each.process.returncode == 0 else "failed"
         try:
-            if how == "ran" and not self.books.keep(each.stage):
-                self.books.keep(each.stage)  # DVC had damaged files under the names of new ones; they are gone now
+            # the second time: DVC had damaged files under the names of new ones; they are gone now
+            if how == "ran" and not (self.books.keep(each.stage) or self.books.keep(each.stage)):
+                how = self.broken(each.stage, NOT_KEPT)
         except (DvcException, OSError) as error:  # such as an out that it did not make, or a full disk
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
@@ -234,8 +249,15 @@ def log_of(name: str) -> Path:
     return LOGS / f"{name.replace(os.sep, '-')}.log"
 
 
-def repro(targets: Sequence[str], view: View, jobs: int, gpus: Sequence[str], force: bool) -> list[str]:
-    """Bring the pipeline of the working folder up to date (see Run.everything)."""
+def repro(
+    targets: Sequence[str],
+    view: View,
+    jobs: int,
+    gpus: Sequence[str] = (),
+    force: bool = False,
+    check: Callable[[], None] | None = None,
+) -> list[str]:
+    """Bring the pipeline of the working folder up to date (see Run and Run.everything)."""
     reading.remember()
     with Repo() as repo:
-        return Run(repo, view, jobs, gpus, force).everything(targets)
+        return Run(repo, view, jobs, gpus, force, check).everything(targets)

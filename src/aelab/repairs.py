@@ -65,10 +65,15 @@ def whole(repo: Repo, stage: PipelineStage) -> bool:
     DVC looks no further than the permissions of a file in its cache, and would restore a damaged one.
     """
     files = [repo.cache.local.oid_to_path(each.value) for found in stage.get_used_objs().values() for each in found]
-    damaged = [path for path in map(Path, files) if md5(path) != path.parent.name + path.name.removesuffix(".dir")]
+    damaged = [path for path in map(Path, files) if not path.exists() or md5(path) != named(path)]
     for path in damaged:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return not damaged
+
+
+def named(path: Path) -> str:
+    """The MD5 that the name of a file in DVC's cache promises."""
+    return path.parent.name + path.name.removesuffix(".dir")
 
 
 def md5(path: Path) -> str:

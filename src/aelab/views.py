@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 
 EVERY = 0.25  # seconds between two looks at the logs of running stages
 TAIL = 2000  # bytes of a log in which its last line is looked for
+
+
+@contextlib.contextmanager
+def shown() -> Iterator[Lines]:
+    """What suits stderr; gone from a terminal when what runs has ended."""
+    view = Live() if sys.stderr.isatty() else Lines()
+    try:
+        yield view
+    finally:
+        view.close()
 
 
 class Lines:

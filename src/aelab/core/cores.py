@@ -1,7 +1,7 @@
 """How many cores this process may use, and turns on them for processes that `aelab repro -j N` starts.
 
--j N means N cores: stages and the seeds that they fork take turns, so that no more than N of them compute at once. A turn
-is a byte of a file that its process locks; a process that dies holds none. When a process computes changes no result.
+-j N means N cores: stages and the seeds that they fork take turns, so that no more than N of them compute at once. A
+turn is a byte of a file that its process locks; a process that dies holds none. When one computes changes no result.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ PAUSE = 0.02  # seconds between looks for a free turn
 
 
 def count(root: Path = Path("/")) -> int:
-    """The cores that this process may use: those of its affinity, and no more than its control groups' quota of time."""
+    """The cores that this process may use: those of its affinity, at most its control groups' quota of time."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for version, folder in cgroups.folders("cpu", root):
         with contextlib.suppress(FileNotFoundError):
             if version == 2:
                 quota, period = (folder / "cpu.max").read_text().split()
             else:
-                quota, period = (
-                    (folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period")
-                )
+                quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
             if quota not in ("max", "-1"):
                 found = min(found, max(1, math.ceil(int(quota) / int(period))))
     return found

@@ -38,6 +38,7 @@ SCHEMAS = {
     "evaluate": "aelab.metrics.settings:Evaluate",
     "compare": "aelab.report.settings:Compare",
 }
+LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}  # entries -> whose block they override
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
 NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
 
@@ -73,11 +74,27 @@ def load(*sections: str, text: str | None = None) -> Any:
     Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
     """
     tree = _read(FILE if text is None else text)
-    unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
-    if unknown:
-        raise no_such(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
+    _check_outline(tree)
     found = [_section(tree, name) for name in sections]
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def check_all() -> None:
+    """Raise ParamsError for the first mistake in all of params.yaml: sections, entries, alone and merged with the block
+    that they override, and the names of entries that unrolled stacks and sweeps hold."""
+    tree = _read(FILE)
+    _check_outline(tree)
+    _section(tree, "seed")
+    blocks = {name: _section(tree, name) for name in SCHEMAS}
+    for name in (*LEARNS.values(), "finetune", "unroll"):
+        merge(name, blocks[name], Entry("", "", {}, {}), blocks["data"].name)
+    for group in [group for group in LISTS if group != "sweeps" or group in tree]:
+        for name in _section(tree, group):
+            entry = _section(tree, f"{group}.{name}")
+            if group in LEARNS:
+                merge(LEARNS[group], blocks[LEARNS[group]], entry, blocks["data"].name)
+            elif group == "sweeps":
+                _check_sweep(tree, entry, f"sweeps.{name}")
 
 
 def written(*sections: str) -> dict[str, Any]:
@@ -98,7 +115,7 @@ def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
     `data` is the data set's name: of the factors and of an entry's `on:` block, those of this data set apply.
     Raises ParamsError, also for a wrong value in the `on:` block of another data set.
     """
-    where = f"{section} of {entry.name}"
+    where = f"{section} of {entry.name}" if entry.name else section
     values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
     on = values.pop("on", {})
     merged = check(type(block), values, where)
@@ -133,6 +150,38 @@ def _read(source: Path | str) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ParamsError(f"holds {type(tree).__name__}; allowed: a mapping of sections")
     return {str(key): value for key, value in tree.items()}
+
+
+def _check_outline(tree: Mapping[str, Any]) -> None:
+    """Raise ParamsError for an unknown section, or an entry of an unknown family: what needs no library to be seen, so
+    that whichever stage runs first says it."""
+    unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
+    if unknown:
+        raise no_such(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
+    known = families()
+    for group in LEARNS:
+        entries = tree.get(group)
+        for name, block in entries.items() if isinstance(entries, Mapping) else ():
+            if isinstance(block, Mapping) and "family" in block and block["family"] not in known:
+                raise no_such(f"{group}.{name}.family: {block['family']!r}", "unknown family", known)
+
+
+def _check_sweep(tree: Mapping[str, Any], sweep: Any, where: str) -> None:
+    """Raise ParamsError where a search names a stage's entry, or a parameter, that is not there; the last word of a
+    parameter's name may be new in its block."""
+    entries = {str(name) for group in LISTS for name in tree.get(group, ())}
+    item = sweep.target.partition("@")[2]
+    if item and item not in entries:
+        raise no_such(f"{where}.target: {item!r}", "unknown entry", sorted(entries))
+    for part in ("space", "fixed"):
+        for name in getattr(sweep, part):
+            block: Any = tree
+            for word in name.split(".")[:-1]:
+                if word not in block:
+                    raise no_such(f"{where}.{part}.{name}: {word!r}", "unknown name", list(map(str, block)))
+                block = block[word]
+                if not isinstance(block, Mapping):
+                    raise ParamsError(f"{where}.{part}.{name}: {word!r} is no block of keys; allowed: a key of one")
 
 
 def _section(tree: dict[str, Any], name: str) -> Any:
@@ -173,8 +222,6 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     where = f"{group}.{name}"
     if not isinstance(values, dict) or "family" not in values:
         raise ParamsError(f"{where}: needs `family:`; allowed: {', '.join(families())}")
-    if values["family"] not in families():
-        raise no_such(f"{where}.family: {values['family']!r}", "unknown family", families())
     schema = family_config(values["family"])
     knobs, allowed = keys(schema), [*keys(schema), *keys(_import(SCHEMAS["train"]))]
     own, rest = _divided({key: value for key, value in values.items() if key != "family"}, knobs)

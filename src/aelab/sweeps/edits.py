@@ -9,8 +9,6 @@ from typing import Any
 
 from aelab.core import params
 
-LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}  # entries -> whose block they override
-
 
 def changed(text: str, values: Mapping[str, Any]) -> str:
     """The YAML `text` with dotted names set to `values`; comments, order and all other values as they are.
@@ -49,7 +47,7 @@ def check(text: str, values: Mapping[str, Any]) -> None:
     text, (data, *names) = changed(text, values), ("data", *sorted({section(name) for name in values}))
     found = params.load(data, *names, text=text)
     for name, entry in zip(names, found[1:], strict=True) if names else ():
-        if learns := LEARNS.get(name.partition(".")[0]):
+        if learns := params.LEARNS.get(name.partition(".")[0]):
             params.merge(learns, params.load(learns, text=text), entry, found[0].name)
 
 
