@@ -278,6 +278,7 @@ def test_an_entry_of_params_yaml_has_a_name_that_a_folder_may_have(group, name):
 def empty(tmp_path, monkeypatch) -> Path:
     """A folder with params.yaml and DVC, and nothing made."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\nno_scm = true\nanalytics = false\n")
     monkeypatch.chdir(tmp_path)
@@ -358,6 +359,8 @@ def test_the_tracking_ui_listens_on_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     started = []
     monkeypatch.setattr(os, "execv", lambda path, words: started.append(words))

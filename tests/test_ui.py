@@ -30,6 +30,8 @@ for item, low in (("ae", 2.0), ("vae", 3.0)):
 def server(tmp_path_factory):
     """`aelab ui` on a store of two trained models; its address."""
     folder = tmp_path_factory.mktemp("ui")
+    for name in ("params.yaml", "dvc.yaml"):
+        (folder / name).touch()
     environment = os.environ | {"AELAB_TRACKING": "on", "DVC_ROOT": str(folder), "no_proxy": "*"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     subprocess.run([sys.executable, "-c", TOLD], cwd=folder, env=environment, check=True, timeout=200)

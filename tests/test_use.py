@@ -61,6 +61,7 @@ def leave(folder: Path, name: str, family: str, config: dict, kind: str = "autoe
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "params.yaml", folder)
+    shutil.copy(ROOT / "dvc.yaml", folder)
     leave(folder, "ae", "dense", {"widths": [8]})
     leave(folder, "vae", "variational", {"hidden": [16], "latent": 3})
     leave(folder, "cvae", "conditional", {"hidden": [16], "latent": 3})
