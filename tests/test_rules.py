@@ -31,13 +31,13 @@ ALLOWED = {
     "sync": {"sweeps", "tracking"},
     "copies": {"tracking"},
     "sweeps": {"copies", "core", "learning", "metrics", "report", "tracking"},
-    "verify": {"books", "copies", "core", "pipeline", "report", "views"},
+    "verify": {"books", "copies", "core", "pipeline", "report", "tracking", "views"},
     "serving": {"core", "data", "learning", "models", "tracking"},
     "onnx": {"learning", "models", "serving"},
     "exchange": {"data"},
     "pyfunc": {"serving"},
     "commands": {"core", "exchange", "onnx", "serving", "tracking"},
-    "cli": {"commands", "pipeline", "sweeps", "sync", "tracking", "verify", "views"},
+    "cli": {"commands", "core", "pipeline", "sweeps", "sync", "tracking", "verify", "views"},
 }
 # module of core -> what of ours it may import; of core, models see `corruption` alone, data also `cgroups`
 CORE = {

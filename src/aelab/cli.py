@@ -69,6 +69,14 @@ def mistakes(command: str) -> Iterator[None]:
         sys.exit(f"aelab {command}: {' '.join(what.split())}")
 
 
+def check() -> None:
+    """Raise ParamsError for a mistake in params.yaml, where there is one; in a trial its sweep has looked."""
+    from aelab.core import params
+
+    if params.FILE.exists() and "AELAB_ECHO" not in os.environ:
+        params.check_all()
+
+
 app = typer.Typer(
     help="The autoencoder laboratory: what dvc and mlflow lack.",
     no_args_is_help=True,
@@ -101,17 +109,17 @@ def repro(
     from dvc.exceptions import DvcException
 
     from aelab import pipeline, views
-    from aelab.core import params
+    from aelab.verify import commit
 
-    check = params.check_all if params.FILE.exists() and "AELAB_ECHO" not in os.environ else None  # a sweep has checked
     with views.shown() as view:
         try:
             failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force, check)
         except DvcException:
-            if check:
-                check()  # what DVC stumbles over may be a mistake in params.yaml
+            check()  # what DVC stumbles over may be a mistake in params.yaml
             raise
     views.say(view.summary())
+    if not failed and (words := commit.against_commit()):
+        views.say(words)
     for name in failed:
         log = pipeline.log_of(name)
         views.say(f"{name} failed: {views.last_line(log)} (all of it: {log})")
@@ -130,10 +138,9 @@ def verify(
     that is not so. data/, dvc.lock and DVC's cache stay as they are.
     """
     from aelab import views
-    from aelab.core import params
     from aelab.verify import run
 
-    params.check_all()
+    check()
     with views.shown() as view:
         verdicts = run.verify(models or [], view, jobs)
     for each in verdicts:
@@ -195,7 +202,6 @@ def sweep(
         raise ValueError("--show and --apply exclude each other, and --trial goes with --apply")
 
     from aelab import views
-    from aelab.core import params
     from aelab.sweeps import run
 
     if apply:
@@ -203,7 +209,7 @@ def sweep(
             print(f"{key}: {value}")
         return
     if not show:
-        params.check_all()
+        check()
         run.sweep(name, trials, jobs, views.say)
     print(run.report(name))
 

@@ -118,10 +118,12 @@ def different(wanted: Mapping[str, Content], made: Mapping[str, Content]) -> lis
 def table(name: str) -> list[dict[str, str]]:
     """The rows of a table of metrics/; none where it is missing."""
     path = stage.folder("compare") / f"{name}.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+
+def rows(text: str) -> dict[str, dict[str, str]]:
+    """Model -> its row in a table with one row per model."""
+    return {row["name"]: row for row in csv.DictReader(text.splitlines())}
 
 
 def row(name: str, model: str) -> dict[str, str]:
