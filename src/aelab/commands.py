@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,27 +30,25 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz, or 
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")]) -> None:
     """What a model is, its numbers, what is wrong with it, and the pictures that show it."""
-    with mistakes("show"):
-        from aelab import serving
-        from aelab.tracking.models import Card
+    from aelab import serving
+    from aelab.tracking.models import Card
 
-        name, about, _ = serving.find(model)
-        numbers = about.pop("metrics", {})
-        say(Card(about, numbers).text())
-        found = [path for path in pictures(name, about["kind"]) if path.exists()]
-        say("\n".join(["Pictures:", *map(str, found)]) if found else "Pictures: none yet; `aelab repro` draws them")
+    name, about, _ = serving.find(model)
+    numbers = about.pop("metrics", {})
+    say(Card(about, numbers).text())
+    found = [path for path in pictures(name, about["kind"]) if path.exists()]
+    say("\n".join(["Pictures:", *map(str, found)]) if found else "Pictures: none yet; `aelab repro` draws them")
 
 
 @app.command()
 def encode(files: Files, model: Name = "encoder@champion", out: Out = Path("codes.npz"), replicate: Seed = 0) -> None:
     """Images -> codes, one row of numbers each, as an npz with `codes`."""
-    with mistakes("encode"):
-        from aelab import exchange
+    from aelab import exchange
 
-        served = load(model, replicate)
-        codes = served.encode(*read(files, served))
-        exchange.write_codes(out, codes)
-        say(f"{out}: {codes.shape[0]} codes of {codes.shape[1]} numbers, by {served.name}")
+    served = load(model, replicate)
+    codes = served.encode(*read(files, served))
+    exchange.write_codes(out, codes)
+    say(f"{out}: {codes.shape[0]} codes of {codes.shape[1]} numbers, by {served.name}")
 
 
 @app.command()
@@ -65,20 +59,18 @@ def decode(
     replicate: Seed = 0,
 ) -> None:
     """Codes -> images."""
-    with mistakes("decode"):
-        from aelab import exchange
+    from aelab import exchange
 
-        served, arrays = load(model, replicate), exchange.read_arrays(file)
-        labels = arrays.pop("labels", None) if served.told else None
-        write(out, served.decode(exchange.array(file, arrays, "codes"), labels), served)
+    served, arrays = load(model, replicate), exchange.read_arrays(file)
+    labels = arrays.pop("labels", None) if served.told else None
+    write(out, served.decode(exchange.array(file, arrays, "codes"), labels), served)
 
 
 @app.command()
 def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("clean.png"), replicate: Seed = 0) -> None:
     """Images -> what the model makes of them: of a denoiser, clean images."""
-    with mistakes("denoise"):
-        served = load(model, replicate)
-        write(out, served.rebuild(*read(files, served)), served)
+    served = load(model, replicate)
+    write(out, served.rebuild(*read(files, served)), served)
 
 
 @app.command()
@@ -90,9 +82,8 @@ def sample(
     replicate: Seed = 0,
 ) -> None:
     """New images from a generative model's prior."""
-    with mistakes("sample"):
-        served = load(model, replicate)
-        write(out, served.sample(n, seed), served)
+    served = load(model, replicate)
+    write(out, served.sample(n, seed), served)
 
 
 @app.command()
@@ -102,11 +93,10 @@ def export(
     replicate: Seed = 0,
 ) -> None:
     """Write encoder.onnx and decoder.onnx, for runtimes without Python."""
-    with mistakes("export"):
-        from aelab import onnx
+    from aelab import onnx
 
-        for path in onnx.export(load(model, replicate), out):
-            say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    for path in onnx.export(load(model, replicate), out):
+        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def pictures(name: str, kind: str) -> list[Path]:
@@ -147,19 +137,3 @@ def write(out: Path, images: np.ndarray, served: Served) -> None:
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-@contextlib.contextmanager
-def mistakes(command: str) -> Iterator[None]:
-    """What a user can mend ends in one line."""
-    try:
-        yield
-    except BrokenPipeError:  # `aelab show vae | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (ValueError, OSError) as error:
-        if os.environ.get("AELAB_TRACEBACK"):
-            raise
-        file = error.filename if isinstance(error, OSError) else None
-        what = f"{file}: {error.strerror}" if isinstance(error, OSError) and file else str(error)
-        sys.exit(f"aelab {command}: {' '.join(what.split())}")
