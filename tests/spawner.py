@@ -65,10 +65,13 @@ class Spawner:
             order = {"folder": str(lab.folder), "argv": [f"stages/{stage}.py", *items], "errors": errors.name}
             order["env"] = {"AELAB_TRACKING": "off", "CUDA_VISIBLE_DEVICES": "", **environment}
             print(json.dumps(order), file=self.process.stdin, flush=True)
-            pid = int(self.process.stdout.readline())
-            if watch:
-                watch(pid)
-            return Ended(int(self.process.stdout.readline()), errors.read())
+            pid, code = int(self.process.stdout.readline()), 0
+            try:
+                if watch:
+                    watch(pid)
+            finally:  # the next stage's answers come after this one's
+                code = int(self.process.stdout.readline())
+            return Ended(code, errors.read())
 
     def works(self, lab: Lab, words: str, **environment: str) -> None:
         """Run a stage that is to succeed without a word."""

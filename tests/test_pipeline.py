@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -131,11 +132,10 @@ def test_the_table_and_the_figures_are_there(project):
 
 def test_every_stage_is_a_run_with_replicates_as_children(project):
     with sqlite3.connect(project.folder / "mlflow.db") as store:
-        for _ in range(60):  # a stage's last words are written while the next one runs
-            runs = dict(store.execute("select name, status from runs"))
-            if "RUNNING" not in runs.values():
-                break
-            time.sleep(1)
+        query = "select name, status from runs"
+        # a stage's last words are written while the next one runs
+        wait_for(lambda: "RUNNING" not in dict(store.execute(query)).values())
+        runs = dict(store.execute(query))
         digests = store.execute("select count(*) from datasets").fetchone()[0]
     assert {"download", "prepare", "corrupt", "floors", "compare", "train vae", "finetune stack_dae"} <= set(runs)
     assert {"train vae #0", "train vae #1", "evaluate vae #1"} <= set(runs)
@@ -197,9 +197,14 @@ def test_another_beta_reruns_that_model_its_evaluation_and_the_comparison(projec
     assert project.lock == before
 
 
-def test_a_figure_option_reruns_the_comparison_alone(project):
+def test_a_figure_option_reruns_the_comparison_alone_and_leaves_the_pictures_of_sweeps(project):
+    picture = project.folder / "metrics/sweeps/vae/history.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("of a search")
     project.edit(lambda tree: tree["compare"].update(samples=["vae"]))
     assert project.repro() == ["compare"]
+    assert picture.read_text() == "of a search"
+    assert "metrics/sweeps" not in project.run("git", "status", "--porcelain")
 
 
 def test_queued_experiments_arrive_in_dvc_and_in_the_one_store_told_apart(project):
@@ -225,6 +230,13 @@ def test_queued_experiments_arrive_in_dvc_and_in_the_one_store_told_apart(projec
     assert len({name for _, name in found}) == 2
 
 
+def files_of_comparisons(project) -> set[str]:
+    """What MLflow keeps of metrics/."""
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        places = [Path(place) for (place,) in store.execute("select artifact_uri from runs where name = 'compare'")]
+    return {str(path.relative_to(place)) for place in places for path in place.rglob("*") if path.is_file()}
+
+
 def numbers(project) -> set[tuple]:
     """(run, metric, step, value) and (run, parameter, value), less what the clock decides."""
     with sqlite3.connect(project.folder / "mlflow.db") as store:
@@ -243,7 +255,7 @@ def numbers(project) -> set[tuple]:
 def test_a_deleted_store_is_filled_again_from_the_results_and_twice_nothing_happens(project):
     project.run("aelab", "sync")
     assert project.run("aelab", "sync").startswith("0 made again, 0 linked, ")
-    before = numbers(project)
+    before, kept = numbers(project), files_of_comparisons(project)
     (project.folder / "mlflow.db").unlink()
     shutil.rmtree(project.folder / "mlartifacts")
     first = project.run("aelab", "sync")
@@ -253,7 +265,8 @@ def test_a_deleted_store_is_filled_again_from_the_results_and_twice_nothing_happ
     assert {("train vae", "model.config.latent", latent) for latent in ("5", "6", "20")} <= after
     assert {name for name, *_ in after} == {name for name, *_ in before}
     assert project.run("aelab", "sync").startswith("0 made again, 0 linked, ")
-    assert list((project.folder / "mlartifacts").rglob("reconstructions.png"))
+    assert files_of_comparisons(project) == kept
+    assert {"comparison.csv", "report.html", "figures/reconstructions.png"} <= kept
 
 
 def test_by_force_and_side_by_side_every_byte_is_the_same_again(project):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import alive, wait_for
+from conftest import PATIENCE, alive, wait_for
 from ruamel.yaml import YAML
 
 from aelab.core import params
@@ -30,15 +30,19 @@ from aelab.core import stage
 from aelab.tracking import Recorder
 stage.die_with_parent()
 model = YAML(typ="safe").load(Path("params.yaml"))["models"]["vae"]
-with open(Path(os.environ["DVC_ROOT"], "ran.log"), "a") as log:
-    log.write(f"{os.getpid()} {model['latent']}\\n")
+log = Path(os.environ["DVC_ROOT"], "ran.log")
+before = len(log.read_text().splitlines()) if log.exists() else 0
+with open(log, "a") as file:
+    file.write(f"{os.getpid()} {model['latent']}\\n")
+naps = os.environ.get("NAP", "0.05").split()  # of the first trial, the second ...
+nap = float(naps[min(before, len(naps) - 1)])
 history, loss = [], abs(math.log(model["latent"] / 20))
 with Recorder("mnist5k", "train", "vae", wait=False) as recorder:
     for epoch in range(1, 4):
         total = 10 * loss + model.get("lr", 0) + 1 / epoch
         recorder.metrics({"validation/total": total}, step=epoch, replicate=0)
         history.append({"epoch": epoch, "validation": {"total": total, "kl": loss}, "best": True})
-        time.sleep(float(os.environ.get("NAP", 0.05)))
+        time.sleep(nap)
     if model["latent"] == 13:
         sys.exit("thirteen is no number")
 out = Path("data/train/vae")
@@ -95,14 +99,14 @@ class Project:
     def run(self, *options: str, **environment: str) -> tuple[str, str]:
         """A call that is to succeed; what it printed."""
         process = self.start(*options, **environment)
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
         return out, err
 
     def fail(self, *options: str) -> str:
         """The one line of a call that is to fail."""
         process = self.start(*options, AELAB_TRACKING="off")
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out, len(err.splitlines())) == (1, "", 1), err
         return err.strip()
 
@@ -120,10 +124,7 @@ class Project:
         """All runs of the store, when everything has arrived there."""
         from mlflow import MlflowClient
 
-        end = time.monotonic() + 100
-        while list(self.folder.glob(".aelab/tracking-*/*.jsonl")):
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        wait_for(lambda: not list(self.folder.glob(".aelab/tracking-*/*.jsonl")))
         client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
         return client.search_runs([each.experiment_id for each in client.search_experiments()], max_results=1000)
 
@@ -137,10 +138,8 @@ def project(tmp_path) -> Project:
 def swept(tmp_path_factory) -> Project:
     """Twenty trials, killed in the middle of one and gone on with, four at a time."""
     made = Project(tmp_path_factory.mktemp("sweep") / "project")
-    first = made.start(NAP="0.5")
-    while len(made.ran()) < 3:
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.05)
+    first = made.start(NAP="0.05 0.05 3600")
+    wait_for(lambda: first.poll() is not None or len(made.ran()) == 3)
     time.sleep(random.Random(7).random())
     first.kill()
     first.communicate()
@@ -262,7 +261,7 @@ def test_a_pruned_trial_s_stage_ends(project, monkeypatch):
     for key in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("AELAB_TRACKING", "on")
-    monkeypatch.setenv("NAP", "300")
+    monkeypatch.setenv("NAP", "3600")
     monkeypatch.setitem(study.PRUNERS, "median", lambda: optuna.pruners.ThresholdPruner(upper=-1.0))
     said = []
     run.sweep("tiny", 1, 1, said.append)
@@ -276,13 +275,11 @@ def test_a_pruned_trial_s_stage_ends(project, monkeypatch):
 
 
 def test_ctrl_c_leaves_a_trial_to_be_taken_up(project):
-    mine = project.start("--trials", "1", NAP="300")
+    mine = project.start("--trials", "1", NAP="3600")
     echo = project.folder / ".aelab/sweeps/tiny/0/.echo/train@vae.jsonl"
-    while not (echo.exists() and echo.read_text()):
-        assert mine.poll() is None, mine.communicate()
-        time.sleep(0.05)
+    wait_for(lambda: mine.poll() is not None or (echo.exists() and echo.read_text()))
     mine.send_signal(signal.SIGINT)
-    _, err = mine.communicate(timeout=60)
+    _, err = mine.communicate(timeout=PATIENCE)
     assert (mine.returncode, "Traceback" in err) == (130, False), err
     wait_for(lambda: not alive(int(project.ran()[0][0])))
     assert {each.info.status for each in project.runs()} == {"KILLED"}

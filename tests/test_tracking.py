@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from conftest import PATIENCE, wait_for
 
 from aelab import tracking
-from aelab.tracking import outbox
+from aelab.tracking import facts, outbox
 
 PROLOGUE = """
 import os, signal, sys, time
@@ -88,18 +89,17 @@ with Recorder(experiment="digits", stage="train", item=item) as recorder:
     child = os.fork()  # it keeps the stage's files open
     if child:
         print(child, flush=True)
-    time.sleep(300)
+    time.sleep(3600)
 """
 )
-TIMED = (
+TROUBLED = (
     PROLOGUE
     + """
-begin = time.monotonic()
 with Recorder(experiment="digits", stage="train", item=item) as recorder:
     recorder.params({"seed": 1})
     for step in range(50):
         recorder.metrics({"loss": 1.0}, step=step, replicate=step % 2)
-print("work done", time.monotonic() - begin)
+print("work done")
 """
 )
 
@@ -151,16 +151,16 @@ def writers(root: Path) -> set[int]:
     return found
 
 
-def wait_until(condition: Any, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.2)
+def kill_writers(root: Path) -> None:
+    for writer in writers(root):
+        with contextlib.suppress(ProcessLookupError):  # it has just left
+            os.kill(writer, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]], set[int]]:
-    """Eight stages at once on a store that is not there yet: (root, item -> (code, stderr), the writers' pids)."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[int, str]]]:
+    """Eight stages at once on a store that is not there yet, and one process that writes for all: (root, item ->
+    (code, stderr))."""
     root = tmp_path_factory.mktemp("tracking") / "main checkout"
     scripts = {"rich": RICH, "raises": RAISES, "interrupted": INTERRUPTED, "killed": KILLED}
     scripts |= {f"plain{i}": PLAIN for i in range(3)} | {"handed over": HANDED_OVER}
@@ -169,20 +169,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, t
     assert killed.stdout is not None
     child = int(killed.stdout.readline())
     try:
-        wait_until(lambda: "train killed #0" in runs(root))
-        seen = writers(root)
+        wait_for(lambda: "train killed #0" in runs(root))
+        wait_for(lambda: len(writers(root)) == 1)  # of several that began, all but one leave
         killed.kill()
-        ended = {item: (stage.communicate(timeout=120)[1], stage.returncode) for item, stage in stages.items()}
-        wait_until(lambda: not spooled(root))
-        wait_until(lambda: not writers(root), 60)
+        ended = {item: (stage.communicate(timeout=PATIENCE)[1], stage.returncode) for item, stage in stages.items()}
+        wait_for(lambda: not spooled(root))
+        wait_for(lambda: not writers(root))
     finally:
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
         killed.communicate()
-    return root, {item: (code, err) for item, (err, code) in ended.items()}, seen
+    return root, {item: (code, err) for item, (err, code) in ended.items()}
 
 
 def test_eight_stages_at_once_all_arrive(project):
-    root, ended, _ = project
+    root, ended = project
     found = runs(root)
     for item, (_, stderr) in ended.items():
         assert "tracking:" not in stderr, stderr
@@ -254,7 +255,7 @@ def test_images_artifacts_and_data(project):
 
 
 def test_an_exception_marks_the_runs_failed_and_ctrl_c_marks_them_killed(project):
-    root, ended, _ = project
+    root, ended = project
     found = runs(root)
     assert ended["raises"][0] == 1
     assert found["train raises"].info.status == found["train raises #0"].info.status == "FAILED"
@@ -276,9 +277,8 @@ def test_a_killed_stage_leaves_killed_runs(project):
     assert found["train killed"].info.status == found["train killed #0"].info.status == "KILLED"
 
 
-def test_one_process_writes_for_all_and_leaves_when_there_is_nothing_to_write(project):
-    root, _, seen = project
-    assert len(seen) == 1
+def test_the_process_that_writes_leaves_when_there_is_nothing_to_write(project):
+    root, _ = project
     assert not writers(root)
     assert not [path.name for path in (root / ".aelab").glob("*/*") if not path.name.startswith("writer.")]
 
@@ -295,17 +295,17 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
             "corrupt": "sqlite:///corrupt.db",
             "unwritable": "sqlite:////proc/nowhere/mlflow.db",
         }
-        stages = {item: start(TIMED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
-        outputs = {item: stage.communicate(timeout=120) for item, stage in stages.items()}
+        stages = {item: start(TROUBLED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
+        # sooner than MLflow would give up by itself, after 246 s
+        outputs = {item: stage.communicate(timeout=240) for item, stage in stages.items()}
     return {item: (stages[item].returncode, *output) for item, output in outputs.items()}
 
 
 @pytest.mark.parametrize("item", ["unreachable", "mute", "corrupt", "unwritable"])
-def test_a_store_out_of_order_costs_one_line_and_seconds(troubled, item):
+def test_a_store_out_of_order_costs_one_line_and_no_training(troubled, item):
     code, stdout, stderr = troubled[item]
     assert code == 0
-    assert stdout.startswith("work done")
-    assert float(stdout.split()[-1]) < 20
+    assert stdout == "work done\n"
     [line] = stderr.splitlines()
     assert line.startswith("tracking: ")
     assert "training goes on" in line
@@ -315,13 +315,12 @@ def test_a_store_out_of_order_costs_one_line_and_seconds(troubled, item):
 def test_what_a_store_did_not_take_arrives_with_the_next_stage_each_once(tmp_path):
     store = tmp_path / "mlflow.db"
     store.write_bytes(b"this is no database" * 1000)
-    assert start(RAISES, "first", tmp_path).wait(60) == 1
+    assert start(RAISES, "first", tmp_path).wait(PATIENCE) == 1
     [kept] = spooled(tmp_path)
-    [writer] = writers(tmp_path)
-    os.kill(writer, signal.SIGKILL)
+    kill_writers(tmp_path)
     store.unlink()
-    assert start(PLAIN, "second", tmp_path).wait(60) == 0
-    wait_until(lambda: not kept.exists())
+    assert start(PLAIN, "second", tmp_path).wait(PATIENCE) == 0
+    wait_for(lambda: not kept.exists())
     found = runs(tmp_path)
     assert set(found) == {"train first", "train first #0", "train second"}
     assert found["train first #0"].data.metrics == {"loss": 1.0}
@@ -329,14 +328,15 @@ def test_what_a_store_did_not_take_arrives_with_the_next_stage_each_once(tmp_pat
 
 
 def test_a_writer_killed_at_work_is_followed_by_one_that_goes_on(tmp_path):
-    slow = HANDED_OVER.replace("replicate=step % 2)", "replicate=step % 2); time.sleep(0.003)")
-    stage = start(slow, "long", tmp_path)
-    wait_until(lambda: "train long #1" in runs(tmp_path))
-    [writer] = writers(tmp_path)
-    os.kill(writer, signal.SIGKILL)
-    assert stage.wait(120) == 0
-    assert start(PLAIN, "next", tmp_path).wait(60) == 0
-    wait_until(lambda: not spooled(tmp_path))
+    halt = "replicate=step % 2)\n        while step == 1500 and not os.path.exists('go'): time.sleep(0.05)"
+    stage = start(HANDED_OVER.replace("replicate=step % 2)", halt), "long", tmp_path)
+    wait_for(lambda: "train long #1" in runs(tmp_path))
+    assert writers(tmp_path)
+    kill_writers(tmp_path)
+    (tmp_path / "temporary/long/go").touch()
+    assert stage.wait(PATIENCE) == 0
+    assert start(PLAIN, "next", tmp_path).wait(PATIENCE) == 0
+    wait_for(lambda: not spooled(tmp_path))
     found = runs(tmp_path)
     assert set(found) == {"train long", "train long #0", "train long #1", "train next"}
     assert found["train long"].info.status == "FINISHED"
@@ -352,7 +352,7 @@ def test_a_writer_killed_at_work_is_followed_by_one_that_goes_on(tmp_path):
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small DVC project after one experiment in a temporary folder."""
     root = tmp_path_factory.mktemp("pipeline")
-    (root / "train.py").write_text(PLAIN + "time.sleep(8)\nopen('out.txt', 'w').write('trained')\n")
+    (root / "train.py").write_text(PLAIN + "open('out.txt', 'w').write('trained')\n")
     (root / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {width: 1e-3, note: null}\n")
     stage = {"cmd": f"{sys.executable} train.py ${{key}}", "deps": ["train.py", "data"], "outs": ["out.txt"]}
     each = {"foreach": "${models}", "do": stage | {"params": ["seed", "models.${key}"]}}
@@ -379,7 +379,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pipeline):
-    wait_until(lambda: not spooled(pipeline))
+    wait_for(lambda: not spooled(pipeline))
     run = runs(pipeline)["train vae"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["dvc_stage"] == "train@vae"
@@ -387,6 +387,26 @@ def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pip
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=pipeline, capture_output=True, text=True).stdout
     assert run.data.tags["git_commit"] == head.strip()
     assert run.data.tags["git_dirty"] == "true"  # seed=25 is not committed
+
+
+def test_a_change_within_the_second_of_the_checkout_is_one(tmp_path, monkeypatch):
+    """As in a temporary experiment of DVC's; of the same size, it escapes `git status`."""
+    monkeypatch.chdir(tmp_path)
+    params = tmp_path / "params.yaml"
+    for command in (
+        ["init", "-q"],
+        ["config", "core.trustctime", "false"],
+        ["add", "params.yaml"],
+        ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "first"],
+    ):
+        params.write_text("seed: 1\n")
+        os.utime(params, (1000, 1000))
+        subprocess.run(["git", *command], check=True)
+    assert facts.found()["git_dirty"] == "false"
+    params.write_text("seed: 2\n")
+    os.utime(params, (1000, 1000))
+    assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, check=True).stdout == b""
+    assert facts.found()["git_dirty"] == "true"
 
 
 def test_a_state_of_the_pipeline_is_the_parent_of_its_stages_runs(pipeline):
@@ -418,8 +438,8 @@ def test_a_queue_of_twelve_loses_no_run_and_doubles_none(pipeline):
 
     dvc("exp", "run", "--queue", "-S", "seed=range(10,22)")
     dvc("queue", "start", "-j", "4")
-    wait_until(lambda: dvc("queue", "status").count("Success") == 12, 400)
-    wait_until(lambda: not spooled(pipeline))
+    wait_for(lambda: dvc("queue", "status").count("Success") == 12)
+    wait_for(lambda: not spooled(pipeline))
     client = MlflowClient(f"sqlite:///{pipeline}/mlflow.db")
     found = [each for each in client.search_runs(["1"]) if each.info.run_name == "train vae"]
     assert {each.info.status for each in client.search_runs(["1"])} == {"FINISHED"}

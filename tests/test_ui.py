@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 
 import pytest
+from conftest import PATIENCE, wait_for
 
 TOLD = """
 import numpy as np
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
         (folder / name).touch()
     environment = os.environ | {"AELAB_TRACKING": "on", "DVC_ROOT": str(folder), "no_proxy": "*"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    subprocess.run([sys.executable, "-c", TOLD], cwd=folder, env=environment, check=True, timeout=200)
+    subprocess.run([sys.executable, "-c", TOLD], cwd=folder, env=environment, check=True, timeout=PATIENCE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -42,17 +42,19 @@ def server(tmp_path_factory):
     with open(folder / "ui.log", "wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-                break
-            except (urllib.error.URLError, OSError):
-                assert process.poll() is None, (folder / "ui.log").read_text()[-2000:]
-                time.sleep(0.5)
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "ui.log").read_text()[-2000:]
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
+            return False
+
+        wait_for(answers)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        with contextlib.suppress(ProcessLookupError):  # it may have failed
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=PATIENCE)
 
 
 def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
@@ -60,11 +62,11 @@ def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
     page.set_viewport_size({"width": 1600, "height": 2600})  # charts are drawn when they come into sight
     page.goto(f"{server}/#/experiments/1/runs?compareRunsMode=CHART")
     for name in ("train ae", "train vae"):
-        page.get_by_role("link", name=name, exact=True).first.wait_for(timeout=60_000)
+        page.get_by_role("link", name=name, exact=True).first.wait_for()
     for name in ("train ae (validation", "train vae (validation"):
-        page.get_by_text(name).first.wait_for(timeout=60_000)
+        page.get_by_text(name).first.wait_for()
     grid = page.locator("img[src*='panel_kept']")
-    grid.nth(1).wait_for(timeout=60_000)
+    grid.nth(1).wait_for()
     page.wait_for_function(
         "[...document.querySelectorAll(\"img[src*='panel_kept']\")].every(each => each.naturalWidth)"
     )

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -80,7 +81,7 @@ class Project:
 
     def run(self, *command: str) -> None:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, timeout=PATIENCE)
 
     def table(self, name: str, rows: list[dict]) -> None:
         path = self.folder / "metrics" / f"{name}.csv"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -202,7 +203,7 @@ def test_bombs_are_one_line_each_and_take_no_memory(tmp_path):
         paths.append(tmp_path / f"{number}.yaml")
         paths[-1].write_text(text)
     command = [sys.executable, "-c", CHILD, *map(str, paths)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert len(lines) == 2 * len(BOMBS)

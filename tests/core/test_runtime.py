@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 import torch
+from conftest import PATIENCE
 
 from aelab.core import runtime
 
@@ -55,7 +56,7 @@ def test_drawing_from_one_generator_leaves_another_and_the_global_one_alone():
 def in_a_process(code: str) -> str:
     env = {key: value for key, value in os.environ.items() if key not in runtime.PINNED}
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=100).stdout
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
 def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import alive, failed, wait_for
+from conftest import PATIENCE, alive, failed, wait_for
 
 VAE = "vae: {family: variational, hidden: [400], latent: 20}"
 
@@ -47,7 +47,7 @@ def test_a_result_appears_whole_or_not_at_all(hold):
     process = begun(hold)
     assert not (hold.folder / "data/hold").exists()
     (hold.folder / "go").touch()
-    assert process.communicate(timeout=30) == ("", "")
+    assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0
     assert hold.files() == {"data/hold": b"", "data/hold/half": b"", "data/hold/whole": b"done"}
 
@@ -68,6 +68,39 @@ def test_a_new_result_replaces_the_old_one_entirely(hold):
     assert not (hold.folder / "data/hold/old").exists()
 
 
+COMPARE = """
+import sys
+from aelab.core import stage
+
+def compare(job):
+    (job.out / "figures").mkdir()
+    (job.out / "figures/new.png").touch()
+    (job.out / "table.csv").write_text("new")
+    if job.item == "broken":
+        raise ValueError("no model to compare")
+
+stage.main(compare)
+"""
+
+
+def test_the_comparison_replaces_its_own_files_and_no_others(lab):
+    (lab.folder / "stages/compare.py").write_text(COMPARE)
+    before = {"table.csv": "old", "figures/old.png": "", "sweeps/vae/history.png": "of a search", "notes.txt": "mine"}
+    for name, text in before.items():
+        (lab.folder / "metrics" / name).parent.mkdir(parents=True, exist_ok=True)
+        (lab.folder / "metrics" / name).write_text(text)
+
+    def files() -> dict[str, str]:
+        paths = [path for path in (lab.folder / "metrics").rglob("*") if path.is_file()]
+        return {str(path.relative_to(lab.folder / "metrics")): path.read_text() for path in paths}
+
+    lab.fail("compare", "broken")
+    assert files() == before
+    lab.run("compare")
+    others = {name: before[name] for name in ("sweeps/vae/history.png", "notes.txt")}
+    assert files() == others | {"table.csv": "new", "figures/new.png": ""}
+
+
 def test_a_second_process_of_a_stage_says_so_and_harms_nothing(hold):
     first = begun(hold, "vae")
     line = failed(hold.start("hold", "vae"))
@@ -76,7 +109,7 @@ def test_a_second_process_of_a_stage_says_so_and_harms_nothing(hold):
     other = hold.start("hold", "ae")  # another item is another result
     (hold.folder / "go").touch()
     for process in (first, other):
-        assert process.communicate(timeout=30) == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
         assert process.returncode == 0
     assert (hold.folder / "data/hold/vae/whole").read_text() == "done"
 
@@ -88,7 +121,7 @@ def test_a_stage_told_to_end_leaves_nothing_and_its_old_result(hold, number, cod
     before = hold.files()
     process = begun(hold)
     process.send_signal(number)
-    assert process.communicate(timeout=30) == ("", "")
+    assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == code
     assert hold.files() == before
 
@@ -96,7 +129,7 @@ def test_a_stage_told_to_end_leaves_nothing_and_its_old_result(hold, number, cod
 def test_what_a_killed_stage_left_is_no_hindrance(hold):
     process = begun(hold)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert not (hold.folder / "data/hold").exists()
     (hold.folder / "go").touch()
     hold.run("hold")
@@ -120,7 +153,7 @@ def test_a_stage_ends_with_its_killed_parent(hold):
     wait_for((hold.folder / "working").exists)
     assert alive(stage)
     parent.kill()
-    parent.communicate(timeout=30)
+    parent.communicate(timeout=PATIENCE)
     wait_for(lambda: not alive(stage))
     assert hold.files() == {}
     (hold.folder / "go").touch()
@@ -238,7 +271,7 @@ def test_a_damaged_test_set_makes_no_half_noisy_sets(prepared):
 
 def test_a_traceback_is_shown_to_those_who_ask(lab):
     process = lab.start("prepare", env={"AELAB_TRACEBACK": "1"})
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" in errors
     assert errors.splitlines()[-1].startswith("prepare: data/download/meta.json: not found")

@@ -168,7 +168,7 @@ def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, m
 
 
 def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
-    monkeypatch.setattr(sources, "TIMEOUT", 0.2)
+    monkeypatch.setattr(sources, "TIMEOUT", 1)
     mirror.pages = pages(files)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
 
@@ -33,7 +34,7 @@ def project(tmp_path):
 
 
 def repro(folder: Path, command: str = AELAB) -> str:
-    done = subprocess.run([command, "repro"], cwd=folder, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([command, "repro"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -186,7 +187,7 @@ def test_two_projects_at_once_on_one_cache(project, tmp_path):
             config.write(f"[cache]\ndir = {tmp_path / 'shared'}\n")
     processes = [subprocess.Popen([AELAB, "repro"], cwd=folder, stderr=subprocess.PIPE, text=True) for folder in both]
     for process in processes:
-        _, errors = process.communicate(timeout=200)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     for folder in both:
         assert (folder / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c"]
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 def run(lab, script: str) -> subprocess.CompletedProcess[str]:
     """A shell script in the lab's folder, whose mounts end with it."""
     env = lab.env | {"PYTHON": sys.executable, "AELAB_CHECKPOINT": "0"}
-    return subprocess.run([*UNSHARE, script], cwd=lab.folder, env=env, capture_output=True, text=True, timeout=200)
+    return subprocess.run([*UNSHARE, script], cwd=lab.folder, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(lab):
@@ -78,7 +79,7 @@ def pipeline(tmp_path_factory):
         "read": {"cmd": "cat made.txt made.txt > read.txt", "deps": ["made.txt"], "outs": ["read.txt"]},
     }
     (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
-    repro = {"args": [AELAB, "repro"], "check": True, "capture_output": True, "timeout": 200}
+    repro = {"args": [AELAB, "repro"], "check": True, "capture_output": True, "timeout": PATIENCE}
     (folder / "start.txt").write_text("begin\n")
     subprocess.run(**repro, cwd=folder)
     (folder / "start.txt").write_text("another\n")
@@ -94,6 +95,6 @@ def test_a_disk_that_fills_up_leaves_a_lock_that_dvc_can_read(pipeline, free):
         head -c 1M /dev/zero > filler 2> /dev/null || true; truncate -s -{free}k filler
         {AELAB} repro && exit 1; rm filler; {DVC} status > /dev/null
         {AELAB} repro 2> /dev/null; cat dvc.lock"""
-    done = subprocess.run([*UNSHARE, script], cwd=folder, capture_output=True, timeout=200)
+    done = subprocess.run([*UNSHARE, script], cwd=folder, capture_output=True, timeout=PATIENCE)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
     assert done.stdout == expected

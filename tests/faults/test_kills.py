@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import random
 import shutil
-import signal
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import alive, wait_for
 
 from aelab.core import checkpoints
 
@@ -92,14 +91,11 @@ class Clock:
         self.passed = 0.0
 
     def running(self) -> bool:
-        """Look again; False where the process has ended."""
+        """Look again; False where the process has ended. Raises psutil.NoSuchProcess where nothing is left of it."""
         time.sleep(0.002)
-        try:
-            if self.process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            used = self.process.cpu_times()
-        except psutil.NoSuchProcess:
+        if self.process.status() == psutil.STATUS_ZOMBIE:
             return False
+        used = self.process.cpu_times()
         if self.began is None and kept(self.lab):
             self.began = used.user + used.system
         self.passed = 0.0 if self.began is None else used.user + used.system - self.began
@@ -116,10 +112,11 @@ def whole(lab, spawner, words: str) -> tuple[dict, float]:
     passed = [0.0]
 
     def watch(pid: int) -> None:
-        clock = Clock(lab, pid)
-        while clock.running():
-            if not result(lab, words).exists():
-                passed.append(clock.passed)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended
+            clock = Clock(lab, pid)
+            while clock.running():
+                if not result(lab, words).exists():
+                    passed.append(clock.passed)
 
     ended = spawner.run(lab, words, watch, AELAB_CHECKPOINT="0")
     assert (ended.code, ended.errors) == (0, ""), ended.errors
@@ -130,17 +127,17 @@ def cut_short(lab, spawner, words: str, moment: Moment, length: float) -> bool:
     """Run a stage and kill it; whether it had not ended before."""
 
     def watch(pid: int) -> None:
-        clock = Clock(lab, pid)
-        while clock.running() and (clock.began is None or clock.passed < moment.share * length):
-            pass
-        time.sleep(moment.later)
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended
+            clock = Clock(lab, pid)
+            while clock.running() and (clock.began is None or clock.passed < moment.share * length):
+                pass
+            time.sleep(moment.later)
             seeds = clock.process.children(recursive=True)
             killed = {"the stage": [clock.process], "one seed": seeds, "all at once": [clock.process, *seeds]}
             for process in killed[moment.victim]:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    os.kill(process.pid, signal.SIGKILL)
-            psutil.wait_procs(seeds, 30)
+                    process.kill()
+            wait_for(lambda: not any(alive(seed.pid) for seed in seeds))
 
     return spawner.run(lab, words, watch, AELAB_CHECKPOINT="0").code != 0
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE, wait_for
 
 AELAB = str(Path(sys.executable).with_name("aelab"))
 ITEMS = ("killed", "interrupted", "power", "memory")
@@ -36,7 +37,7 @@ Path(f"{item}.out").write_text("trained")
 
 
 def aelab(folder: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([AELAB, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run([AELAB, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,8 @@ def project(tmp_path_factory, clean):
     assert "4 failed" in first.stderr, first.stderr
     again = aelab(folder, clean, "repro", "-j", "1")
     assert "4 ran" in again.stderr, again.stderr
-    aelab(folder, clean, "sync")  # waits for the store
+    aelab(folder, clean, "sync")
+    wait_for(lambda: not list(folder.glob(".aelab/*/*.jsonl")))  # the store has all
     return folder
 
 
@@ -93,7 +95,7 @@ with Recorder(experiment="digits", stage="train", item="full") as recorder:
 
 def test_what_a_full_disk_did_not_take_goes_before_the_next_line(project, clean):
     done = subprocess.run(
-        [sys.executable, "-c", TORN], cwd=project, env=clean, capture_output=True, text=True, timeout=200
+        [sys.executable, "-c", TORN], cwd=project, env=clean, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("tracking: [Errno 28] No space left on device; training goes on")

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from conftest import PATIENCE
 from torch import nn
 
 from aelab.core import runtime
@@ -84,7 +85,7 @@ def test_bf16_on_a_cpu_moves_weights_as_float32_does():
             one, other = moved(entry, "float32"), moved(entry, "bf16")
             print(entry.family, torch.cosine_similarity(one, other, 0).item(), not torch.equal(one, other))
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert len(rows) > 10

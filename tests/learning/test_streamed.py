@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import PATIENCE
 from test_resume import ENTRIES, Watch, make
 
 from aelab.core import runtime
@@ -107,7 +108,7 @@ def test_whole_stages_leave_the_same_bytes(prepared):
         prepared.run(*words)
         in_memory = result(prepared, *words)
         process = start(prepared, "", *words)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert "data/prepare/learning/train.npz: streams" in errors
         assert result(prepared, *words) == in_memory, words
@@ -140,7 +141,7 @@ FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6
 def test_a_stage_that_cannot_stream_ends_in_one_line_and_leaves_nothing(rest, line, prepared):
     prepared.change(shrink)
     process = start(prepared, rest, "train", "rbm")
-    output, errors = process.communicate(timeout=100)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output) == (1, "")
     *told, last = errors.splitlines()
     assert last == f"train rbm: {line}"

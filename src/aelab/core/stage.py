@@ -1,8 +1,8 @@
 """The frame around every stage: lock the out, work in a scratch folder, publish whole or not at all, fail in one line.
 
 A stage script is `stage.main(train)`: the function fills the scratch folder `job.out`, which becomes
-data/<stage>[/<item>] in one rename when it returns. Scratch folders live in data/.scratch, outside every folder
-that DVC hashes.
+data/<stage>[/<item>] in one rename when it returns; that of `compare` goes into metrics/, beside the files of others.
+Scratch folders live in data/.scratch, outside every folder that DVC hashes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 DATA = Path("data")
+METRICS = Path("metrics")  # what people read: of the last stage, and of sweeps
 SCRATCH = DATA / ".scratch"
 KEPT = DATA / ".checkpoints"  # of stages that were cut short, see learning/resume.py
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, of CPU and GPU
@@ -110,7 +111,7 @@ def main(body: Callable[[Job], None]) -> None:
 
 def folder(stage: str, item: str | None = None) -> Path:
     """Where a stage's result lies: data/<stage>[/<item>]; what people read, of the last stage, is in metrics/."""
-    return Path("metrics") if stage == "compare" else DATA.joinpath(stage, *([Path(item).name] if item else []))
+    return METRICS if stage == "compare" else DATA.joinpath(stage, *([Path(item).name] if item else []))
 
 
 def kept(out: Path) -> Path | None:
@@ -131,14 +132,31 @@ def _run(job: Job, body: Callable[[Job], None]) -> None:
             scratch.mkdir()
             try:
                 body(dataclasses.replace(job, out=scratch))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(target, ignore_errors=True)
-                scratch.rename(target)
+                publish(scratch, target)
                 shutil.rmtree(KEPT / scratch.name, ignore_errors=True)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except Timeout:
         raise ValueError(f"{target}: another run of this stage is at work on it; wait for it or end it") from None
+
+
+def publish(scratch: Path, target: Path) -> None:
+    """Put a finished result in the place of the old one: a folder of the stage's own as a whole.
+
+    metrics/ is shared: only what this result replaces is deleted there, all of it before anything new comes, so that
+    a kill in between leaves no old file beside a new one. Raises OSError.
+    """
+    if target != METRICS:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+        return
+    target.mkdir(exist_ok=True)
+    made = sorted(scratch.iterdir())
+    for old in [target / path.name for path in made]:
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
+    for path in made:
+        path.rename(target / path.name)
 
 
 def die_with_parent() -> None:

@@ -36,11 +36,14 @@ def run_ids(note: Path) -> list[str]:
         return []
 
 
-def git(*command: str) -> str | None:
-    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's."""
+def git(*command: str, index: Path | None = None) -> str | None:
+    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's. index: another
+    index than the repository's."""
+    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    words = ["git", "--no-optional-locks", *command]
     try:
         return subprocess.run(
-            ["git", "--no-optional-locks", *command], capture_output=True, text=True, check=True, timeout=20
+            words, env=environment, capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
