@@ -35,7 +35,7 @@ atexit.register(note)
 
 
 class Project:
-    """A copy of the working tree, with parameters that make every stage quick."""
+    """A copy of the working tree without its results, with parameters that make every stage quick."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.spied = folder / "project", folder / "spied"
@@ -46,7 +46,7 @@ class Project:
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.split()
         for name in names:
-            if (ROOT / name).is_file() and name != "dvc.lock":
+            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.folder / name)
         self.edit(shrink)
