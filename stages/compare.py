@@ -45,8 +45,7 @@ def compare(job: stage.Job) -> None:
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in champions.champions(results):
             recorder.model(best.item.described, best.item.metrics, best.task.name, best.why, best.task.aliases)
-        for path in sorted(job.out.iterdir()):  # each by name: metrics/ holds files of others too
-            recorder.artifact(path, path.name if path.is_dir() else None)
+        recorder.artifact(job.out)
 
 
 if __name__ == "__main__":

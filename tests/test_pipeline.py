@@ -267,6 +267,7 @@ def test_a_deleted_store_is_filled_again_from_the_results_and_twice_nothing_happ
     assert project.run("aelab", "sync").startswith("0 made again, 0 linked, ")
     assert files_of_comparisons(project) == kept
     assert {"comparison.csv", "report.html", "figures/reconstructions.png"} <= kept
+    assert not [name for name in kept if name.startswith("sweeps")]
 
 
 def test_by_force_and_side_by_side_every_byte_is_the_same_again(project):

@@ -52,9 +52,8 @@ def sync() -> Counter[str]:
                 with tempfile.TemporaryDirectory() as copy:
 
                     def fetch(path: str, folder: str = folder, copy: str = copy) -> str:
-                        place = os.path.join(tempfile.mkdtemp(dir=copy), os.path.basename(path))
-                        repo.dvcfs.get(os.path.normpath(f"{folder}/{path}"), place, recursive=True)
-                        return place
+                        repo.dvcfs.get(os.path.normpath(f"{folder}/{path}"), copy, recursive=True)
+                        return copy
 
                     how = rebuild.place(experiments[name], found, record, str(stage.addressing), key, fetch)
                 counts[how] += 1
