@@ -4,8 +4,13 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
+import resource
 import socket
 import struct
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -85,6 +90,11 @@ def pages(files, compress=gzip.compress) -> dict[str, bytes]:
     return {f"/mnist/{name}.gz": compress(content) for name, content in files.items()}
 
 
+def asked(mirror) -> list[str]:
+    """The files that a mirror was asked for; torchvision asks twice, first where a file has moved to."""
+    return list(dict.fromkeys(mirror.asked))
+
+
 def check(parts, files) -> None:
     assert parts["train"][0].tobytes() == files[NAMES[0]][16:]
     assert parts["train"][1].tolist() == list(files[NAMES[1]][8:])
@@ -133,6 +143,7 @@ DAMAGE = {
     "another file": lambda good: gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07"),
     "empty": lambda good: b"",
     "too large": bomb,
+    "too large to keep": lambda good: os.urandom(3_000_000),
     "not found": lambda good: None,
     "an error": lambda good: lambda request: request.send_error(503),
     "no HTTP": lambda good: raw(b"hello\r\n\r\n"),
@@ -157,6 +168,19 @@ def test_a_bad_mirror_is_passed_over_and_alone_is_one_line(files, mirror, damage
     assert mirror.url in line
     assert f"set AELAB_MIRROR to a folder that holds mnist/{NAMES[0]}.gz" in line
     check(sources.fetch("mnist", (mirror.url, mirror.url.replace("mnist", "good"))), files)
+
+
+def test_a_download_leaves_no_file_and_no_limit_behind(files, mirror, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    limits = socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    mirror.pages = pages(files)
+    check(sources.fetch("mnist", (mirror.url,)), files)
+    mirror.pages = pages(files, lambda content: b"\x1f\x8b cut")
+    with pytest.raises(ValueError, match="no place has it"):
+        sources.fetch("mnist", (mirror.url,))
+    assert list(tmp_path.iterdir()) == []
+    assert (socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)) == limits
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, mirror):
@@ -245,7 +269,7 @@ def test_a_damaged_or_empty_local_folder_gives_way_to_the_mirrors(files, mirror,
     (tmp_path / "copies/mnist" / NAMES[1]).write_bytes(files[NAMES[1]])  # the plain file serves too
     mirror.asked.clear()
     check(sources.fetch("mnist", (mirror.url,)), files)
-    assert mirror.asked == [f"/mnist/{NAMES[i]}.gz" for i in (0, 2, 3)]
+    assert asked(mirror) == [f"/mnist/{NAMES[i]}.gz" for i in (0, 2, 3)]
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: .*copies/mnist/{NAMES[0]}.gz: .*; http.*Not Found"):
         sources.fetch("mnist", (mirror.url + "nothing",))
 
@@ -299,7 +323,7 @@ def test_strange_are_the_test_images_of_another_set_and_no_more_is_fetched(files
     images, labels = parts["strange"]
     assert images.tobytes() == files[NAMES[2]][16:]
     assert (labels.dtype, labels.tolist()) == (np.int64, list(files[NAMES[3]][8:]))
-    assert mirror.asked == [f"/mnist/{NAMES[i]}.gz" for i in (2, 3)]
+    assert asked(mirror) == [f"/mnist/{NAMES[i]}.gz" for i in (2, 3)]
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[2]}: no place has it \\(no mirror is given\\)"):
         sources.fetch_strange("fashion_mnist", {"fashion_mnist": (mirror.url,)})
     assert sources.fetch_strange("mnist5k", {}) == {}
@@ -367,6 +391,12 @@ def test_without_the_other_set_s_files_download_ends_in_a_line_that_names_the_mi
         f"download: {missing}: no place has it (copies/fashion-mnist: holds no {NAMES[3]}.gz); "
         f"set AELAB_MIRROR to a folder that holds {missing}.gz"
     )
+
+
+def test_torchvision_is_imported_only_where_its_sets_are_read():
+    code = "import sys; from aelab.data import sources; sources.fetch('mnist5k', ()); "
+    code += "assert 'torchvision' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_embedded_digits_are_five_thousand_in_ten_classes():

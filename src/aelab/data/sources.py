@@ -7,18 +7,22 @@ Files from the network are known by the SHA-256 of their DEcompressed bytes, so 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import io
 import os
+import resource
+import socket
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from aelab.data import idx
 from aelab.data.splits import Part
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
@@ -99,9 +103,16 @@ def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
 
 
 def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
-    files = source.sha256[:2] if part == "train" else source.sha256[2:]
-    images, labels = (idx.parse(_file(source, *file, mirrors), file[0]) for file in files)
-    return images, labels.astype(np.int64)
+    """One part of a set, read by torchvision from files whose checksums are right."""
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    images, labels = source.sha256[:2] if part == "train" else source.sha256[2:]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "idx"
+        path.write_bytes(_file(source, *images, mirrors))
+        x = read_image_file(str(path)).numpy()
+        path.write_bytes(_file(source, *labels, mirrors))
+        return x, read_label_file(str(path)).numpy()
 
 
 def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
@@ -110,7 +121,7 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
     for place, read in _places(source, name, mirrors):
         try:
             content = _decompress(read())
-        except (OSError, EOFError, ValueError, HTTPException, zlib.error) as error:
+        except (OSError, EOFError, ValueError, RuntimeError, HTTPException, zlib.error) as error:
             failures.append(
                 f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}"
             )
@@ -138,28 +149,42 @@ def _places(source: Source, name: str, mirrors: tuple[str, ...]) -> Iterator[tup
         else:
             yield str(folder), lambda: _missing(name)
     for mirror in mirrors:
-        yield mirror, lambda mirror=mirror: _get(f"{mirror.rstrip('/')}/{name}.gz")
+        yield mirror, lambda mirror=mirror: _download(f"{mirror.rstrip('/')}/{name}.gz")
 
 
 def _missing(name: str) -> bytes:
     raise ValueError(f"holds no {name}.gz")
 
 
-def _get(url: str) -> bytes:
-    from urllib.request import Request, urlopen
+def _download(url: str) -> bytes:
+    """The bytes at an address, by torchvision. Raises OSError, RuntimeError, ValueError or HTTPException."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("no http:// or https:// address; AELAB_MIRROR names a folder")
+    from torchvision.datasets.utils import download_url
 
-    with urlopen(Request(url, headers={"User-Agent": "aelab"}), timeout=TIMEOUT) as answer:
-        content = answer.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise ValueError(f"more than {LARGEST} bytes")
-    return content
+    with TemporaryDirectory() as folder, _bounded():
+        download_url(url, folder, "file")
+        return (Path(folder) / "file").read_bytes()
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Set what `download_url` has no argument for: the time-out, the largest file (OSError), no progress bar."""
+    seconds, limits = socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = min([LARGEST, *(each for each in limits if each != resource.RLIM_INFINITY)])
+    socket.setdefaulttimeout(TIMEOUT)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(seconds)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def _decompress(content: bytes) -> bytes:
     if content[:2] != b"\x1f\x8b":
         return content
-    import io
-
     with gzip.open(io.BytesIO(content)) as stream:
         plain = stream.read(LARGEST + 1)
     if len(plain) > LARGEST:

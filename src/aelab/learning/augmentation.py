@@ -2,6 +2,10 @@
 
 Every other image of a batch is moved, the rest stay as they are: interpolation blurs, and the model is to see sharp
 images too. Unlike noise, an augmentation changes what is to be rebuilt as well as what is seen.
+
+One grid moves every image by its own angle, scale and shift. torchvision's `functional.affine` takes one of each per
+call: called image by image, with the same draws, it makes the training of hinton_ae_best 20% (batches of 64) and 13%
+(batches of 128, nets twice as wide) slower on a CPU core.
 """
 
 from __future__ import annotations
