@@ -171,6 +171,8 @@ def test_a_bad_mirror_is_passed_over_and_alone_is_one_line(files, mirror, damage
 
 
 def test_a_download_leaves_no_file_and_no_limit_behind(files, mirror, tmp_path, monkeypatch, capfd):
+    import torchvision  # noqa: F401  (its first import makes a temporary folder for torch)
+
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     limits = socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)
     mirror.pages = pages(files)
