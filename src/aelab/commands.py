@@ -100,15 +100,19 @@ def export(
 
 
 def pictures(name: str, kind: str) -> list[Path]:
-    """The figures that show a model: those that show all, and those whose list in params.yaml names it."""
-    import dataclasses
+    """The figures that show a model: those that show all, and those that say in their file that they show it."""
+    from PIL import Image
 
-    from aelab.core import params, stage
+    from aelab.core import stage
 
-    chosen = dataclasses.asdict(params.load("compare"))
-    mine = [figure.replace("_", "-") for figure, names in chosen.items() if name == names or name in names]
-    figures = [*(EVERY_STACK if kind == "classifier" else EVERY_MODEL), *mine]
-    return [stage.folder("compare") / "figures" / f"{figure}.png" for figure in figures]
+    folder = stage.folder("compare") / "figures"
+    mine = []
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path, formats=("PNG",)) as picture:
+            if name in picture.info.get("Models", "").split():
+                mine.append(path)
+    figures = EVERY_STACK if kind == "classifier" else EVERY_MODEL
+    return [*(folder / f"{figure}.png" for figure in figures), *mine]
 
 
 def load(name: str, replicate: int) -> Served:

@@ -70,7 +70,6 @@ def stack(name: str, layer: str, errors: list[float]) -> Item:
 
 
 SETTINGS = Compare(
-    codes=("two",),
     filters=("two", "noisy"),
     units=("two", "noisy"),
     samples=("vae",),
@@ -79,14 +78,7 @@ SETTINGS = Compare(
     epochs=("two", "noisy"),
     denoising=("noisy", "two"),
     noisy_epochs=("two",),
-    codes_3d=("vae",),
     pca=("two",),
-    grids=("two",),
-    chosen=("vae",),
-    by_class=("vae",),
-    clusters=("vae",),
-    swaps=("vae",),
-    masked=("vae",),
 )
 
 

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aelab.report.results import Results
+from aelab.report.selection import select
 from aelab.report.settings import Compare
-from aelab.report.style import TEN, TITLE, chart
+from aelab.report.style import TEN, TITLE, grid_of
 
 POINTS = 1500  # codes drawn per panel
 
@@ -30,21 +31,20 @@ def codes(results: Results, settings: Compare) -> Figure:
                 item.arrays["codes"],
                 item.arrays["labels"],
             )
-            for item in results.pick(settings.codes)
-            if "codes" in item.arrays and item.arrays["codes"].shape[1] == 2
+            for item in select(results, settings, "codes")
         ),
     ]
     numbered = _numbered(names)
     title = "Test images by the two numbers of their code, each drawn as its class"
-    size = (3.5 * len(found) + (0 if numbered else 1.2), 3.9)
-    figure, axes = chart(1, len(found), size=size, title=title)
-    for each, (heading, points, labels) in zip(axes[0], found, strict=True):
+    figure, axes = grid_of(len(found), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
+    for each, (heading, points, labels) in zip(axes.flat, found, strict=False):
         _classes(each, points[:POINTS], labels[:POINTS], names)
         each.set_title(heading)
         each.set_xlabel("first number of the code")
-    axes[0, 0].set_ylabel("second number of the code")
+    for row in axes:
+        row[0].set_ylabel("second number of the code")
     if not numbered:
-        axes[0, -1].legend(*axes[0, -1].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
+        axes[0, -1].legend(*axes[0, 0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -69,9 +69,7 @@ NUMBERS = ("first", "second", "third")
 def codes_3d(results: Results, settings: Compare) -> Figure | None:
     """3-D codes of test images, each drawn as its class: in space, and from its three sides."""
     names = results.data["classes"]
-    items = [
-        item for item in results.pick(settings.codes_3d) if item.arrays.get("codes", np.empty((0, 0))).shape[1] == 3
-    ]
+    items = select(results, settings, "codes_3d")
     if not items:
         return None
     tall = 7.9  # inches per model

@@ -6,22 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aelab.report.results import Item, Results
+from aelab.report.selection import select
 from aelab.report.settings import Compare
-from aelab.report.style import GREY, TITLE, Page, Row, chart, panels, strips, tile
-
-
-def _have(results: Results, names: tuple[str, ...], array: str) -> list[Item]:
-    return [item for item in results.pick(names) if array in item.arrays]
+from aelab.report.style import GREY, TITLE, Page, Row, grid_of, panels, strips, tile
 
 
 def grids(results: Results, settings: Compare) -> Figure | None:
     """What a decoder draws for every place of a 2-D code."""
-    items = _have(results, settings.grids, "grid")
+    items = select(results, settings, "grids")
     if not items:
         return None
     title = "A code of two numbers, decoded place by place"
-    figure, axes = chart(1, len(items), size=(5.0 * len(items) + 0.2, 5.7), title=title)
-    for each, item in zip(axes[0], items, strict=True):
+    figure, axes = grid_of(len(items), size=(5.0, 5.4), title=title)
+    for each, item in zip(axes.flat, items, strict=False):
         (first, second), images = item.arrays["grid_codes"], item.arrays["grid"]
         n = len(first)
         picture = tile(images, n, gap=0)
@@ -32,13 +29,14 @@ def grids(results: Results, settings: Compare) -> Figure | None:
         each.set_yticks((n - shown - 0.5) * height - 0.5, [f"{second[i]:.1f}" for i in shown])
         each.set_xlabel("first number of the code, over 96% of the test images")
         each.set_title(item.name)
-    axes[0, 0].set_ylabel("second number of the code, over 96% of the test images")
+    for row in axes:
+        row[0].set_ylabel("second number of the code, over 96% of the test images")
     return figure
 
 
 def chosen(results: Results, settings: Compare) -> Figure | None:
     """A code in the middle of the codes, one of a test image, and a tutorial's: do they lie where codes lie?"""
-    items = _have(results, settings.chosen, "chosen")
+    items = select(results, settings, "chosen")
     if not items:
         return None
     size, text, top, tall = 1.1, 3.4, 0.62, 1.2
@@ -85,7 +83,7 @@ def _code(values: np.ndarray) -> str:
 
 def by_class(results: Results, settings: Compare) -> Figure | None:
     """One code from the prior per row, under every label."""
-    items = _have(results, settings.by_class, "by_class")
+    items = select(results, settings, "by_class")
     found = [(item.name, tile(item.arrays["by_class"], len(results.data["classes"]))) for item in items]
     title = "The same code under every label: does the label say what, and the code how?"
     names = ", ".join(results.data["classes"])
@@ -95,7 +93,7 @@ def by_class(results: Results, settings: Compare) -> Figure | None:
 
 def clusters(results: Results, settings: Compare) -> Figure | None:
     """What each of a code's choices decodes to, over which classes it takes."""
-    items = _have(results, settings.clusters, "prototypes")
+    items = select(results, settings, "clusters")
     if not items:
         return None
     names, cell = results.data["classes"], 0.55
@@ -139,7 +137,7 @@ def _counts(item: Item, classes: int) -> np.ndarray:
 
 def swaps(results: Results, settings: Compare) -> Figure | None:
     """Content across, style down: every pair of test images decoded together."""
-    items = _have(results, settings.swaps, "swaps")
+    items = select(results, settings, "swaps")
     if not items:
         return None
     size, gap, top = 0.42, 0.12, 0.7
@@ -166,7 +164,7 @@ def swaps(results: Results, settings: Compare) -> Figure | None:
 
 def masked(results: Results, settings: Compare) -> Figure | None:
     """Original, what of it is visible, and rebuilt."""
-    items = _have(results, settings.masked, "hidden")
+    items = select(results, settings, "masked")
     if not items:
         return None
     clean = results.pictures["clean"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from aelab.core.seeds import each
 from aelab.report import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
 from aelab.report.results import Results
+from aelab.report.selection import shown
 from aelab.report.settings import Compare
 from aelab.report.style import save, title
 
@@ -53,7 +54,7 @@ def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
         figure = FIGURES[names[number]](results, settings)
         if figure is None:
             return None
-        save(figure, folder / f"{names[number]}.png")
+        save(figure, folder / f"{names[number]}.png", shown(results, settings, names[number]))
         return title(figure)
 
     return {name: found for name, found in zip(names, each(one, len(names)), strict=True) if found is not None}

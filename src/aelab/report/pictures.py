@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aelab.report.results import Item, Results, spoken
+from aelab.report.selection import select
 from aelab.report.settings import Compare
 from aelab.report.style import GREY, Page, Row, panels, strips, tile
 
@@ -35,7 +36,7 @@ BAND = 4  # noises side by side
 
 def denoising(results: Results, settings: Compare) -> Figure:
     """Per noise: clean, noisy, the best filter, then the models, each with its PSNR over all test images."""
-    items = results.pick(settings.denoising)
+    items = select(results, settings, "denoising")
     names = ["original", "noisy", "best filter", *(item.name for item in items)]
     said = ["", "", "", *(trained(item) for item in items)]
     n = min([len(results.pictures["clean"]), *(len(item.arrays["reconstructions"]) for item in items)])
@@ -90,10 +91,8 @@ def trained(item: Item) -> str:
 def epochs(results: Results, settings: Compare) -> Figure | None:
     """Validation digits after the epochs that were drawn, one group of rows per model."""
     groups: list[list[Row]] = []
-    for item in results.pick(settings.epochs):
+    for item in select(results, settings, "epochs"):
         drawn = sorted(key for key in item.arrays if key.startswith("panel/epoch-"))
-        if not drawn:
-            continue
         seen = Row(f"input, {trained(item)}" if item.noise else "original", item.arrays["panel/input"])
         if item.noise:
             groups.append([seen])
@@ -110,10 +109,8 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
 def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
     """Noisy validation digits through models that learn from clean ones, in the course of learning."""
     groups: list[list[Row]] = []
-    for item in results.pick(settings.noisy_epochs):
+    for item in select(results, settings, "noisy_epochs"):
         drawn = sorted(key for key in item.arrays if key.startswith("panel/noisy-epoch-"))
-        if not drawn:
-            continue
         clean, noisy = item.arrays["panel/input"], item.arrays["panel/noisy-input"]
         if not groups:
             groups.append([Row("clean", clean), Row("noisy, the input", noisy, (f"{decibels(clean, noisy):.1f}",))])
@@ -138,7 +135,7 @@ def decibels(clean: np.ndarray, x: np.ndarray) -> float:
 def pca(results: Results, settings: Compare) -> Figure | None:
     """By numbers per code: what PCA rebuilds of the test digits, and what models with as many numbers do."""
     by_size: dict[int, list[Item]] = {}
-    for item in results.pick(settings.pca):
+    for item in select(results, settings, "pca"):
         by_size.setdefault(round(item.mean("code_numbers")), []).append(item)
     groups = [[Row("original", results.pictures["clean"])]]
     for k in sorted(size for size in by_size if f"pca/{size}" in results.pictures):
@@ -165,7 +162,7 @@ def kept(item: Item) -> int:
 
 def interpolations(results: Results, settings: Compare) -> Figure | None:
     """Codes mixed in equal steps, beside what mixing the pixels gives."""
-    items = results.pick(settings.interpolations)
+    items = select(results, settings, "interpolations")
     if not items or len(results.pictures["clean"]) < 2:
         return None
     ends = results.pictures["clean"][:2].astype(np.float64)
@@ -184,13 +181,11 @@ def samples(results: Results, settings: Compare) -> Figure | None:
     """Generative models draw from their prior; a plain autoencoder's codes have none, so a gaussian is fitted."""
     found = [
         (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
-        for item in results.pick(settings.samples)
-        if "samples" in item.arrays
+        for item in select(results, settings, "samples")
     ]
     found += [
         (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5))
-        for item in results.pick((settings.plain,))
-        if "random_codes" in item.arrays
+        for item in select(results, settings, "plain")
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
     note = "random codes: of a gaussian with mean and covariance of the test images' codes; none was picked by hand"
@@ -199,7 +194,7 @@ def samples(results: Results, settings: Compare) -> Figure | None:
 
 def filters(results: Results, settings: Compare) -> Figure | None:
     """First-layer weights, every unit on its own scale: what it looks for, not how strongly."""
-    items = [item for item in results.pick(settings.filters) if "filters" in item.arrays]
+    items = select(results, settings, "filters")
     scaled = []
     for item in items:
         weights = item.arrays["filters"]
@@ -211,7 +206,7 @@ def filters(results: Results, settings: Compare) -> Figure | None:
 
 def units(results: Results, settings: Compare) -> Figure | None:
     """The input of length 1 that most excites each unit, w / |w|, on one scale for all inputs of a size."""
-    items = [item for item in results.pick(settings.units) if "filters" in item.arrays]
+    items = select(results, settings, "units")
     normal = [item.arrays["filters"] for item in items]
     normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]
     largest, scaled = max((w.shape[1] for w in normal), default=1), []

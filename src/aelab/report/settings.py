@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+# figure -> how many entries it draws at most, so that it stays readable
+LIMITS = {
+    "codes": 8,
+    "codes_3d": 4,
+    "grids": 9,
+    "chosen": 4,
+    "by_class": 4,
+    "clusters": 4,
+    "swaps": 4,
+    "masked": 8,
+    "samples": 19,
+    "plain": 1,
+    "filters": 6,
+    "units": 6,
+    "interpolations": 12,
+    "epochs": 8,
+    "noisy_epochs": 5,
+    "denoising": 12,
+    "pca": 24,
+}
+
 
 @dataclass(frozen=True)
 class Compare:
-    """Names of entries, by figure; a name that `models:` does not hold is left out of its figure."""
+    """Names of entries, by figure, in the order in which they are drawn; a name that `models:` does not hold is left
+    out of its figure. Without a list (null, or no such key) a figure takes what can be drawn in it: see selection.py.
+    """
 
-    codes: tuple[str, ...]  # 2-D codes, beside PCA
-    filters: tuple[str, ...]  # first-layer weights: the same net without and with noise
-    units: tuple[str, ...]  # the input that most excites each unit: without and with sparsity
-    samples: tuple[str, ...]  # generative models, drawn from their prior
-    plain: str  # the model whose random codes are shown beside the samples
-    interpolations: tuple[str, ...]
-    epochs: tuple[str, ...]  # validation digits in the course of learning
-    denoising: tuple[str, ...]  # rows of the denoising figure
-    noisy_epochs: tuple[str, ...]  # learned from clean images: noisy digits in the course of learning
-    codes_3d: tuple[str, ...]  # 3-D codes
-    pca: tuple[str, ...]  # reconstructions beside those of PCA with as many numbers
-    grids: tuple[str, ...]  # 2-D codes decoded on a grid
-    chosen: tuple[str, ...]  # 3-D codes decoded inside and outside of where codes lie
-    by_class: tuple[str, ...]  # told the label: the same codes under every label
-    clusters: tuple[str, ...]  # one choice per image: what every choice decodes to
-    swaps: tuple[str, ...]  # content of one image, style of another
-    masked: tuple[str, ...]  # hidden patches rebuilt
+    filters: tuple[str, ...] | None = None  # first-layer weights: the same net without and with noise
+    units: tuple[str, ...] | None = None  # the input that most excites each unit: without and with sparsity
+    samples: tuple[str, ...] | None = None  # generative models, drawn from their prior
+    plain: str | None = None  # the model whose random codes are shown beside the samples
+    interpolations: tuple[str, ...] | None = None
+    epochs: tuple[str, ...] | None = None  # validation digits in the course of learning
+    denoising: tuple[str, ...] | None = None  # rows of the denoising figure
+    noisy_epochs: tuple[str, ...] | None = None  # learned from clean images: noisy digits in the course of learning
+    pca: tuple[str, ...] | None = None  # reconstructions beside those of PCA with as many numbers
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value or not all(value):
-                raise ValueError(f"{field.name}: {value!r} is wrong; allowed: one name of an entry or more")
+            names = (value,) if isinstance(value, str) else value
+            if names is not None and not (names and all(names)):
+                raise ValueError(f"{field.name}: {value!r} is wrong; allowed: null, or one name of an entry or more")
+            if names is not None and len(names) > LIMITS[field.name]:
+                raise ValueError(f"{field.name}: {len(names)} names; allowed: up to {LIMITS[field.name]}")

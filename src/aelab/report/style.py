@@ -45,9 +45,9 @@ class Row:
     remarks: Sequence[str] = ()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG whose bytes depend on the figure alone."""
-    figure.savefig(path, metadata={"Software": None})
+def save(figure: Figure, path: Path, models: Sequence[str] = ()) -> None:
+    """Write a PNG whose bytes depend on the figure alone; `models`: what it shows, which its key "Models" tells."""
+    figure.savefig(path, metadata={"Software": None, "Models": " ".join(models) or None})
 
 
 def title(figure: Figure) -> str:
@@ -60,6 +60,19 @@ def chart(rows: int = 1, columns: int = 1, *, size: tuple[float, float], title: 
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(textwrap.fill(title, int(LETTERS * size[0])), **TITLE)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def grid_of(
+    n: int, *, size: tuple[float, float], title: str, columns: int = 3, beside: float = 0
+) -> tuple[Figure, np.ndarray]:
+    """A figure with n axes of `size` inches in lines of `columns`, as [lines, columns], those left over hidden; beside:
+    inches for a legend."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure, axes = chart(rows, columns, size=(size[0] * columns + beside, size[1] * rows + 0.3), title=title)
+    for each in axes.flat[n:]:
+        each.axis("off")
+    return figure, axes
 
 
 def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: float = 255) -> np.ndarray:

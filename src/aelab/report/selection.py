@@ -1,0 +1,82 @@
+"""Which models a figure shows: those whose arrays hold what it draws, chosen by the reader or else by one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from aelab.report.results import Item, Results
+from aelab.report.settings import LIMITS, Compare
+
+
+def _array(name: str) -> Callable[[Results, Item], bool]:
+    return lambda results, item: name in item.arrays
+
+
+def _learning(start: str) -> Callable[[Results, Item], bool]:
+    return lambda results, item: bool(item.curves()) and any(key.startswith(start) for key in item.arrays)
+
+
+def _code(numbers: int) -> Callable[[Results, Item], bool]:
+    return lambda results, item: item.arrays.get("codes", np.empty((0, 0))).shape[1] == numbers
+
+
+def _random_codes(results: Results, item: Item) -> bool:
+    return "random_codes" in item.arrays and "samples" not in item.arrays
+
+
+def _denoised(results: Results, item: Item) -> bool:
+    return all(f"denoised/{noise}" in item.arrays for noise in results.noises)
+
+
+def _beside_pca(results: Results, item: Item) -> bool:
+    return "sse" in item.metrics and f"pca/{round(item.mean('code_numbers'))}" in results.pictures
+
+
+# figure -> whether it can show a model
+HOLDS: dict[str, Callable[[Results, Item], bool]] = {
+    "codes": _code(2),
+    "codes_3d": _code(3),
+    "grids": _array("grid"),
+    "chosen": _array("chosen"),
+    "by_class": _array("by_class"),
+    "clusters": _array("prototypes"),
+    "swaps": _array("swaps"),
+    "masked": _array("hidden"),
+    "samples": _array("samples"),
+    "plain": _random_codes,
+    "filters": _array("filters"),
+    "units": _array("filters"),
+    "interpolations": _array("interpolation"),
+    "epochs": _learning("panel/epoch-"),
+    "noisy_epochs": _learning("panel/noisy-epoch-"),
+    "denoising": _denoised,
+    "pca": _beside_pca,
+}
+# figure -> whom it takes where nobody is named
+UNNAMED: dict[str, Callable[[Item], bool]] = {"denoising": lambda item: bool(item.noise)}
+
+
+def select(results: Results, settings: Compare, figure: str) -> list[Item]:
+    """The models of one figure (a key of HOLDS), at most LIMITS of them.
+
+    Named in `settings`: in that order. Else all that learned and can be shown; where these are too many, the first of
+    every family and then the others, as params.yaml orders them.
+    """
+    names = getattr(settings, figure, None)
+    if names:
+        items = results.pick([names] if isinstance(names, str) else names)
+        return [item for item in items if HOLDS[figure](results, item)]
+    wanted = UNNAMED.get(figure, lambda item: True)
+    able = [item for item in results.models if not item.is_floor and wanted(item) and HOLDS[figure](results, item)]
+    families = [item.about["family"] for item in able]
+    first = [i for i, family in enumerate(families) if family not in families[:i]]
+    ranked = [*first, *(i for i in range(len(able)) if i not in first)]
+    return [able[i] for i in sorted(ranked[: LIMITS[figure]])]
+
+
+def shown(results: Results, settings: Compare, name: str) -> list[str]:
+    """The names of the models that the figure of this file name shows; none for a figure of all models."""
+    figures = [name.replace("-", "_"), *(["plain"] if name == "samples" else [])]
+    return [item.name for figure in figures if figure in HOLDS for item in select(results, settings, figure)]

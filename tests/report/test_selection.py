@@ -1,0 +1,98 @@
+"""Figures find their models by what these can show; the reader's lists come first, and no figure draws too many."""
+
+from dataclasses import replace
+
+import pytest
+from test_results import SETTINGS, made_up, model
+
+from aelab import commands
+from aelab.core import params
+from aelab.core.strict import ParamsError, check
+from aelab.report import figures, style
+from aelab.report.selection import HOLDS, select, shown
+from aelab.report.settings import LIMITS, Compare
+
+NOBODY = Compare()
+
+
+@pytest.fixture
+def results():
+    return made_up()
+
+
+def names(items) -> list[str]:
+    return [item.name for item in items]
+
+
+def with_new(results, *items):
+    return replace(results, items=results.items | {item.name: item for item in items})
+
+
+@pytest.mark.parametrize("figure", HOLDS)
+def test_a_new_model_is_in_every_figure_that_can_show_it_and_named_in_none(results, figure):
+    """A twin, of a family of its own, of whichever model is in the figure."""
+    (old, *_) = select(results, NOBODY, figure)
+    new = replace(old, name="new", about=old.about | {"family": "of its own"})
+    if figure == "plain":
+        results = replace(results, items={})
+    assert "new" in names(select(with_new(results, new), NOBODY, figure))
+
+
+def test_what_a_reader_names_is_drawn_in_that_order_and_nothing_else(results):
+    assert names(select(results, Compare(filters=("noisy", "no such model", "vae", "two")), "filters")) == [
+        "noisy",
+        "two",
+    ]
+    assert names(select(results, NOBODY, "filters")) == ["two", "noisy"]
+
+
+def test_too_many_are_cut_to_the_first_of_every_family_and_then_the_others(results):
+    limit = LIMITS["filters"]
+    arrays = {"filters": results.items["two"].arrays["filters"]}
+    many = [model(f"dense_{i}", "dense", 2, [1.0], arrays=arrays) for i in range(2 * limit)]
+    other = model("other", "sparse", 2, [1.0], arrays=arrays)
+    found = names(select(with_new(results, *many, other), NOBODY, "filters"))
+    assert found == ["two", "noisy", *(f"dense_{i}" for i in range(limit - 3)), "other"]
+
+
+def test_floors_and_models_that_met_no_noise_are_drawn_only_where_they_are_named(results):
+    assert names(select(results, NOBODY, "denoising")) == ["noisy"]
+    assert "pca" not in names(select(results, NOBODY, "interpolations"))
+    assert names(select(results, Compare(interpolations=("pca", "two")), "interpolations")) == ["pca", "two"]
+
+
+def test_every_figure_is_drawn_without_any_list(results):
+    lists = {key for key in HOLDS if key != "plain"}
+    assert {key.replace("_", "-") for key in lists} <= {
+        name for name, make in figures.FIGURES.items() if make(results, NOBODY) is not None
+    }
+
+
+def test_the_lists_of_params_yaml_may_be_left_out_and_end_somewhere():
+    assert check(Compare, {}, "compare") == check(Compare, {"filters": None, "plain": None}, "compare") == NOBODY
+    with pytest.raises(ParamsError, match=r"compare\.filters: 7 names; allowed: up to 6"):
+        check(Compare, {"filters": list("abcdefg")}, "compare")
+    with pytest.raises(ParamsError, match=r"compare\.codes: unknown key"):
+        check(Compare, {"codes": ["ae_2d"]}, "compare")
+    assert params.load("compare") is not None
+
+
+def test_two_lines_of_codes_are_drawn_where_one_would_be_too_long(results):
+    arrays = {key: results.items["two"].arrays[key] for key in ("codes", "labels", "grid", "grid_codes")}
+    more = with_new(results, *(model(f"flat_{i}", "dense", 2, [1.0], arrays=arrays) for i in range(3)))
+    for figure, panels in (("codes", 5), ("grids", 4)):
+        axes = [each for each in figures.FIGURES[figure](more, NOBODY).axes if each.axison]
+        assert len(axes) == panels
+        assert [bool(each.get_ylabel()) for each in axes] == [i % 3 == 0 for i in range(panels)]
+        assert all(each.get_xlabel() for each in axes)
+
+
+def test_a_figure_says_in_its_file_whom_it_shows_and_aelab_show_finds_it(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "metrics/figures"
+    folder.mkdir(parents=True)
+    for name in ("codes", "samples", "quality"):
+        style.save(figures.FIGURES[name](results, SETTINGS), folder / f"{name}.png", shown(results, SETTINGS, name))
+    found = {name: {path.stem for path in commands.pictures(name, "autoencoder")} for name in ("two", "vae", "tw")}
+    everywhere = set(commands.EVERY_MODEL)
+    assert found == {"two": everywhere | {"codes", "samples"}, "vae": everywhere | {"samples"}, "tw": everywhere}
