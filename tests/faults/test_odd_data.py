@@ -11,49 +11,33 @@ import pytest
 from aelab.core import params
 from aelab.data import splits
 
-SMALL = {  # a model of each family, as small as can be
-    "dense": {"widths": [16], "code": "relu"},
-    "variational": {"hidden": [32], "latent": 4},
-    "linear": {"components": 32},
-    "sparse": {
-        "widths": [20],
-        "code": "sigmoid",
-        "loss": "mse",
-        "reduction": "mean",
-        "penalty": "kl",
-        "weight": 5,
-        "rho": 0.01,
-    },
-    "k_sparse": {"widths": [50], "tied": True, "output": "linear", "loss": "mse", "k": 5},
-    "contractive": {"widths": [20], "code": "sigmoid", "tied": True, "weight": 0.1},
-    "conv": {"encoder": ["conv 4 k3 p1 relu", "maxpool 2"], "decoder": ["up 2", "conv 1 k3 p1"]},
-    "conv_unpool": {"channels": [4, 2], "strides": [3, 1], "output": "linear", "loss": "mse"},
-    "conditional": {"hidden": [32], "latent": 4},
-    "convolutional_variational": {"channels": [4, 8], "latent": 4},
-    "importance": {"hidden": [16, 16], "latent": 4, "draws": 2},
-    "vector_quantised": {"channels": [4, 8], "depth": 4, "codes": 8},
-    "categorical": {"hidden": [32]},
-    "stochastic": {"units": 20},
-    "recurrent": {"units": 16},
-    "split": {
-        "hidden": [32],
-        "content": 4,
-        "style": 4,
-        "classify": 20,
-        "blind": 20,
-        "alike": 30,
-        "adversary": 8,
-    },
-    "masked": {"width": 16, "depth": 1, "heads": 2, "decoder_width": 16, "decoder_depth": 1},
-    "rbm": {"units": 20, "k": 1, "persistent": True},
-}
-STACKS = {"stack", "conv_stack"}  # pretrained and fine-tuned, not trained
+LARGEST = 16  # units, channels, numbers per code ... of a small model
+
+
+def shrunk(value):
+    """A family's knobs with no whole number above LARGEST."""
+    if isinstance(value, (list, tuple)):
+        return [shrunk(each) for each in value]
+    return min(value, LARGEST) if type(value) is int else value
+
+
+def of_each_family(group: str) -> dict[str, dict]:
+    """Family -> the first entry of params.yaml that is of it, as small as can be."""
+    found: dict[str, dict] = {}
+    for name in params.load(group):
+        entry = params.load(f"{group}.{name}").on("mnist5k")
+        knobs = {key: shrunk(value) for key, value in entry.config.items()}
+        found.setdefault(entry.family, {"family": entry.family, **knobs})
+    return found
+
+
+SMALL = of_each_family("models")
 FEW = ("dense", "variational")
 LDA = "train lda: directions: lda needs classes whose images are not all alike"
 
 
-def test_every_family_has_a_small_model():
-    assert {*SMALL, *STACKS} == set(params.families())
+def test_every_family_has_an_entry():
+    assert {*SMALL, *of_each_family("stacks")} == set(params.families())
 
 
 def shrink(tree) -> None:
@@ -65,8 +49,17 @@ def shrink(tree) -> None:
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["floors"] |= {"epochs": 1, "steps": 5, "codes": 100, "strange": 50, "generated": 100}
     tree["evaluate"] |= {"draws": 2, "likelihoods": 20}
-    tree["models"] = {family: {"family": family, **knobs} for family, knobs in SMALL.items()}
-    tree["models"] |= {
+    tree["models"] = SMALL | {
+        "pca": {"family": "linear", "components": 32},
+        "kl": {
+            "family": "sparse",
+            "widths": [20],
+            "code": "sigmoid",
+            "loss": "mse",
+            "penalty": "kl",
+            "weight": 5,
+            "rho": 0.01,
+        },
         "wide": {"family": "dense", "widths": [2000]},
         "lda": {"family": "linear", "components": 9, "directions": "lda"},
         "wide_pca": {"family": "linear", "components": 785},
@@ -83,7 +76,7 @@ def small(prepared, spawner):
 
 @pytest.fixture
 def models(request) -> tuple[str, ...]:
-    return (*SMALL, "lda", "wide") if request.config.getoption("--faults") else FEW
+    return (*SMALL, "pca", "kl", "lda", "wide") if request.config.getoption("--faults") else FEW
 
 
 def edit(lab, change, names=("learning/train", "learning/validation", "test")) -> None:

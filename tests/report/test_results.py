@@ -314,7 +314,7 @@ def test_words_for_readers():
     assert spoken("non_local_means") == "non-local-means filter"
 
 
-@pytest.mark.parametrize(("key", "value"), [("codes", ()), ("plain", ""), ("units", ("a", ""))])
+@pytest.mark.parametrize(("key", "value"), [("filters", ()), ("plain", ""), ("units", ("a", ""))])
 def test_an_empty_name_is_refused(key, value):
-    with pytest.raises(ValueError, match=rf"{key}: .* is wrong; allowed: one name"):
+    with pytest.raises(ValueError, match=rf"{key}: .* is wrong; allowed: null, or one name"):
         Compare(**{**vars(SETTINGS), key: value})
