@@ -39,19 +39,3 @@ def test_links_within_the_project_lead_somewhere(page):
 def test_the_readme_s_commands_are_targets_of_make():
     targets = set(re.findall(r"^(\w+):", Path("Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`?make (\w+)", Path("README.md").read_text())) <= targets
-
-
-def test_the_example_of_a_new_family_works(tmp_path):
-    import torch
-
-    from aelab.models.base import Batch, Spec
-
-    code = Path("docs/models.md").read_text()
-    block = code[code.index('    """Weights pulled to zero') : code.index("and one line of params.yaml")]
-    (tmp_path / "shrinking.py").write_text(re.sub(r"^    ", "", block, flags=re.MULTILINE))
-    made = runpy.run_path(str(tmp_path / "shrinking.py"))
-    config = made["Config"](widths=(16, 8), weight=0.01)
-    model = made["build"](config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
-    x = torch.rand(4, 1, 28, 28)
-    losses = model.loss(Batch(x, x, torch.zeros(4)), torch.Generator())
-    assert losses.terms["shrinking"].item() > 0

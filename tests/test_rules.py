@@ -67,6 +67,7 @@ OWNERS = {
     "jinja2": {"report"},
     "pandas": {"report", "tracking/runs"},
     "safetensors": {"core/checkpoints"},
+    "torchvision": {"data/sources"},
     "pickle": set(),
     "yaml": set(),
 }
