@@ -173,5 +173,5 @@ def section(results: Results) -> list[str]:
         ]
         for each in found
     ]
-    head = ["who best", "by", "model", "validation", "test", "95% interval", "baseline", "in the registry"]
+    head = ["task", "by", "model", "validation", "test", "95% interval", "baseline", "in the registry"]
     return ["## Best models", WORDS, grid(head, rows)]
