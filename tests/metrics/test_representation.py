@@ -112,12 +112,6 @@ def test_a_latent_is_active_where_its_mean_moves():
     assert representation.active_latents(means) == 1
 
 
-def test_the_interval_of_an_error_rate():
-    low, high = representation.error_interval(0.02, 10_000)
-    assert (high - low) / 2 == pytest.approx(1.96 * (0.02 * 0.98 / 10_000) ** 0.5)
-    assert representation.error_interval(0.0, 10) == (0, 0)
-
-
 def test_neighbours_do_not_depend_on_where_the_codes_lie(splits):
     (x, y), _, (queries, truth) = splits
     near = representation.knn((x, y), (queries, truth), 5)["knn_accuracy"]

@@ -110,9 +110,3 @@ def sparsity(codes: Tensor) -> dict[str, float]:
 def active_latents(means: Tensor) -> int:
     """How many latent units carry something: the variance of their mean over the data is above 0.01 (Burda 2015)."""
     return int((means.double().var(0) > 0.01).sum())
-
-
-def error_interval(error: float, n: int) -> tuple[float, float]:
-    """The 95% interval of an error rate on n images: error +- 1.96 sqrt(error (1 - error) / n), within [0, 1]."""
-    half = 1.96 * (error * (1 - error) / n) ** 0.5
-    return max(0.0, error - half), min(1.0, error + half)
