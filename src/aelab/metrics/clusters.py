@@ -1,7 +1,7 @@
 """Do codes fall into the classes by themselves? k-means with as many clusters as there are classes.
 
-Codes are float32 [N, K], labels int64 [N]. k-means is written out here because importing scikit-learn costs a stage
-seconds; the tests hold it, and the scores, against scikit-learn's.
+Codes are float32 [N, K], labels int64 [N]. k-means is written out here, so that codes on a GPU stay there; the
+tests hold it, and the scores, against scikit-learn's.
 """
 
 from __future__ import annotations
