@@ -203,7 +203,7 @@ WRONG = [
     (VAE, VAE.replace("[400]", "[]"), "models.vae", "models.vae.hidden: [] is wrong; allowed: one or more positive"),
     (VAE, VAE.replace("}", ", 1: 2, x: 3}"), "models.vae", "models.vae.1: unknown key"),
     (VAE, VAE.replace("}", ', "a\\nb": 3}'), "models.vae", "models.vae.a b: unknown key"),
-    (VAE, VAE, "models.vea", "models.vea: unknown entry (did you mean vae?); allowed: mean,"),
+    (VAE, VAE, "models.vea", "models.vea: unknown entry (did you mean vae?); allowed: "),
     ("\nstacks:\n", "\nstacks: []\nstack:\n", "seed", "stack: unknown section (did you mean stacks?)"),
     ("[100, 1000, all]", "[0]", "finetune", "finetune.labels: [0] is out of range; allowed: numbers above 0, all"),
     ("[100, 1000, all]", "[]", "finetune", "finetune.labels: [] is out of range; allowed: numbers above 0, all"),
