@@ -1,73 +1,23 @@
-"""Trained models in use: from Python, from the command line, from MLflow, as ONNX. Nets are untrained but real."""
+"""Trained models in use, from Python and from the command line."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import trained
 from PIL import Image
 from typer.testing import CliRunner
 
 from aelab import cli, exchange, serving
-from aelab.core import checkpoints, params
-from aelab.learning.classifier import Classifier
-from aelab.models.base import Spec, registry
-from aelab.tracking import models, store
-
-ROOT = Path(__file__).parent.parent
-SPEC = Spec((1, 28, 28), 10)
-ENTRIES = [params.load(f"models.{name}").on("mnist5k") for name in params.load("models")]
-FAMILIES = {entry.family: entry for entry in ENTRIES}
-STACK = params.load("stacks.stack_conv").on("mnist5k")
-
-
-def leave(folder: Path, name: str, family: str, config: dict, kind: str = "autoencoder") -> None:
-    """What train (or finetune) and evaluate leave of a model, with two seeds of weights."""
-    source = folder / "data" / ("finetune" if kind == "classifier" else "train") / name
-    part = source / "all" if kind == "classifier" else source
-    part.mkdir(parents=True)
-    weights = {}
-    for seed in range(2):
-        model = registry.build(family, config, SPEC, torch.Generator().manual_seed(seed))
-        model = Classifier(model, SPEC) if kind == "classifier" else model
-        path = part / f"weights-{seed}.safetensors"
-        checkpoints.save_weights(path, model.state_dict())
-        weights[str(path.relative_to(source))] = checkpoints.md5(path)
-    about = {"kind": kind, "family": family, "config": config, "noise": [], "shape": SPEC.shape, "classes": 10}
-    about |= {"replicates": 2, "device": "cpu", "source": str(source.relative_to(folder)), "weights": weights}
-    about |= {
-        "diagnoses": {"dead_units": "3 of 8"},
-        "metrics": {"sse": [3.0, 5.0], "psnr": [20.0, 22.0]},
-        "history": [],
-    }
-    (folder / "data/evaluate" / name).mkdir(parents=True)
-    checkpoints.save_json(folder / "data/evaluate" / name / "metrics.json", about)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copy(ROOT / "params.yaml", folder)
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    leave(folder, "ae", "dense", {"widths": [8]})
-    leave(folder, "vae", "variational", {"hidden": [16], "latent": 3})
-    leave(folder, "cvae", "conditional", {"hidden": [16], "latent": 3})
-    leave(folder, "masked", "masked", FAMILIES["masked"].config)
-    leave(folder, "stack", STACK.family, STACK.config, "classifier")
-    return folder
+    return trained.project(tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture
@@ -95,11 +45,19 @@ def test_every_form_of_images_gives_the_same_codes(lab, images):
     for same in (
         images[:, None],
         images.reshape(7, -1),
+        images.astype(np.int64),
+        images.astype(np.int16).reshape(7, -1),
         images / 255,
         (images / 255).astype(np.float32).reshape(7, -1),
     ):
         np.testing.assert_allclose(ae.encode(same), codes, atol=1e-6)
     np.testing.assert_allclose(ae.decode(codes), ae.rebuild(images), atol=1e-5)
+
+
+def test_whole_numbers_are_pixels_of_255_also_where_all_are_0_or_1(lab, images):
+    ae, dark = serving.load("ae", root=lab), images // 128
+    np.testing.assert_allclose(ae.encode(dark.astype(np.int64)), ae.encode(dark / 255), atol=1e-6)
+    np.testing.assert_allclose(ae.encode(dark.astype(bool)), ae.encode(dark.astype(float)), atol=1e-6)
 
 
 def test_seeds_differ_and_one_that_is_not_there_is_named(lab, images):
@@ -118,8 +76,10 @@ def test_seeds_differ_and_one_that_is_not_there_is_named(lab, images):
         ),
         (np.zeros((0, 28, 28)), r"images: \[0, 28, 28\]"),
         (np.zeros(784), r"images: \[784\]"),
-        (np.full((1, 784), 255.0), "values outside 0 to 1"),
-        (np.full((1, 784), np.nan), "values outside 0 to 1"),
+        (np.full((1, 784), 255.0), "images: float64 from 255.0 to 255.0; allowed: whole numbers 0 to 255, or floats 0"),
+        (np.full((1, 784), np.nan), "images: float64 from nan to nan"),
+        (np.full((1, 784), 256), "images: int64 from 256 to 256"),
+        (np.full((1, 784), -1), "images: int64 from -1 to -1"),
         (np.full((1, 784), "a"), "images: <U1"),
     ],
 )
@@ -134,25 +94,37 @@ def test_what_a_model_cannot_do_it_says(lab, images):
         ae.sample(3)
     with pytest.raises(ValueError, match="ae: no classifier"):
         ae.classify(images)
-    with pytest.raises(ValueError, match="stack: a classifier"):
-        stack.encode(images)
+    for cannot in (stack.rebuild, lambda x: stack.decode(stack.encode(x))):
+        with pytest.raises(ValueError, match="stack: a classifier, it has no decoder"):
+            cannot(images)
     with pytest.raises(ValueError, match="masked: its codes alone decode to nothing"):
         masked.decode(masked.encode(images))
     with pytest.raises(ValueError, match=r"codes: \[2, 9\]; ae takes \[N, 8\]"):
         ae.decode(np.zeros((2, 9)))
-    with pytest.raises(
-        ValueError, match=r"vea: no such model \(did you mean vae\?\); there are: ae, cvae, masked, stack, vae"
-    ):
+    for wrong in (np.full((2, 8), np.nan), np.full((2, 8), "a")):
+        with pytest.raises(ValueError, match=r"codes: \S+, not all of them finite numbers"):
+            ae.decode(wrong)
+    words = r"vea: no such model \(did you mean vae\?\); there are: ae, cvae, .*, vq_vae; or a champion such as "
+    with pytest.raises(ValueError, match=words):
         serving.load("vea", root=lab)
-    assert stack.classify(images).shape == (7,)
+
+
+def test_the_code_of_a_stack_is_its_last_hidden_layer(lab, images):
+    stack = serving.load("stack", root=lab)
+    codes = stack.encode(images)
+    assert codes.shape == (7, stack.width)
+    logits = codes @ stack.model.top.weight.detach().numpy().T + stack.model.top.bias.detach().numpy()
+    np.testing.assert_array_equal(stack.classify(images), logits.argmax(1))
 
 
 def test_a_model_that_is_told_the_class_asks_for_it(lab, images):
     cvae = serving.load("cvae", root=lab)
     assert cvae.told
     assert not serving.load("vae", root=lab).told
-    with pytest.raises(ValueError, match="condition: None"):
-        cvae.encode(images)
+    assert not serving.load("stack", root=lab).told
+    for missing in (lambda: cvae.encode(images), lambda: cvae.decode(np.zeros((7, 3)))):
+        with pytest.raises(ValueError, match="cvae: must be told the class of each image; `labels` allowed: 7 whole"):
+            missing()
     for labels in (np.arange(6), np.full(7, 10), np.zeros(7)):
         with pytest.raises(ValueError, match="allowed: 7 whole numbers below 10"):
             cvae.encode(images, labels)
@@ -170,6 +142,8 @@ def test_other_weights_are_never_served(lab, tmp_path):
     shutil.copy(
         tmp_path / "lab/data/train/ae/weights-1.safetensors", tmp_path / "lab/data/train/ae/weights-0.safetensors"
     )
+    with pytest.raises(FileNotFoundError, match="other weights lie there"):
+        serving.load("ae", root=tmp_path / "lab")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
         subprocess.run(command, cwd=tmp_path / "lab", check=True)
     with pytest.raises(FileNotFoundError, match="other weights lie there"):
@@ -188,7 +162,7 @@ def test_pictures_go_in_and_out(aelab, images, tmp_path):
     assert (code, said.strip()) == (0, f"{tmp_path}/codes.npz: 2 codes of 8 numbers, by ae")
     codes = np.load(tmp_path / "codes.npz")["codes"]
     np.testing.assert_allclose(codes, serving.load("ae").encode(images[:2]), atol=1e-6)
-    assert aelab("decode", tmp_path / "codes.npz", "-m", "ae", "-o", tmp_path / "back.npz")[0] == 0
+    assert aelab("decode", tmp_path / "codes.npz", "-o", tmp_path / "back.npz")[0] == 0
     assert np.load(tmp_path / "back.npz")["images"].shape == (2, 1, 28, 28)
     assert aelab("denoise", tmp_path / "0.png", "-m", "ae", "-o", tmp_path / "clean.png")[0] == 0
     assert Image.open(tmp_path / "clean.png").size == (28, 28)
@@ -196,12 +170,102 @@ def test_pictures_go_in_and_out(aelab, images, tmp_path):
     assert Image.open(tmp_path / "new/sheet.png").size == (3 * 30 - 2, 3 * 30 - 2)
 
 
+def test_whole_numbers_of_two_types_go_together(aelab, images, tmp_path):
+    Image.fromarray(images[0]).save(tmp_path / "0.png")
+    np.savez(tmp_path / "rest.npz", images=images[1:].astype(np.int64))
+    assert aelab("encode", tmp_path / "0.png", tmp_path / "rest.npz", "-m", "ae", "-o", tmp_path / "codes.npz")[0] == 0
+    codes = np.load(tmp_path / "codes.npz")["codes"]
+    np.testing.assert_allclose(codes, serving.load("ae").encode(images), atol=1e-6)
+    np.savez(tmp_path / "floats.npz", images=images / 255)
+    code, said = aelab("encode", tmp_path / "rest.npz", tmp_path / "floats.npz", "-m", "ae")
+    assert (code, said) == (
+        1,
+        "aelab encode: images: whole numbers and fractions in one call; give files of one kind\n",
+    )
+
+
 def test_labels_of_an_npz_reach_a_model_that_is_told_them(aelab, images, tmp_path):
     np.savez(tmp_path / "some.npz", images=images, labels=np.arange(7))
     assert aelab("encode", tmp_path / "some.npz", "-m", "cvae", "-o", tmp_path / "codes.npz")[0] == 0
     want = serving.load("cvae").encode(images, np.arange(7))
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npz")["codes"], want)
+    assert aelab("decode", tmp_path / "codes.npz", "-o", tmp_path / "back.npz")[0] == 0
+    back = serving.load("cvae").rebuild(images, np.arange(7))
+    np.testing.assert_allclose(np.load(tmp_path / "back.npz")["images"], back, atol=1e-6)
     assert aelab("encode", tmp_path / "some.npz", "-m", "ae", "-o", tmp_path / "codes.npz")[0] == 0
+
+
+def test_codes_are_decoded_by_the_model_that_made_them(aelab, images, tmp_path):
+    file, out = tmp_path / "codes.npz", tmp_path / "back.npz"
+    np.savez(tmp_path / "some.npz", images=images)
+    assert aelab("encode", tmp_path / "some.npz", "-m", "vae", "--replicate", 1, "-o", file)[0] == 0
+    for options in ((), ("-m", "vae"), ("--replicate", 1)):
+        assert aelab("decode", file, *options, "-o", out) == (0, f"{out}: 7 images, by vae\n")
+        back = serving.load("vae", 1).rebuild(images)
+        np.testing.assert_allclose(np.load(out)["images"], back, atol=1e-6)
+    for options, other in ((("-m", "ae"), "ae (replicate 1)"), (("--replicate", 0), "vae (replicate 0)")):
+        said = f"{file}: codes of vae (replicate 1), which {other} cannot decode; leave out -m and --replicate"
+        assert aelab("decode", file, *options) == (1, f"aelab decode: {said}\n")
+
+
+def test_codes_of_weights_that_are_gone_are_not_decoded_by_newer_ones(aelab, lab, images, tmp_path):
+    np.savez(tmp_path / "some.npz", images=images)
+    trained.leave(lab, "short", "dense", {"widths": [6, 4]})
+    assert aelab("encode", tmp_path / "some.npz", "-m", "short", "-o", tmp_path / "codes.npz")[0] == 0
+    trained.leave(lab, "short", "dense", {"widths": [5, 4]})
+    said = f"{tmp_path}/codes.npz: codes of short before it was trained anew; encode the images again"
+    assert aelab("decode", tmp_path / "codes.npz") == (1, f"aelab decode: {said}\n")
+    shutil.rmtree(lab / "data/evaluate/short")
+
+
+def test_codes_of_the_user_s_own_are_decoded_by_the_model_asked_for(aelab, tmp_path):
+    codes = np.random.default_rng(0).normal(size=(3, 3))
+    np.savez(tmp_path / "own.npz", codes=codes)
+    assert aelab("decode", tmp_path / "own.npz", "-m", "vae", "-o", tmp_path / "back.npz")[0] == 0
+    np.testing.assert_allclose(np.load(tmp_path / "back.npz")["images"], serving.load("vae").decode(codes), atol=1e-6)
+    code, said = aelab("decode", tmp_path / "own.npz", "-m", "cvae")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "own.npz: cvae must be told the class; give `labels` beside `codes`" in said
+    np.savez(tmp_path / "own.npz", codes=codes, labels=np.arange(3))
+    assert aelab("decode", tmp_path / "own.npz", "-m", "cvae", "-o", tmp_path / "back.npz")[0] == 0
+
+
+NO_DECODER, NO_PRIOR = "stack: a classifier, it has no decoder", "has no prior to draw from"
+
+
+@pytest.mark.parametrize(
+    ("model", "command", "wanted"),
+    [
+        *((model, "encode", "") for model in ("ae", "vae", "masked", "lstm", "vq_vae", "pca", "stack")),
+        *((model, "decode", "") for model in ("ae", "vae", "cvae", "lstm", "vq_vae", "pca")),
+        *((model, "denoise", "") for model in ("ae", "vae", "masked", "lstm", "vq_vae", "pca")),
+        *((model, "sample", "") for model in ("vae", "cvae", "vq_vae", "pca")),
+        *((model, "show", "") for model in ("cvae", "masked", "stack")),
+        ("cvae", "encode", "cvae: must be told the class; give one npz with `images` and `labels`"),
+        ("cvae", "denoise", "cvae: must be told the class; give one npz with `images` and `labels`"),
+        (
+            "masked",
+            "decode",
+            "masked: its codes alone decode to nothing; models that can decode: ae, cvae, lstm, pca, ",
+        ),
+        ("stack", "decode", f"{NO_DECODER}; models that can decode: ae, cvae, lstm, pca, vae, vq_vae"),
+        ("stack", "denoise", f"{NO_DECODER}; models that can denoise: ae, cvae, lstm, masked, pca, vae, vq_vae"),
+        ("stack", "sample", f"stack: {NO_PRIOR}; models that can sample: cvae, pca, vae, vq_vae"),
+        *(
+            (model, "sample", f"{model}: {NO_PRIOR}; models that can sample: cvae")
+            for model in ("ae", "masked", "lstm")
+        ),
+    ],
+)
+def test_every_command_works_with_a_model_or_says_why_not(aelab, images, tmp_path, model, command, wanted):
+    np.savez(tmp_path / "images.npz", images=images)
+    width = serving.load(model).width
+    np.savez(tmp_path / "codes.npz", codes=np.zeros((7, width), np.float32), labels=np.arange(7))
+    file = {"encode": ["images.npz"], "denoise": ["images.npz"], "decode": ["codes.npz"]}.get(command, [])
+    words = [command, *(tmp_path / name for name in file), *([model] if command == "show" else ["-m", model])]
+    code, said = aelab(*words, *([] if command == "show" else ["-o", tmp_path / "out.npz"]))
+    assert (code, said.startswith(f"aelab {command}: {wanted}")) == ((1, True) if wanted else (0, False)), said
+    assert not wanted or said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -216,6 +280,9 @@ def test_labels_of_an_npz_reach_a_model_that_is_told_them(aelab, images, tmp_pat
         (["encode", "{tmp}/text.npz", "-m", "ae"], "text.npz: not a readable npz"),
         (["encode", "{tmp}/text.csv", "-m", "ae"], "text.csv: unknown kind of file; allowed: .png, "),
         (["encode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'images'; there are: a, b"),
+        (["decode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'codes'; there are: a, b"),
+        (["decode", "{tmp}/odd.npz"], "odd.npz: model, replicate, weights are not as `aelab encode` writes them"),
+        (["decode", "{tmp}/gone.npz"], "gone: no such model; there are: ae, "),
         (
             ["encode", "{tmp}/good.npz", "-m", "ae", "-o", "{tmp}/codes.csv"],
             "codes.csv: unknown kind of file; allowed: .npz",
@@ -238,6 +305,8 @@ def test_mistakes_end_in_one_line(aelab, images, tmp_path, words, wanted):
         (tmp_path / name).write_text("hello")
     np.savez(tmp_path / "good.npz", images=images)
     np.savez(tmp_path / "two.npz", a=images, b=images)
+    np.savez(tmp_path / "odd.npz", codes=np.zeros((1, 8)), model=np.array(["ae"]))
+    np.savez(tmp_path / "gone.npz", codes=np.zeros((1, 8)), model="gone", replicate=0, weights="")
     np.savez(tmp_path / "many.npz", images=np.zeros((101, 784)))
     code, said = aelab(*(word.format(tmp=tmp_path) for word in words))
     assert code == 1
@@ -274,108 +343,3 @@ def test_a_sheet_keeps_every_image(images):
     sheet = exchange.sheet(images[:, None])
     assert sheet.shape == (88, 88)
     np.testing.assert_array_equal(sheet[30:58, 60:88], images[5])
-
-
-@pytest.fixture(scope="module")
-def registry_of_models(lab, tmp_path_factory):
-    """A store in which the lab's models are logged, ae and vae as champions."""
-    import mlflow
-
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
-    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
-    os.environ |= {"MLFLOW_TRACKING_URI": uri, "DVC_ROOT": str(lab)}
-    client, experiment = store.connect("models")
-    run = client.create_run(experiment).info.run_id
-    for name, task in (("ae", "encoder"), ("vae", "denoiser"), ("vae", "denoiser"), ("stack", ""), ("cvae", "")):
-        about = serving.described(name, lab)
-        numbers, _ = about.pop("metrics"), about.pop("history")
-        models.log(client, experiment, run, models.Card(about, numbers, task, "20 dB" if task else ""))
-    mlflow.set_tracking_uri(uri)
-    yield client
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def test_mlflow_gives_codes_images_and_classes(registry_of_models, lab, images):
-    import mlflow
-    import pandas as pd
-
-    encoder, denoiser = (mlflow.pyfunc.load_model(f"models:/{name}@champion") for name in ("encoder", "denoiser"))
-    want = serving.load("ae", root=lab).encode(images)
-    np.testing.assert_allclose(encoder.predict(images), want, atol=1e-5)
-    np.testing.assert_allclose(encoder.predict(pd.DataFrame(images.reshape(7, -1))), want, atol=1e-5)
-    np.testing.assert_allclose(encoder.predict(pd.DataFrame(images.reshape(7, -1) / 255)), want, atol=1e-5)
-    clean = denoiser.predict(images)
-    np.testing.assert_allclose(clean, serving.load("vae", root=lab).rebuild(images), atol=1e-5)
-    np.testing.assert_allclose(
-        denoiser.predict(images, params={"output": "codes"}), serving.load("vae", root=lab).encode(images), atol=1e-5
-    )
-    assert encoder.metadata.signature.inputs.inputs[0].shape == (-1, 1, 28, 28)
-    for wrong in (images[:, :20], images[:0], images.reshape(7, -1).astype(float)):
-        with pytest.raises(ValueError, match="images: "):
-            encoder.predict(wrong)
-    with pytest.raises(ValueError, match="output: 'sound' is unknown; allowed: images, codes, classes"):
-        encoder.predict(images, params={"output": "sound"})
-
-
-def test_logged_models_are_cards_without_weights(registry_of_models):
-    import mlflow
-
-    found = {each.name: each for each in registry_of_models.search_logged_models(["1"])}
-    assert set(found) == {"encoder", "denoiser", "stack", "cvae"}
-    assert "sse | 4 ± 1.4" in found["stack"].tags["mlflow.note.content"]
-    folder = Path(mlflow.artifacts.download_artifacts(found["cvae"].artifact_location))
-    files = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert "card.md" in files
-    assert not [name for name in files if name.endswith((".pkl", ".safetensors", ".pth"))]
-    served = mlflow.pyfunc.load_model(found["stack"].model_uri)
-    assert served.predict(np.zeros((2, 784), np.uint8)).shape == (2,)
-    cvae = mlflow.pyfunc.load_model(found["cvae"].model_uri)
-    assert cvae.predict(np.zeros((2, 784), np.uint8), params={"labels": [1, 2]}).shape == (2, 1, 28, 28)
-
-
-def test_the_same_champion_twice_is_one_version(registry_of_models):
-    assert len(registry_of_models.search_model_versions("name = 'denoiser'")) == 1
-    assert registry_of_models.get_model_version_by_alias("denoiser", "champion").tags["model"] == "vae"
-
-
-def test_mlflow_serves_a_champion_on_this_machine_alone(registry_of_models, lab, images, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/encoder@champion"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", port]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with open(tmp_path / "log", "wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        for _ in range(240):
-            assert server.poll() is None, (tmp_path / "log").read_text()[-2000:]
-            with contextlib.suppress(OSError):
-                assert ask(port, "ping") == b"\n"
-                break
-            time.sleep(0.5)
-        codes = json.loads(ask(port, "invocations", {"inputs": (images / 255).tolist()}))["predictions"]
-        np.testing.assert_allclose(codes, serving.load("ae", root=lab).encode(images), atol=1e-5)
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            ask(port, "invocations", {"inputs": [[1, 2, 3]]})
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=60)
-
-
-def ask(port: str, path: str, question: dict | None = None) -> bytes:
-    data = json.dumps(question).encode() if question else None
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return answer.read()
-
-
-def test_the_command_line_takes_champions(registry_of_models, aelab, images, tmp_path):
-    np.savez(tmp_path / "some.npz", images=images)
-    code, said = aelab("encode", tmp_path / "some.npz", "-o", tmp_path / "codes.npz")
-    assert (code, said.strip()) == (0, f"{tmp_path}/codes.npz: 7 codes of 8 numbers, by ae")
-    assert "# vae" in aelab("show", "denoiser@champion")[1]
-    code, said = aelab("sample", "-o", tmp_path / "x.png")
-    assert code == 1
-    assert "generator@champion: not in the registry; `aelab sync` fills it" in said

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
+    from aelab.exchange import Codes
     from aelab.serving import Served
 
 EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "class-errors")  # figures that show all of them
@@ -42,34 +43,44 @@ def show(model: Annotated[str, typer.Argument(help="A trained model such as vae,
 
 @app.command()
 def encode(files: Files, model: Name = "encoder@champion", out: Out = Path("codes.npz"), replicate: Seed = 0) -> None:
-    """Images -> codes, one row of numbers each, as an npz with `codes`."""
+    """Images -> codes, one row of numbers each, as an npz with `codes` that says which model made them."""
     from aelab import exchange
 
     served = load(model, replicate)
-    codes = served.encode(*read(files, served))
-    exchange.write_codes(out, codes)
+    images, labels = read(files, served)
+    codes = served.encode(images, labels)
+    exchange.write_codes(out, exchange.Codes(codes, served.name, replicate, served.weights, labels))
     say(f"{out}: {codes.shape[0]} codes of {codes.shape[1]} numbers, by {served.name}")
 
 
 @app.command()
 def decode(
-    file: Annotated[Path, typer.Argument(help="An npz with `codes` [N, K], as encode writes them.")],
-    model: Name = "encoder@champion",
+    file: Annotated[
+        Path, typer.Argument(help="An npz as encode writes it, or of your own: `codes` [N, K], `labels` for cvae.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="Of codes that do not say which model made them; none: encoder@champion."),
+    ] = None,
     out: Out = Path("images.png"),
-    replicate: Seed = 0,
+    replicate: Annotated[int | None, typer.Option(min=0, help="Which of its seeds, of such codes; none: 0.")] = None,
 ) -> None:
-    """Codes -> images."""
+    """Codes -> images, by the model that made the codes."""
     from aelab import exchange
 
-    served, arrays = load(model, replicate), exchange.read_arrays(file)
-    labels = arrays.pop("labels", None) if served.told else None
-    write(out, served.decode(exchange.array(file, arrays, "codes"), labels), served)
+    codes = exchange.read_codes(file)
+    served = maker(file, codes, model, replicate)
+    can(served, "decode")
+    if served.told and codes.labels is None:
+        raise ValueError(f"{file}: {served.name} must be told the class; give `labels` beside `codes`")
+    write(out, served.decode(codes.codes, codes.labels if served.told else None), served)
 
 
 @app.command()
 def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("clean.png"), replicate: Seed = 0) -> None:
     """Images -> what the model makes of them: of a denoiser, clean images."""
     served = load(model, replicate)
+    can(served, "denoise")
     write(out, served.rebuild(*read(files, served)), served)
 
 
@@ -83,6 +94,7 @@ def sample(
 ) -> None:
     """New images from a generative model's prior."""
     served = load(model, replicate)
+    can(served, "sample")
     write(out, served.sample(n, seed), served)
 
 
@@ -120,6 +132,32 @@ def load(name: str, replicate: int) -> Served:
 
     known, about, root = serving.find(name)
     return serving.of(known, about, replicate, root)
+
+
+def can(served: Served, task: str) -> None:
+    """Raises ValueError for a model that cannot do a task, with the names of those that can."""
+    from aelab import serving
+
+    if reason := served.cannot(task):
+        raise ValueError(f"{reason}; models that can {task}: {', '.join(serving.able(task)) or 'none'}")
+
+
+def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) -> Served:
+    """The model that made the codes of a file; where the file does not say it, the one asked for. Raises ValueError
+    where another one is asked for, and where the model's weights are no longer those."""
+    from aelab import serving
+
+    if not codes.model:
+        return load(model or "encoder@champion", replicate or 0)
+    asked = serving.find(model)[0] if model else codes.model
+    seed = codes.replicate if replicate is None else replicate
+    if (asked, seed) != (codes.model, codes.replicate):
+        made, wanted = f"{codes.model} (replicate {codes.replicate})", f"{asked} (replicate {seed})"
+        raise ValueError(f"{file}: codes of {made}, which {wanted} cannot decode; leave out -m and --replicate")
+    served = load(model or codes.model, seed)
+    if served.weights != codes.weights:
+        raise ValueError(f"{file}: codes of {codes.model} before it was trained anew; encode the images again")
+    return served
 
 
 def read(files: list[Path], served: Served) -> tuple[np.ndarray, np.ndarray | None]:

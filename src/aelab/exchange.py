@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,23 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # others run other programs, or read other files
 GAP = 2  # pixels between the images of a sheet
 MOST = 100  # images on a sheet
+ORIGIN = {"model": ("U", 0), "replicate": ("i", 0), "weights": ("U", 0)}  # kinds and axes of what tells codes' model
 
 
 class WrongSizeError(ValueError):
     """A picture that does not fit the model."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes [N, K] and the model that made them: its name (empty: unknown), seed and the MD5 of its weights; and the
+    labels [N] that it was told."""
+
+    codes: np.ndarray
+    model: str = ""
+    replicate: int = 0
+    weights: str = ""
+    labels: np.ndarray | None = None
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -39,7 +53,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
             labels = arrays.get("labels") if len(paths) == 1 else None
         else:
             raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*PICTURES, '.npz'))}")
-    if len({part.dtype for part in parts}) > 1:
+    if len({part.dtype.kind in "iu" for part in parts}) > 1:
         raise ValueError("images: whole numbers and fractions in one call; give files of one kind")
     return np.concatenate(parts), labels
 
@@ -101,11 +115,29 @@ def sheet(images: np.ndarray) -> np.ndarray:
     return found[:, :, 0] if c == 1 else found
 
 
-def write_codes(path: Path, codes: np.ndarray) -> None:
-    """Codes float32 [N, K] -> an npz with `codes`. Raises ValueError for another kind of file."""
+def write_codes(path: Path, codes: Codes) -> None:
+    """An npz with what is known of `codes`, by the names of its fields. Raises ValueError for another kind of file."""
     if path.suffix != ".npz":
         raise ValueError(f"{path}: unknown kind of file; allowed: .npz")
-    save(path, codes=codes)
+    fields = {name: np.asarray(value) for name, value in vars(codes).items() if value is not None}
+    save(path, **fields)
+
+
+def read_codes(path: Path) -> Codes:
+    """The codes of an npz that write_codes wrote, or of a user's own with `codes` alone or beside `labels`.
+
+    Raises FileNotFoundError, and ValueError that names a file which is damaged or does not say in proper form whose
+    codes it holds.
+    """
+    arrays = read_arrays(path)
+    labels = arrays.pop("labels", None)
+    origin = {name: arrays.pop(name) for name in ORIGIN if name in arrays}
+    codes = array(path, arrays, "codes")
+    if not origin:
+        return Codes(codes, labels=labels)
+    if {name: (value.dtype.kind, value.ndim) for name, value in origin.items()} != ORIGIN:
+        raise ValueError(f"{path}: {', '.join(ORIGIN)} are not as `aelab encode` writes them")
+    return Codes(codes, str(origin["model"]), int(origin["replicate"]), str(origin["weights"]), labels)
 
 
 def save(path: Path, **arrays: np.ndarray) -> None:

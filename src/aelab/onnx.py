@@ -43,7 +43,8 @@ def export(served: Served, folder: Path) -> list[Path]:
     images = torch.rand(TRIED, *served.spec.shape)
     if isinstance(served.model, Classifier):
         return [_export(served.model, (images,), {"input": "images", "output": "logits"}, folder / "classifier.onnx")]
-    model = served.autoencoder()
+    model = served.model
+    assert isinstance(model, Autoencoder)
     labels = (torch.arange(TRIED) % served.spec.classes,) if served.told else ()
     names = {"input": "images", "output": "codes"}
     paths = [_export(Half(model, "encode"), (images, *labels), names, folder / "encoder.onnx")]

@@ -3,20 +3,31 @@
 model.predict(images)                                   what the model makes of the images
 model.predict(images, params={"output": "codes"})       or codes, or classes of a classifier
 
-images: an array or pandas frame, uint8 0 to 255 or float 0 to 1, [N, 784], [N, 28, 28] or [N, 1, 28, 28].
+images: an array, nested lists or a pandas frame with a row each, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels are
+whole numbers 0 to 255, or floats 0 to 1.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 warnings.filterwarnings("ignore", ".*Add type hints")  # a hint would be a schema, and MLflow's knows one shape only
+
+
+class RefusedError(MlflowException, ValueError):
+    """A wrong question: a ValueError in Python, one line with status 400 where MLflow serves."""
+
+    def serialize_as_json(self) -> str:
+        """Without the whole question, which MLflow puts before the message."""
+        return json.dumps({"error_code": self.error_code, "message": self.args[0]})
 
 
 class Model(PythonModel):
@@ -30,16 +41,23 @@ class Model(PythonModel):
 
     def predict(self, context, model_input, params=None):  # type: ignore[override]
         asked = {"output": self.config["output"], "labels": []} | (params or {})
-        images = np.asarray(getattr(model_input, "values", model_input))
-        labels = np.asarray(asked["labels"], np.int64) if len(asked["labels"]) else None
-        match asked["output"]:
+        try:
+            frame = hasattr(model_input, "to_numpy")
+            return self.answer(model_input.to_numpy() if frame else np.asarray(model_input), **asked)
+        except ValueError as error:
+            raise RefusedError.invalid_parameter_value(str(error)) from error
+
+    def answer(self, images: np.ndarray, output: str, labels: Any) -> np.ndarray:
+        """Images, codes or classes. Raises ValueError for what is wrong with images, labels or output."""
+        told = np.asarray(labels, np.int64) if len(labels) else None
+        match output:
             case "images":
-                return self.served.rebuild(images, labels)
+                return self.served.rebuild(images, told)
             case "codes":
-                return self.served.encode(images, labels)
+                return self.served.encode(images, told)
             case "classes":
                 return self.served.classify(images)
-        raise ValueError(f"output: {asked['output']!r} is unknown; allowed: images, codes, classes")
+        raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes")
 
 
 set_model(Model())

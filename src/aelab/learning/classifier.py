@@ -26,12 +26,16 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.top.weight)  # convex in the top layer: zero is a fair start, and needs no draw
         nn.init.zeros_(self.top.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> logits [B, classes]."""
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images [B, C, H, W] -> the last hidden layer [B, K], below the softmax."""
         h = self.scale(x)
         for block in self.encoder:
             h = F.dropout(block(h), self.dropout, self.training)
-        return self.top(h.flatten(1))
+        return h.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> logits [B, classes]."""
+        return self.top(self.encode(x))
 
     def observe(self, clean: Tensor, label: Tensor) -> None:
         """Nothing to see before learning."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import places
+from aelab.tracking import outbox, places, store
 
 CODE = Path(__file__).parents[1] / "pyfunc.py"
+FILLED = "`aelab sync` fills it, `aelab repro` makes its models"
 NEEDED = ("torch", "numpy", "safetensors", "mlflow")
 NUMBERS = ("sse", "psnr", "ssim", "probe_accuracy", "knn_accuracy", "cluster_accuracy", "nll", "frechet", "test_error")
 
@@ -83,20 +85,32 @@ def spread(values: Sequence[float]) -> str:
 
 def champion(name: str) -> tuple[str, dict[str, Any], Path]:
     """The model behind a name of the registry such as denoiser@champion: its own name, what it is with its numbers as
-    `metrics`, and the root of its weights. Raises ValueError where there is none."""
+    `metrics`, and the root of its weights. Raises ValueError with the names that there are."""
+    os.environ |= outbox.DEFAULTS | os.environ
+
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it tells of every step of making an empty store
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    database = store.file(places.store())
+    if database and not database.exists():  # MLflow would make an empty one
+        raise ValueError(f"{name}: there is no registry yet; {FILLED}")
     mlflow.set_tracking_uri(places.store())
     try:
+        there = aliases()
+        if name not in there:
+            raise ValueError(f"{name}: not in the registry; there are: {', '.join(there) or 'none'}; {FILLED}")
         found = get_model_info(f"models:/{name}").flavors["python_function"]["config"]
     except MlflowException as error:
-        raise ValueError(
-            f"{name}: not in the registry; `aelab sync` fills it, `aelab repro` makes its models"
-        ) from error
+        raise ValueError(f"{name}: the registry does not give it ({error})") from error
     return found["name"], found["about"] | {"metrics": found["numbers"]}, Path(found["root"])
+
+
+def aliases() -> list[str]:
+    """The names that the registry has for single models, such as denoiser@champion."""
+    found = store.client().search_registered_models()
+    return sorted(f"{each.name}@{alias}" for each in found for alias in each.aliases)
 
 
 def family(name: str) -> str:
@@ -108,9 +122,8 @@ def family(name: str) -> str:
 def usage(reference: str, card: Card) -> str:
     """How to load and ask it."""
     lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("{reference}")']
-    lines += [f"model.predict(images)  # {card.output}; images: uint8 0 to 255 or float 0 to 1, one row each"]
-    if card.about["kind"] != "classifier":
-        lines += ['model.predict(images, params={"output": "codes"})']
+    lines += [f"model.predict(images)  # {card.output}; images: a row each, whole numbers 0 to 255 or floats 0 to 1"]
+    lines += ['model.predict(images, params={"output": "codes"})'] * (card.output != "codes")
     return "\n".join(["```python", *lines, "```"])
 
 
@@ -148,8 +161,8 @@ def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
 
 
 def signature(card: Card) -> Any:
-    """Images in; what comes out, and the parameters of predict. The model looks at its input itself, as MLflow would
-    refuse every shape and type but one: hence the flag, which is part of a saved model's public form."""
+    """What comes out, and the parameters of predict. Nothing of what goes in: the model looks at its input itself, as
+    MLflow would refuse every shape and type but one."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
@@ -161,9 +174,7 @@ def signature(card: Card) -> Any:
     classes = TensorSpec(np.dtype("int64"), (-1,))
     out = {"images": images, "codes": codes, "classes": classes}[card.output]
     params = [ParamSpec("output", "string", card.output), ParamSpec("labels", "long", [], (-1,))]
-    made = ModelSignature(Schema([images]), Schema([out]), ParamSchema(params))
-    made._is_signature_from_type_hint = True
-    return made
+    return ModelSignature(outputs=Schema([out]), params=ParamSchema(params))
 
 
 def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
