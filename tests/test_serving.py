@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 
 from aelab import cli, exchange, serving
 from aelab.data import splits
+from aelab.tracking import models
 
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 PORT = "5001"  # in the docs
@@ -247,6 +248,15 @@ def test_logged_models_are_cards_without_weights(registry_of_models, images):
 def test_the_same_champion_twice_is_one_version(registry_of_models):
     assert len(registry_of_models.search_model_versions("name = 'denoiser'")) == 1
     assert registry_of_models.get_model_version_by_alias("denoiser", "champion").tags["model"] == "vae"
+
+
+def test_a_champion_whose_code_is_older_is_replaced(registry_of_models, lab):
+    older = registry_of_models.get_model_version_by_alias("generator", "champion")
+    registry_of_models.set_model_version_tag("generator", older.version, "code", "of an older aelab")
+    about = serving.described("vae", lab)
+    card = models.Card(about, about.pop("metrics"), "generator")
+    models.register(registry_of_models, older.source.removeprefix("models:/"), older.run_id, card)
+    assert registry_of_models.get_model_version_by_alias("generator", "champion").version != older.version
 
 
 def test_the_command_line_takes_names_of_the_registry(aelab, tmp_path):

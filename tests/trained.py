@@ -76,7 +76,10 @@ def registered(folder: Path) -> Iterator[Any]:
     for name, task in (*best, ("stack", ""), ("cvae", "")):
         about = serving.described(name, folder)
         numbers, _ = about.pop("metrics"), about.pop("history")
-        models.log(client, experiment, run, models.Card(about, numbers, task, "20 dB" if task else ""))
+        card = models.Card(about, numbers, task, "20 dB" if task else "")
+        model = models.log(client, experiment, run, card)
+        if task:
+            models.register(client, model, run, card)
     for alias, version in (("up-to-4", "1"), ("up-to-32", "2"), ("up-to-783", "2")):
         client.set_registered_model_alias("encoder", alias, version)
     mlflow.set_tracking_uri(uri)

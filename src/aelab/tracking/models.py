@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import logging
 import os
@@ -188,8 +189,9 @@ def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    tags = {"weights": card.key, "model": card.name, "code": hashlib.md5(CODE.read_bytes()).hexdigest()}
     found = [
-        each for each in client.search_model_versions(f"name = '{card.task}'") if each.tags.get("weights") == card.key
+        each for each in client.search_model_versions(f"name = '{card.task}'") if tags.items() <= each.tags.items()
     ]
     version = (
         found[0]
@@ -198,7 +200,7 @@ def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
             card.task,
             f"models:/{model_id}",
             run_id,
-            {"weights": card.key, "model": card.name},
+            tags,
             description=card.text(),
             model_id=model_id,
         )
