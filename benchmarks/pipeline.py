@@ -19,6 +19,8 @@ from pathlib import Path
 
 from document import measured, ranged, write
 
+from aelab.core import cores
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -53,7 +55,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help="stages; none: all")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="stages at once")
+    parser.add_argument("--jobs", type=int, default=cores.count(), help="as of `aelab repro`")
     parser.add_argument("--rounds", type=int, default=1, help="how often each runs")
     parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
     options = parser.parse_args()
