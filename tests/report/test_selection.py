@@ -49,16 +49,30 @@ def test_what_a_reader_names_is_drawn_in_that_order_and_nothing_else(results):
 def test_too_many_are_cut_to_the_first_of_every_family_and_then_the_others(results):
     limit = LIMITS["filters"]
     arrays = {"filters": results.items["two"].arrays["filters"]}
-    many = [model(f"dense_{i}", "dense", 2, [1.0], arrays=arrays) for i in range(2 * limit)]
-    other = model("other", "sparse", 2, [1.0], arrays=arrays)
+    many = [model(f"dense_{i}", "dense", 2, [1.0], arrays=arrays, config={"widths": [i]}) for i in range(3, 3 + limit)]
+    other = model("other", "sparse", 2, [1.0], arrays=arrays, config={"widths": [1]})
     found = names(select(with_new(results, *many, other), NOBODY, "filters"))
-    assert found == ["two", "noisy", *(f"dense_{i}" for i in range(limit - 3)), "other"]
+    assert found == ["two", "noisy", *(f"dense_{i}" for i in range(3, limit)), "other"]
 
 
 def test_floors_and_models_that_met_no_noise_are_drawn_only_where_they_are_named(results):
     assert names(select(results, NOBODY, "denoising")) == ["noisy"]
     assert "pca" not in names(select(results, NOBODY, "interpolations"))
     assert names(select(results, Compare(interpolations=("pca", "two")), "interpolations")) == ["pca", "two"]
+
+
+def test_filters_set_the_same_net_without_and_with_noise_side_by_side_and_units_with_and_without_a_penalty(results):
+    arrays = {"filters": results.items["two"].arrays["filters"]}
+    nets = {
+        "clean": {"config": {"widths": [5]}},
+        "masked": {"config": {"widths": [5]}, "noise": ["masking 0.5"]},
+        "wider": {"config": {"widths": [6]}},
+        "free": {"config": {"widths": [7], "weight": 0}},
+        "sparse": {"config": {"widths": [7], "weight": 5}},
+    }
+    more = with_new(results, *(model(name, "sparse", 2, [1.0], arrays=arrays, **net) for name, net in nets.items()))
+    assert names(select(more, NOBODY, "filters")) == ["clean", "masked"]
+    assert names(select(more, NOBODY, "units")) == ["free", "sparse"]
 
 
 def test_every_figure_is_drawn_without_any_list(results):

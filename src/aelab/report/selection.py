@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def _array(name: str) -> Callable[[Results, Item], bool]:
 
 
 def _learning(start: str) -> Callable[[Results, Item], bool]:
-    return lambda results, item: bool(item.curves()) and any(key.startswith(start) for key in item.arrays)
+    return lambda results, item: any(item.about["history"]) and any(key.startswith(start) for key in item.arrays)
 
 
 def _code(numbers: int) -> Callable[[Results, Item], bool]:
@@ -54,22 +55,50 @@ HOLDS: dict[str, Callable[[Results, Item], bool]] = {
     "denoising": _denoised,
     "pca": _beside_pca,
 }
-# figure -> whom it takes where nobody is named
-UNNAMED: dict[str, Callable[[Item], bool]] = {"denoising": lambda item: bool(item.noise)}
+
+
+def _met_noise(results: Results, item: Item) -> bool:
+    return bool(item.noise)
+
+
+def _noise_twin(results: Results, item: Item) -> bool:
+    """Whether another model is the same net, one of the two trained with noise and one without."""
+    return any(_net(each) == _net(item) and bool(each.noise) != bool(item.noise) for each in results.models)
+
+
+def _penalty_twin(results: Results, item: Item) -> bool:
+    """Whether another model is the same net with another weight of the same penalty."""
+    twins = [
+        each for each in results.models if _net(each, "weight") == _net(item, "weight") and each.noise == item.noise
+    ]
+    return "weight" in item.about["config"] and len({each.about["config"]["weight"] for each in twins}) > 1
+
+
+def _net(item: Item, *but: str) -> tuple[str, dict[str, Any]]:
+    return item.about["family"], {key: value for key, value in item.about["config"].items() if key not in but}
+
+
+# figure -> the models that answer its question; where there are none, all that it can show
+PREFERRED: dict[str, Callable[[Results, Item], bool]] = {
+    "denoising": _met_noise,
+    "filters": _noise_twin,
+    "units": _penalty_twin,
+}
 
 
 def select(results: Results, settings: Compare, figure: str) -> list[Item]:
     """The models of one figure (a key of HOLDS), at most LIMITS of them.
 
-    Named in `settings`: in that order. Else all that learned and can be shown; where these are too many, the first of
-    every family and then the others, as params.yaml orders them.
+    Named in `settings`: in that order. Else those that learned, can be shown and are PREFERRED; where these are too
+    many, the first of every family and then the others, as params.yaml orders them.
     """
     names = getattr(settings, figure, None)
     if names:
         items = results.pick([names] if isinstance(names, str) else names)
         return [item for item in items if HOLDS[figure](results, item)]
-    wanted = UNNAMED.get(figure, lambda item: True)
-    able = [item for item in results.models if not item.is_floor and wanted(item) and HOLDS[figure](results, item)]
+    able = [item for item in results.models if not item.is_floor and HOLDS[figure](results, item)]
+    if figure in PREFERRED:
+        able = [item for item in able if PREFERRED[figure](results, item)] or able
     families = [item.about["family"] for item in able]
     first = [i for i, family in enumerate(families) if family not in families[:i]]
     ranked = [*first, *(i for i in range(len(able)) if i not in first)]
