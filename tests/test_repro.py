@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -50,14 +49,18 @@ def write(folder: Path, wait: str = "sleep 0.1", meeting: tuple[str, ...] = ()) 
     (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
 
 
-@pytest.fixture
-def project(tmp_path):
-    folder = tmp_path / "project"
+def begin(folder: Path) -> Path:
+    """A project in which nothing has run."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text("[core]\nno_scm = true\nanalytics = false\n")
     (folder / "start.txt").write_text("begin\n")
     write(folder)
     return folder
+
+
+@pytest.fixture
+def project(tmp_path):
+    return begin(tmp_path / "project")
 
 
 def run(command: list[str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -88,11 +91,10 @@ def end(children: list[psutil.Process]) -> None:
     wait_for(lambda: not any(alive(child.pid) for child in children))
 
 
-@pytest.fixture
-def expected(project, tmp_path):
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
     """The lock that `dvc repro` writes."""
-    other = tmp_path / "serial"
-    shutil.copytree(project, other)
+    other = begin(tmp_path_factory.mktemp("serial") / "project")
     done = run(DVC, other)
     assert done.returncode == 0, done.stderr
     return (other / "dvc.lock").read_bytes()

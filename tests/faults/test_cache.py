@@ -13,10 +13,9 @@ from conftest import PATIENCE
 AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
 
 
-@pytest.fixture
-def project(tmp_path):
-    """Two stages after `aelab repro`: one makes a folder, the other reads it."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "project"
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_text("[core]\nno_scm = true\nanalytics = false\n")
     (folder / "start.txt").write_text("begin\n")
@@ -31,6 +30,12 @@ def project(tmp_path):
     (folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     repro(folder)
     return folder
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    """Two stages after `aelab repro`: one makes a folder, the other reads it."""
+    return shutil.copytree(made, tmp_path / "project")
 
 
 def repro(folder: Path, command: str = AELAB) -> str:
