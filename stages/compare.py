@@ -11,7 +11,7 @@ def compare(job: stage.Job) -> None:
     with job.track(data["name"]) as recorder:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
-        from aelab.report import champions, figures, markdown, page, table
+        from aelab.report import champions, figures, headlines, markdown, page, table
         from aelab.report.changed import SECTIONS, changed
         from aelab.report.provenance import PARAMETERS
         from aelab.report.results import Item, Results
@@ -42,6 +42,7 @@ def compare(job: stage.Job) -> None:
         report = page.page(results, titles, job.out / "figures", params.written(*PARAMETERS))
         (job.out / "report.html").write_text(report, encoding="utf-8")
         recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
+        recorder.headlines(headlines.headlines(results))
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in champions.champions(results):
             recorder.model(best.item.described, best.item.metrics, best.task.name, best.why, best.task.aliases)

@@ -360,7 +360,8 @@ def test_the_tracking_ui_listens_on_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     started = []
     monkeypatch.setattr(os, "execv", lambda path, words: started.append(words))
-    assert CliRunner().invoke(cli.app, ["ui"]).exit_code == 0
+    monkeypatch.setattr(subprocess, "Popen", lambda words: None)  # it waits for the server
+    assert CliRunner().invoke(cli.app, ["ui", "--port", "0"]).exit_code == 0
     [words] = started
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert "hunter2" not in " ".join(words), "others see the words of a command"

@@ -37,7 +37,9 @@ with open(log, "a") as file:
 naps = os.environ.get("NAP", "0.05").split()  # of the first trial, the second ...
 nap = float(naps[min(before, len(naps) - 1)])
 history, loss = [], abs(math.log(model["latent"] / 20))
-with Recorder("mnist5k", "train", "vae", wait=False) as recorder:
+out = Path("data/train/vae")
+out.mkdir(parents=True, exist_ok=True)
+with Recorder("mnist5k", "train", "vae", wait=False, keep=out / "tracked.json") as recorder:
     for epoch in range(1, 4):
         total = 10 * loss + model.get("lr", 0) + 1 / epoch
         recorder.metrics({"validation/total": total}, step=epoch, replicate=0)
@@ -45,8 +47,6 @@ with Recorder("mnist5k", "train", "vae", wait=False) as recorder:
         time.sleep(nap)
     if model["latent"] == 13:
         sys.exit("thirteen is no number")
-out = Path("data/train/vae")
-out.mkdir(parents=True)
 (out / "history.json").write_text(json.dumps([history]))
 """
 SWEEP = {
@@ -211,21 +211,35 @@ def test_a_sweep_that_is_over_does_nothing_more_and_shows_itself(swept):
     assert all((swept.folder / each).read_bytes().startswith(b"\x89PNG") for each in pictures)
 
 
-def test_a_lost_store_gets_the_sweep_back(swept, tmp_path):
+def test_a_lost_store_gets_the_sweep_and_its_trainings_back(swept, tmp_path):
     store = tmp_path / "other.db"
     env = swept.env | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
-    told = "from aelab.sweeps import run; run.tell_again(print); run.tell_again(print)"
-    done = subprocess.run([sys.executable, "-c", told], cwd=swept.folder, env=env, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    complete = {trial.number for trial in swept.trials if trial.state.name == "COMPLETE"}
+
+    def sync() -> tuple[int, int]:
+        """How many runs it says were made again, how many not."""
+        command = [sys.executable, "-m", "aelab.cli", "sync"]
+        done = subprocess.run(command, cwd=swept.folder, env=env, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        first, *rest = done.stdout.splitlines()
+        assert all("results not made again, as DVC's cache lacks them" in line for line in rest)
+        return int(first.split()[0]), sum(int(line.split()[0]) for line in rest)
+
+    made, lost = sync()
+    trained = [each for each in swept.runs() if (each.info.run_name, each.info.status) == ("train vae", "FINISHED")]
+    assert made + lost == len(trained)  # some were pruned after their last word, before DVC had their result
+    assert sync() == (0, lost)
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{store}")
     [experiment] = [each.experiment_id for each in client.search_experiments() if each.name == "mnist5k"]
     found = client.search_runs([experiment])
-    assert len(found) == 21
-    assert [each.info.status for each in found].count("KILLED") == len(
-        [trial for trial in swept.trials if trial.state.name == "PRUNED"]
-    )
+    trials = {each.info.run_id: int(each.data.tags["trial"]) for each in found if "trial" in each.data.tags}
+    above = [trials[each.data.tags["mlflow.parentRunId"]] for each in found if each.info.run_name == "train vae"]
+    assert complete <= set(above)
+    assert len(above) == len(set(above)) == made
+    assert len(found) == 1 + 20 + 2 * made
+    assert [each.info.status for each in found].count("KILLED") == 20 - len(complete)
 
 
 def test_apply_changes_the_named_keys_and_nothing_else(swept, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -472,6 +473,19 @@ def test_the_import_is_cheap():
     heavy = "{'mlflow', 'torch', 'numpy', 'dvc', 'sqlite3'}"
     code = f"import sys, aelab.tracking; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_writer_never_sees_a_living_stage_s_file_without_its_lock(tmp_path, monkeypatch):
+    """It would take the stage for dead, and remove the file into which the stage goes on to write."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    real = fcntl.lockf
+
+    def lockf(file, how):
+        assert not spooled(tmp_path)
+        real(file, how)
+
+    monkeypatch.setattr(outbox.fcntl, "lockf", lockf)
+    assert [outbox.Outbox().path] == spooled(tmp_path)
 
 
 def test_lines_of_several_threads_go_out_whole_and_once(tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,17 +26,26 @@ for item, low in (("ae", 2.0), ("vae", 3.0)):
                 recorder.metrics({"validation/total": low + 1 / epoch + seed}, step=epoch, replicate=seed)
         recorder.image("panel_kept", np.full((56, 280), 200, np.uint8), step=0)
 """
+COMPARED = """
+from aelab.tracking import Recorder
+with Recorder(experiment="digits", stage="compare") as recorder:
+    recorder.headlines({"best/up-to-32 sse": float(open("params.yaml").read().split()[-1])})
+"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """`aelab ui` on a store of two trained models; its address."""
+    """`aelab ui` on a store of two trained models and two compared states; its words, when it says where to look."""
     folder = tmp_path_factory.mktemp("ui")
     for name in ("params.yaml", "dvc.yaml"):
         (folder / name).touch()
     environment = os.environ | {"AELAB_TRACKING": "on", "DVC_ROOT": str(folder), "no_proxy": "*"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     subprocess.run([sys.executable, "-c", TOLD], cwd=folder, env=environment, check=True, timeout=PATIENCE)
+    (folder / "dvc.yaml").write_text(json.dumps({"stages": {"compare": {"cmd": "true"}}}))
+    for number in (5, 7):
+        (folder / "params.yaml").write_text(f"number: {number}\n")
+        subprocess.run([sys.executable, "-c", COMPARED], cwd=folder, env=environment, check=True, timeout=PATIENCE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,14 +54,14 @@ def server(tmp_path_factory):
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
 
-        def answers() -> bool:
+        def address() -> re.Match[str] | None:
             assert process.poll() is None, (folder / "ui.log").read_text()[-2000:]
-            with contextlib.suppress(OSError):
-                return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
-            return False
+            return re.search(r"^AE Lab: (\S+)$", (folder / "ui.log").read_text(), re.MULTILINE)
 
-        wait_for(answers)
-        yield f"http://127.0.0.1:{port}"
+        wait_for(lambda: address() is not None)
+        found = address()
+        assert found
+        yield found[1]
     finally:
         with contextlib.suppress(ProcessLookupError):  # it may have failed
             os.killpg(process.pid, signal.SIGTERM)
@@ -60,7 +71,7 @@ def server(tmp_path_factory):
 def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
     page = tab.page
     page.set_viewport_size({"width": 1600, "height": 2600})  # charts are drawn when they come into sight
-    page.goto(f"{server}/#/experiments/1/runs?compareRunsMode=CHART")
+    page.goto(server)
     for name in ("train ae", "train vae"):
         page.get_by_role("link", name=name, exact=True).first.wait_for()
     for name in ("train ae (validation", "train vae (validation"):
@@ -73,8 +84,42 @@ def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
     assert grid.count() == 2, "the panel of both models"
 
 
+def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_training(server, tab):
+    page = tab.page
+    page.goto(server)
+    page.get_by_text("best/up-to-32 sse").first.wait_for(timeout=60_000)
+    for number in (5, 7):
+        page.get_by_role("link", name=re.compile(f"number={number}|default")).first.wait_for(timeout=60_000)
+    assert page.get_by_role("link", name="Models", exact=True).count(), "the other mode has no such page"
+    assert page.get_by_role("link", name="Evaluation runs").count() == 0
+    assert "workflowType=machine_learning" in page.url
+    assert all(request.startswith(("http://127.0.0.1:", "data:", "blob:")) for request in tab.requests)
+
+
+def test_the_experiment_is_of_the_kind_for_training_and_telemetry_is_off(server):
+    root = server.partition("/#")[0]
+    with urllib.request.urlopen(f"{root}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=30) as answer:
+        tags = {tag["key"]: tag["value"] for tag in json.load(answer)["experiment"]["tags"]}
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    with urllib.request.urlopen(f"{root}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30) as answer:
+        assert json.load(answer)["disable_ui_telemetry"] is True
+
+
+def test_a_taken_port_is_one_line(server, tmp_path):
+    port = server.split(":")[2].partition("/")[0]
+    environment = os.environ | {"DVC_ROOT": str(tmp_path)}
+    command = [sys.executable, "-m", "aelab.cli", "ui", "--port", port]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"aelab ui: port {port}: Address already in use; `aelab ui --port {int(port) + 1}` takes another\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_nobody_but_this_machine_is_served(server):
-    port = int(server.rpartition(":")[2])
+    port = int(server.split(":")[2].partition("/")[0])
     outside = {each[4][0] for each in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
     for address in outside:
         with socket.socket() as attempt:

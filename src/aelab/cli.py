@@ -156,28 +156,19 @@ def sync() -> None:
     stages that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second
     time nothing happens.
     """
-    from aelab import sync as syncing
+    from aelab.sync import Sync
 
-    counts = syncing.sync()
-    words = {
-        "made": "made again",
-        "linked": "linked",
-        "there": "there already",
-        "ended": "left by dead processes, ended",
-    }
-    print(", ".join(f"{counts[key]} {text}" for key, text in words.items()))
+    work = Sync()
+    work.everything()
+    print("\n".join(work.summary()))
 
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127.0.0.1:<port>.")] = 5000) -> None:
-    """Open the tracking UI: MLflow's, on the store of this checkout."""
-    from aelab.tracking import places
+    """Serve the tracking UI, MLflow's, on the store of this checkout, and print the address to open."""
+    from aelab.tracking import ui as server
 
-    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
-    os.chdir(places.root())
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
+    server.serve(port)
 
 
 @app.command()

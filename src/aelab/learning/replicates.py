@@ -177,6 +177,8 @@ def train(tasks: Sequence[Task], machine: Runtime, device: torch.device, recorde
         checkpoints.save_json(task.out / "history.json", [each[number] for each in histories])
         if panel.pictures:
             splits.save_arrays(task.out / "panel.npz", panel.pictures)
+    weights = [checkpoints.md5(task.out / "weights-0.safetensors") for task in tasks]
+    recorder.tags({"weights": " ".join(weights)})  # by which the numbers of the evaluation find this run
 
 
 def _seed(task: Task, replicate: int, data: Splits, metrics: seeds.Metrics, panel: Panel | None) -> Seed:

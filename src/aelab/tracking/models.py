@@ -129,7 +129,7 @@ def usage(reference: str, card: Card) -> str:
 
 
 def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
-    """Make a LoggedModel of the run; a champion also gets its place in the registry. The model's id."""
+    """Make a LoggedModel of the run; the model's id."""
     name = card.task or card.name
     tags = {"weights": card.key, "mlflow.note.content": card.text(), "family": card.about["family"]}
     params = {"family": card.about["family"], **{key: str(value) for key, value in card.about["config"].items()}}
@@ -138,9 +138,36 @@ def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
         save(Path(folder, "model"), card, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
     client.finalize_logged_model(model.model_id, "READY")
-    if card.task:
-        register(client, model.model_id, run_id, card)
     return model.model_id
+
+
+def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str], str]:
+    """The models that a run has: name and MD5 of the weights -> id. One that was cut short is deleted."""
+    found = {}
+    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
+        if model.status == "READY":
+            found[model.name, model.tags["weights"]] = model.model_id
+        else:
+            client.delete_logged_model(model.model_id)
+    return found
+
+
+def measured(client: Any, experiment_id: str, card: Card, at: int) -> None:
+    """Set a model's numbers, means over seeds, beside the curves of the run that trained it: test/<metric>."""
+    values = {f"test/{name}": statistics.fmean(each) for name, each in card.numbers.items()}
+    trained = " ".join(Path(card.about["source"]).parts[-2:])  # data/train/vae -> train vae
+    where = f"attributes.run_name = '{trained}' and tags.weights LIKE '%{card.key}%'"
+    for run in client.search_runs([experiment_id], where):
+        add(client, run, values, at)
+
+
+def add(client: Any, run: Any, values: Mapping[str, float], at: int) -> None:
+    """Give a run, which may have ended, the numbers that it does not have."""
+    from mlflow.entities import Metric
+
+    new = {name: value for name, value in values.items() if run.data.metrics.get(name) != value and value == value}
+    if new:
+        client.log_batch(run.info.run_id, [Metric(name, value, at, 0) for name, value in new.items()])
 
 
 def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:

@@ -23,7 +23,6 @@ LONGEST = 120.0  # seconds that even a slow, living store may take
 DEFAULTS = {  # MLflow's own would wait 246 s for a server that is not there
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
@@ -34,8 +33,10 @@ class Outbox:
         self.path = places.spool() / f"{time.time_ns()}-{os.getpid()}.jsonl"
         self.left, self.turn = b"", threading.Lock()  # what the disk did not take yet; listeners to seeds are threads
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        draft = self.path.with_suffix(".new")
+        self.file = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         fcntl.lockf(self.file, fcntl.LOCK_EX)  # until this process is gone; its forks do not have it
+        draft.rename(self.path)  # only now: the writer takes a file without a lock for one whose stage is dead
 
     def send(self, kind: str, /, *args: Any, **fields: Any) -> None:
         """One line. Raises OSError, such as for a full disk: what is left of the line goes before the next one."""

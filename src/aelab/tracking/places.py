@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # in every process that imports MLflow after this
 
 
 def root() -> Path:
@@ -26,14 +27,6 @@ def store() -> str:
 def spool() -> Path:
     """The folder of what is not yet written to the store: one per store, so that one process writes to it."""
     return root() / ".aelab" / f"tracking-{hashlib.sha256(store().encode()).hexdigest()[:8]}"
-
-
-def run_ids(note: Path) -> list[str]:
-    """The runs that a writer's note (see writer.py) names; none where it went away meanwhile."""
-    try:
-        return list(json.loads(note.read_text())["runs"].values())
-    except (OSError, ValueError):
-        return []
 
 
 def git(*command: str, index: Path | None = None) -> str | None:

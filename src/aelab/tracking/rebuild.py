@@ -5,91 +5,143 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import places, store, tree
+from aelab.tracking import models, places, store, tree
 from aelab.tracking.runs import Runs, cut
 from aelab.tracking.state import State
 
 WORD = re.compile(r"\w[\w.-]*")  # experiments, stages and items: folders are called so
 YOUNG = 60.0  # seconds in which a run's process may not have noted its name yet
 
+Fetch = Callable[[str], str | None]
+Owner = State | dict[str, str]  # what a run is to lie below: a state, or the tags of a sweep's trial
 
-@dataclass
+
 class Known:
-    """One experiment of the store, and the finished runs in it."""
+    """The finished runs of the store. Raises what the store raises."""
 
-    client: Any
-    id: str
-    by_key: dict[str, str] = field(default_factory=dict)  # content key -> the item's run
-    below: set[tuple[str, str]] = field(default_factory=set)  # (parent, stage and item)
+    def __init__(self) -> None:
+        self.client, self.ids = store.client(), {}  # experiment -> its id
+        self.by_key: dict[str, str] = {}  # content key -> the item's run
+        self.below: dict[tuple[str, str], str] = {}  # parent, stage and item -> run
+        self.parents: dict[str, str | None] = {}
+        experiments = [each.experiment_id for each in self.client.search_experiments()]
+        for run in every_run(self.client, experiments, "attributes.status = 'FINISHED'"):
+            tags = run.data.tags
+            if "stage" in tags and "replicate" not in tags:
+                self.below[tags.get(tree.PARENT, ""), run.info.run_name] = run.info.run_id
+                if "content_key" in tags:
+                    self.by_key.setdefault(tags["content_key"], run.info.run_id)
+
+    def experiment(self, name: str) -> str:
+        """Its id; made where it is missing."""
+        if name not in self.ids:
+            self.client, self.ids[name] = store.connect(name)
+        return self.ids[name]
+
+    def parent(self, experiment: str, owner: Owner, make: bool) -> str | None:
+        """The run that stands for a state or a trial; None where there is none, and none is to be made."""
+        tags = {tree.KEY: owner.key} if isinstance(owner, State) else owner
+        name, where = f"{experiment} {tags}", " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+        if self.parents.get(name) is None:
+            found = self.client.search_runs([self.experiment(experiment)], where, max_results=1)
+            self.parents[name] = found[0].info.run_id if found else None
+        if self.parents[name] is None and make and isinstance(owner, State):
+            self.parents[name] = tree.parent(self.client, self.experiment(experiment), owner, now())
+        return self.parents[name]
+
+    def has(self, owner: Owner, experiment: str, name: str, key: str | None) -> str:
+        """Whether a stage's result is there already: `there`, `linked` to the run of another state that has the same
+        content key, or ""."""
+        parent = self.parent(experiment, owner, make=False)
+        if owner != tree.EARLIER and (run := self.below.get((parent or "", name))):
+            if key:
+                self.by_key.setdefault(key, run)
+            return "there"
+        run = self.by_key.get(key or "")
+        if run and isinstance(owner, State):
+            parent, tag = self.parent(experiment, owner, make=True), tree.linked(name)
+            if self.client.get_run(parent).data.tags.get(tag) == run:
+                return "there"
+            self.client.set_tag(parent, tag, run)
+            return "linked"
+        return "there" if run else ""
 
 
-def known(experiment: str) -> Known:
-    """The experiment as the store has it. Raises what the store raises."""
-    found = Known(*store.connect(experiment))
-    for run in every_run(found.client, [found.id], "attributes.status = 'FINISHED'"):
-        tags = run.data.tags
-        if "stage" in tags and "replicate" not in tags:
-            found.below.add((tags.get(tree.PARENT, ""), run.info.run_name))
-            if "content_key" in tags:
-                found.by_key.setdefault(tags["content_key"], run.info.run_id)
-    return found
+def place(known: Known, owner: Owner, record: dict[str, Any], stage: str, key: str | None, fetch: Fetch) -> str:
+    """See to it that a stage's result is found below its owner: `there`, `linked` to the run of another state that has
+    the same content key, or `made`. `homeless`: the sweep of a trial is gone. fetch(path): a file or folder beside the
+    record, as one on this disk; None where it is not at hand."""
+    experiment, name = record["experiment"], run_name(record)
+    how = known.has(owner, experiment, name, key)
+    parent = known.parent(experiment, owner, make=not how)
+    if parent is None and not how:
+        return "homeless"
+    if not how:
+        how, run = "made", make(known, parent or "", record, stage, key, fetch)
+        known.below[parent or "", name] = run
+        known.by_key |= {key: run} if key else {}
+    numbers(known, owner, record)
+    return how
 
 
-def place(
-    known: Known, state: State, record: dict[str, Any], stage: str, key: str | None, fetch: Callable[[str], str]
-) -> str:
-    """See to it that a stage's result is found under its state: `there`, `linked` to the run of another state that has
-    the same content key, or `made`. fetch(path): a file or folder beside the record, as one on this disk."""
-    name = f"{record['stage']} {record['item']}".strip()
-    now = int(time.time() * 1000)
-    parent = tree.parent(known.client, known.id, state, now)
-    if (parent, name) in known.below:
-        return "there"
-    if key in known.by_key:
-        return "linked" if link(known.client, parent, name, known.by_key[key]) else "there"
+def numbers(known: Known, owner: Owner, record: dict[str, Any]) -> None:
+    """See to it that what a stage measured stands where it is looked for: at its state's run, and at the runs that
+    trained its models."""
+    experiment, at = record["experiment"], now()
+    parent = known.parent(experiment, owner, make=False)
+    if parent and owner != tree.EARLIER and record.get("headlines"):
+        models.add(known.client, known.client.get_run(parent), record["headlines"], at)
+    for model in record.get("models", []):
+        if not model["task"]:
+            card = models.Card(model["about"], model["numbers"])
+            models.measured(known.client, known.experiment(experiment), card, at)
+
+
+def make(known: Known, parent: str, record: dict[str, Any], stage: str, key: str | None, fetch: Fetch) -> str:
+    """The run of a result, made again from its record; its id. One on which another `sync` died is gone on with."""
     tags = {"stage": record["stage"], "dvc_stage": stage, "rebuilt": "true", **record["tags"]}
     tags |= {"item": record["item"]} if record["item"] else {}
     tags |= {"mlflow.note.content": tree.made_by(stage)}
     tags |= {"content_key": key} if key else {}
-    runs = Runs()
-    runs.experiment, runs.name, runs.started = record["experiment"], name, now
+    runs, at = Runs(), now()
+    runs.experiment, runs.name, runs.started = record["experiment"], run_name(record), at
     runs.every = {name: cut(value) for name, value in tags.items()}
-    runs.client, runs.experiment_id, runs.parent = known.client, known.id, parent
+    runs.client, runs.experiment_id, runs.parent = known.client, known.experiment(record["experiment"]), parent
+    here = f"tags.`{tree.PARENT}` = '{parent}' and "
+    for left in ("tags.rebuilt = 'true' and attributes.status = 'RUNNING'", "attributes.status = 'KILLED'"):
+        if runs.resume(here + left + (f" and tags.content_key = '{key}'" if key else "")):
+            break
     runs.run()
-    runs.params(record["params"], now)
+    runs.params(record["params"], at)
     for data in record["datasets"]:
-        runs.dataset(at=now, **data)
+        runs.dataset(at=at, **data)
     for metric, by_replicate in record["metrics"].items():
         for replicate, values in by_replicate.items():
             for step, value in values:
-                runs.metrics({metric: value}, now, step, int(replicate) if replicate else None)
+                runs.metrics({metric: value}, at, step, int(replicate) if replicate else None)
     runs.flush()
     for image in record["images"]:
-        runs.image(at=now, **image)
+        runs.image(at=at, **image)
     for table in record.get("tables", []):
-        runs.table(at=now, **table)
+        runs.table(at=at, **table)
     for model in record.get("models", []):
-        runs.model(at=now, **model)
+        runs.model(at=at, **model)
     for artifact in record.get("artifacts", []):
-        runs.artifact(fetch(artifact["path"]), now, artifact["folder"])
-    runs.end("FINISHED", now, None)
-    known.below.add((parent, name))
-    if key:
-        known.by_key[key] = runs.ids[None]
-    return "made"
+        if path := fetch(artifact["path"]):
+            runs.artifact(path, at, artifact["folder"])
+    runs.end("FINISHED", at, None)
+    return runs.ids[None]
 
 
-def link(client: Any, parent: str, name: str, run: str) -> bool:
-    """Note at a state's run where the run of a stage is that had nothing to do for it; whether that was news."""
-    tag = f"linked/{name.replace(' ', '/')}"
-    if client.get_run(parent).data.tags.get(tag) == run:
-        return False
-    client.set_tag(parent, tag, run)
-    return True
+def run_name(record: dict[str, Any]) -> str:
+    return f"{record['stage']} {record['item']}".strip()
+
+
+def now() -> int:
+    return int(time.time() * 1000)
 
 
 def reap() -> int:
@@ -98,18 +150,18 @@ def reap() -> int:
 
     client, ended = store.client(), 0
     experiments = [each.experiment_id for each in client.search_experiments()]
-    alive = {run for path in places.spool().glob("*.at") for run in places.run_ids(path)}
-    old = (time.time() - YOUNG) * 1000
+    alive = {path.stem for path in places.spool().glob("*.jsonl")}
+    old = now() - YOUNG * 1000
     states = set()
     for run in every_run(client, experiments, "attributes.status = 'RUNNING'"):
         tags = run.data.tags
         if tree.KEY in tags:
             states.add((run.info.experiment_id, run.info.run_id))
-        elif run.info.run_id not in alive and run.info.start_time < old and tags.get("host") == platform.node():
+        elif tags.get("spool") not in alive and run.info.start_time < old and tags.get("host") == platform.node():
             client.set_terminated(run.info.run_id, "KILLED")
             ended += 1
     for experiment, run in states:
-        tree.settle(client, experiment, run, int(time.time() * 1000))
+        tree.settle(client, experiment, run, now())
     return ended
 
 

@@ -25,6 +25,7 @@ name) gets the numbers too, as they come; AELAB_PARENT_RUN names the run below w
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -72,7 +73,7 @@ class Recorder:
         self._warned, self._wait, self._keep = False, wait, keep
         self._echo = open_echo()
         self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
-        self._told |= {"params": {}, "tags": {}, "metrics": {}}
+        self._told |= {"params": {}, "tags": {}, "metrics": {}, "headlines": {}}
         self._told |= {kind: [] for kind in ("datasets", "images", "tables", "artifacts", "models")}
         if switch == "off":
             return
@@ -145,6 +146,11 @@ class Recorder:
         self._told["models"].append(fields)
         self._send("model", **fields)
 
+    def headlines(self, values: Mapping[str, float]) -> None:
+        """The few numbers by which states of the pipeline are compared: they go to the state's own run."""
+        self._told["headlines"] |= {name: float(value) for name, value in values.items()}
+        self._send("headlines", {name: float(value) for name, value in values.items()})
+
     def table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Log a table, column by column, that the UI shows and compares; `name` ends in .json."""
         found = {key: list(values) for key, values in columns.items()}
@@ -170,11 +176,14 @@ class Recorder:
     def close(self, error: BaseException | None = None) -> None:
         """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store, but
         OSError where `keep` cannot be written."""
+        record = None
         if self._keep and not error:
             for by_replicate in self._told["metrics"].values():
                 for values in by_replicate.values():
                     values.sort(key=lambda pair: pair[0])
-            self._keep.write_text(json.dumps(self._told, sort_keys=True, separators=(",", ":")) + "\n")
+            content = (json.dumps(self._told, sort_keys=True, separators=(",", ":")) + "\n").encode()
+            self._keep.write_bytes(content)
+            record = hashlib.md5(content).hexdigest()  # DVC's name of it
         if self._echo is not None:
             os.close(self._echo)
             self._echo = None
@@ -184,7 +193,7 @@ class Recorder:
             self._send("end", "KILLED", error=None)
         else:
             first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
-            self._send("end", "FAILED" if error else "FINISHED", error=first_line)
+            self._send("end", "FAILED" if error else "FINISHED", error=first_line, record=record)
         box, self._outbox = self._outbox, None  # who speaks from now on is not heard
         if trouble := box.close(self._wait):
             self._warn(trouble)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import facts, models, state, store, tree
+from aelab.tracking import facts, models, results, state, store, tree
 
 LONGEST = 6000  # characters of a parameter that MLflow keeps
 
@@ -21,53 +21,48 @@ Values = dict[tuple[str, int], dict[int | None, float]]  # (metric, step) -> rep
 
 
 class Runs:
-    """Everything known of one stage's runs. Each public method is a message of the Recorder."""
+    """Everything known of one stage's runs. Each public method is a message of the Recorder; all may come twice."""
 
     def __init__(self) -> None:
         self.client: Any = None
-        self.experiment_id = ""
-        self.parent: str | None = None  # the run of the pipeline's state
+        self.experiment = self.experiment_id = ""
+        self.parent: str | None = None  # the run of the pipeline's state, or of a sweep's trial
         self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
         self.every: dict[str, str] = {}  # tags of every run
         self.values: Values = defaultdict(dict)
-        self.had: set[tuple[str, int, int | None]] = set()  # what a resumed run has from before
+        self.had: set[tuple[str, int, int | None]] = set()  # metrics and images that a resumed run has from before
+        self.files: set[str] = set()  # and its artifacts
+        self.models: dict[tuple[str, str], str] = {}  # and its models: name, MD5 of the weights -> id
         self.model_id: str | None = None  # the model that the numbers of the item are about
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
     def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
-        """Make the item's run, so that it can be seen from the start, or take up one that was cut short."""
-        self.remember(at, experiment, name, folder, stage, tags)
-        key = found = None
-        try:  # first of all: the folder of an experiment goes soon
-            key, inputs = facts.lineage(Path(folder), stage)
-            self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
-            if tree.PARENT not in tags:
-                found = state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
-        except Exception as error:  # DVC's trouble costs the key, not the run
-            print(f"{name}: no content key ({error})", flush=True)
-        self.client, self.experiment_id = store.connect(experiment)
-        self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else None
-        if key:
-            self.every["content_key"] = key
-        if "spool" in tags:  # a writer that died may have made the run and had no time to note it
-            self.resume(f"tags.spool = '{tags['spool']}'")
-        if tree.PARENT in tags:  # a trial of a sweep; its folder, and so its key, may be gone
-            self.resume(f"tags.`{tree.PARENT}` = '{tags[tree.PARENT]}' and attributes.status = 'KILLED'")
-        elif key:
-            self.resume(f"tags.content_key = '{key}' and attributes.status = 'KILLED'")
-        self.run()
-
-    def remember(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
-        """What `begin` says, without the store."""
+        """Make the item's run, so that it can be seen from the start, or take up the one that this same work has: of a
+        writer that died, of a stage that was cut short, or of one whose result DVC lost before it had noted it."""
         self.experiment, self.name, self.started = experiment, name, at
         self.every = {key: cut(value) for key, value in tags.items()}
         if stage:
             self.every["mlflow.note.content"] = tree.made_by(stage)
+        trial, found = tags.get(tree.PARENT), None
+        try:  # first of all: the folder of an experiment goes soon
+            key, inputs = facts.lineage(Path(folder), stage)
+            self.every |= {"content_key": key} if key else {}
+            self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
+            found = None if trial else state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
+        except Exception as error:  # DVC's trouble costs the key, not the run
+            print(f"{name}: no content key ({error})", flush=True)
+        self.client, self.experiment_id = store.connect(experiment)
+        self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else trial
+        if "spool" in tags and self.resume(f"tags.spool = '{tags['spool']}'"):
+            return
+        here = f"tags.`{tree.PARENT}` = '{self.parent}'"
+        same = here if trial else f"tags.content_key = '{self.every.get('content_key')}'"
+        if not self.resume(f"{here} and {same} and attributes.status = 'FINISHED'"):
+            self.resume(f"{same} and attributes.status = 'KILLED'")
+        self.run()
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created when first asked for."""
-        if self.client is None:  # another process wrote `begin`
-            self.client, self.experiment_id = store.connect(self.experiment)
         if replicate not in self.ids:
             name, tags = self.name, self.every | ({tree.PARENT: self.parent} if self.parent else {})
             if replicate is not None:
@@ -77,26 +72,33 @@ class Runs:
             self.ids[replicate] = run.info.run_id
         return self.ids[replicate]
 
-    def resume(self, where: str) -> None:
-        """Take up the runs of this same work that was cut short, with the numbers they have."""
+    def resume(self, where: str) -> bool:
+        """Take up the runs that a filter finds, with what they have; whether there are any."""
         where += f" and attributes.run_name = '{self.name}'"
-        found = [] if self.ids else self.client.search_runs([self.experiment_id], where, max_results=1)
+        found = self.client.search_runs([self.experiment_id], where, max_results=1)
         if not found:
-            return
-        parent = found[0].info.run_id
-        below = self.client.search_runs([self.experiment_id], f"tags.`{tree.PARENT}` = '{parent}'")
-        if above := self.parent or self.every.get(tree.PARENT):
-            self.client.set_tag(parent, tree.PARENT, above)
-        self.ids = {None: parent} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
-        for replicate, run in self.ids.items():
-            self.client.update_run(run, status="RUNNING")
-            for file in self.client.list_artifacts(run, "images"):
+            return False
+        item = found[0].info.run_id
+        kept = {key: found[0].data.tags[key] for key in ("content_key", "inputs") if key in found[0].data.tags}
+        self.parent, self.every = self.parent or found[0].data.tags.get(tree.PARENT), kept | self.every
+        below = self.client.search_runs([self.experiment_id], f"tags.`{tree.PARENT}` = '{item}'")
+        self.ids = {None: item} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
+        self.tags(self.every, 0)
+        if self.parent:
+            self.client.set_tag(item, tree.PARENT, self.parent)
+        for run in [*found, *below]:
+            replicate = int(run.data.tags["replicate"]) if "replicate" in run.data.tags else None
+            self.client.update_run(run.info.run_id, status="RUNNING")
+            for file in self.client.list_artifacts(run.info.run_id, "images"):
                 name, _, step = file.path.removeprefix("images/").split("+")[:3]
                 self.had.add((name, int(step), replicate))
-            for name in self.client.get_run(run).data.metrics:
-                for metric in self.client.get_metric_history(run, name):
+            for name in run.data.metrics:
+                for metric in self.client.get_metric_history(run.info.run_id, name):
                     self.values[name, metric.step][replicate] = metric.value
                     self.had.add((name, metric.step, replicate))
+        self.files = {file.path for file in self.client.list_artifacts(item)}
+        self.models = models.of_run(self.client, self.experiment_id, item)
+        return True
 
     def params(self, values: dict[str, str], at: int) -> None:
         from mlflow.entities import Param
@@ -150,7 +152,8 @@ class Runs:
     def table(self, name: str, at: int, columns: dict[str, list[Any]]) -> None:
         import pandas as pd
 
-        self.client.log_table(self.run(), pd.DataFrame(columns), name)
+        if name not in self.files:  # MLflow would add the rows to those that are there
+            self.client.log_table(self.run(), pd.DataFrame(columns), name)
 
     def model(
         self,
@@ -161,8 +164,21 @@ class Runs:
         why: str,
         aliases: Sequence[str] = ("champion",),  # of older results, which name none
     ) -> None:
+        """Log a model; its numbers also go to the run that trained it, the best of a task to the registry."""
         card = models.Card(about, numbers, task, why, tuple(aliases))
-        self.model_id = models.log(self.client, self.experiment_id, self.run(), card)
+        self.model_id = self.models.get((card.task or card.name, card.key)) or models.log(
+            self.client, self.experiment_id, self.run(), card
+        )
+        self.models[card.task or card.name, card.key] = self.model_id
+        if task:
+            models.register(self.client, self.model_id, self.run(), card)
+        else:
+            models.measured(self.client, self.experiment_id, card, at)
+
+    def headlines(self, values: dict[str, float], at: int) -> None:
+        """The numbers of the pipeline's state."""
+        if self.parent:
+            models.add(self.client, self.client.get_run(self.parent), values, at)
 
     def tags(self, values: dict[str, str], at: int) -> None:
         from mlflow.entities import RunTag
@@ -190,8 +206,8 @@ class Runs:
                 half = spread * float(stdtrit(count - 1, 0.975)) / math.sqrt(count)
                 self.unsent[None].append(Metric(f"variation/interval/{name}", half, at, step))
 
-    def end(self, status: str, at: int, error: str | None) -> None:
-        """Close all runs."""
+    def end(self, status: str, at: int, error: str | None, record: str | None = None) -> None:
+        """Close all runs. record: the MD5 of what the stage left among its results."""
         if status != "KILLED":  # whoever goes on knows more
             self.means(at)
         self.flush()
@@ -200,6 +216,10 @@ class Runs:
         for run in self.ids.values():
             self.client.set_terminated(run, status, at)
         if self.parent:
+            if record and status == "FINISHED":
+                made = {"experiment": self.experiment, "name": self.name, "record": record}
+                made |= {"stage": self.every.get("dvc_stage", ""), "key": self.every.get("content_key")}
+                results.add({"below": tree.owner(self.client, self.parent), **made})
             tree.settle(self.client, self.experiment_id, self.parent, at)
 
 

@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import Any
 
 from aelab.tracking.places import root, store
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's mode; without it, that for language models
 STARTING = 110.0  # seconds that another process may take to make the store
 
 
 def connect(experiment: str) -> tuple[Any, str]:
     """A client of the store and the experiment's id; creates what is missing, safe when several do it at once."""
-    from filelock import FileLock
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    uri, artifacts = store(), None
-    with contextlib.ExitStack() as stack:
-        if database := file(uri):
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
-
-            stack.enter_context(FileLock(f"{database}.lock", timeout=STARTING))  # migrations race
-            prepare(database)
-        if uri.startswith(("sqlite", "postgresql", "mysql", "mssql")):
-            artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
-        client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            try:
-                return client, client.create_experiment(experiment, artifacts)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                found = client.get_experiment_by_name(experiment)
-        assert found is not None
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return client, found.experiment_id
+    made, artifacts = client(), None
+    if store().startswith(("sqlite", "postgresql", "mysql", "mssql")):
+        artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
+    found = made.get_experiment_by_name(experiment)
+    if found is None:
+        try:
+            return made, made.create_experiment(experiment, artifacts, KIND)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = made.get_experiment_by_name(experiment)
+    if found.lifecycle_stage == "deleted":
+        made.restore_experiment(found.experiment_id)
+    for key, value in KIND.items() - found.tags.items():
+        made.set_experiment_tag(found.experiment_id, key, value)
+    return made, found.experiment_id
 
 
 def client() -> Any:
-    """A client of the store as it is."""
+    """A client of the store, which is made where it is missing."""
+    from filelock import FileLock
     from mlflow import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it tells of every step of making a store
+    if database := file(store()):
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
+
+        with FileLock(f"{database}.lock", timeout=STARTING):  # migrations race
+            prepare(database)
     return MlflowClient(store())
 
 

@@ -11,6 +11,7 @@ from aelab.tracking.facts import PARENT
 from aelab.tracking.state import State
 
 KEY = "pipeline_state"
+EARLIER = State("earlier", "earlier results", {})  # of states of which nothing else is known
 
 
 def parent(client: Any, experiment_id: str, state: State, at: int) -> str:
@@ -27,12 +28,36 @@ def parent(client: Any, experiment_id: str, state: State, at: int) -> str:
     return run.info.run_id
 
 
+def owner(client: Any, parent: str) -> dict[str, Any]:
+    """What a parent run stands for: {"state": see state.State}, {"sweep": name, "trial": number}, or {}."""
+    run = client.get_run(parent)
+    if KEY in run.data.tags:
+        return {"state": {"key": run.data.tags[KEY], "name": run.info.run_name, "changed": run.data.params}}
+    return {tag: run.data.tags[tag] for tag in ("sweep", "trial") if tag in run.data.tags}
+
+
 def settle(client: Any, experiment_id: str, run: str, at: int) -> None:
-    """End a state's run where none of its stages is at work."""
-    if not client.search_runs(
-        [experiment_id], f"tags.`{PARENT}` = '{run}' and attributes.status = 'RUNNING'", max_results=1
-    ):
-        client.set_terminated(run, "FINISHED", at)
+    """End a state's run where none of its stages is at work: FAILED or KILLED where the last run of a stage is."""
+    tags = client.get_run(run).data.tags
+
+    def below(where: str, most: int = 1000) -> Any:
+        where, order = f"tags.`{PARENT}` = '{run}' and {where}", ["attributes.start_time DESC"]
+        return client.search_runs([experiment_id], where, max_results=most, order_by=order)
+
+    if KEY not in tags or below("attributes.status = 'RUNNING'", 1):
+        return
+    status = "FINISHED"
+    for how in ("KILLED", "FAILED"):
+        names = {each.info.run_name for each in below(f"attributes.status = '{how}'")}
+        last = [below(f"attributes.run_name = '{name}'", 1)[0] for name in names if linked(name) not in tags]
+        if any(each.info.status == how for each in last):
+            status = how
+    client.set_terminated(run, status, at)
+
+
+def linked(name: str) -> str:
+    """The tag of a state's run that says which run, of another state, made the result of a stage."""
+    return f"linked/{name.replace(' ', '/')}"
 
 
 def made_by(stage: str) -> str:
@@ -42,6 +67,8 @@ def made_by(stage: str) -> str:
 
 def note(state: State) -> str:
     """What the UI shows as the run's description: how to make it again."""
+    if state == EARLIER:
+        return "Results that DVC's cache holds, of states of which nothing else is known. They are the runs below."
     options = " ".join(f"-S '{name}={value}'" for name, value in state.changed.items())
     command = f"dvc exp run {options}" if options else "aelab repro"
     return f"One state of the pipeline, parameters and code: `{command}`. Its stages are the runs below."

@@ -2,8 +2,11 @@
 
 One per spool, held by writer.lock; it leaves when nothing has been there for a while. Per file <name>.jsonl of a stage:
 
-<name>.at       JSON: bytes of the file that are in the store, and the ids of its runs, so that another writer can go on
+<name>.at       empty; touched whenever the store has taken something
 <name>.failed   one line: what the store last refused; the file stays until it is taken
+
+A writer that goes on where another died begins at the file's first line: what the store has already is not written
+twice (see runs.Runs.resume).
 """
 
 from __future__ import annotations
@@ -37,23 +40,12 @@ class Feed:
         self.meter = Meter(int(path.stem.rpartition("-")[2]))
         self.at, self.retry, self.later, self.done, self.refused = 0, 0.0, 0.0, False, False
         self.file = open(path, "rb")  # noqa: SIM115  (for the life of the stage)
-        try:
-            kept = json.loads(path.with_suffix(".at").read_text())
-        except (OSError, ValueError):
-            return
-        for message in self.messages(kept["at"]):  # another writer wrote these
-            if message["kind"] in ("begin", "metrics"):
-                self.take(message | {"kind": "remember" if message["kind"] == "begin" else "metrics"})
-        self.runs.unsent.clear()
-        self.runs.ids = {None if key == "" else int(key): run for key, run in kept["runs"].items()}
 
-    def messages(self, end: int | None = None) -> list[dict[str, Any]]:
-        """The whole lines from `at` on (to byte `end`), which they move on; a stage may die in the middle of one, and a
-        full disk tear one."""
+    def messages(self) -> list[dict[str, Any]]:
+        """The whole lines from `at` on; a stage may die in the middle of one, and a full disk tear one."""
         self.file.seek(self.at)
-        data = self.file.read(-1 if end is None else end - self.at)
+        data = self.file.read()
         data = data[: data.rfind(b"\n") + 1]
-        self.at += len(data)
         found, length = [], 0
         for line in data.splitlines(keepends=True):
             length += len(line)
@@ -67,14 +59,13 @@ class Feed:
         getattr(self.runs, message.pop("kind"))(*message.pop("args"), **message)
 
     def pump(self) -> bool:
-        """Write what is new; whether there was any. Raises what the store raises, having noted how far it came."""
-        alive, start = locked(self.path), self.at
+        """Write what is new; whether there was any. Raises what the store raises."""
+        alive = locked(self.path)
         if time.monotonic() < (max(self.retry, self.later) if alive else self.retry):
             return False
         messages = self.messages()
         if not messages and not alive:
             messages = [{"kind": "end", "args": ["KILLED"], "at": int(time.time() * 1000), "error": None, "end": 0}]
-        self.at = start
         for message in messages:
             try:
                 if message["kind"] != "metrics":
@@ -82,7 +73,6 @@ class Feed:
                 self.take(message)
             except Exception as error:
                 if not self.reachable():
-                    self.keep()
                     raise
                 self.refused = True  # the store is well: the message is not to its liking
                 note(self.path, error)
@@ -90,7 +80,7 @@ class Feed:
             self.done = message["kind"] == "end"
         self.runs.flush()
         if messages:
-            self.keep()
+            self.path.with_suffix(".at").touch()
             self.later = time.monotonic() + GATHER
         if alive and (readings := self.meter.read()):
             self.runs.system(readings, self.meter.count)
@@ -105,13 +95,6 @@ class Feed:
         except Exception:
             return False
         return True
-
-    def keep(self) -> None:
-        """Note how far the store is."""
-        runs = {"" if replicate is None else str(replicate): run for replicate, run in self.runs.ids.items()}
-        draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"at": self.at, "runs": runs}))
-        draft.rename(self.path.with_suffix(".at"))
 
     def remove(self) -> None:
         """Everything is in the store."""

@@ -1,0 +1,32 @@
+"""The few numbers by which states of the pipeline are compared in the tracking store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from aelab.report.champions import champions, sizes
+from aelab.report.results import Item, Results
+
+
+def headlines(results: Results) -> dict[str, float]:
+    """Test numbers, means over replicates, of models chosen on validation images: the best of each task (see
+    champions), the smallest squared error up to each size of code, the smallest error of a stack per label budget."""
+    found = {}
+    for best in champions(results):
+        who = " ".join([best.task.name, *(alias for alias in best.task.aliases[:1] if alias != "champion")])
+        found[f"best/{who} {best.task.metric}"] = float(np.mean(best.test))
+    for size in sizes(results):
+        small = [item for item in results.rebuilding if item.mean("code_numbers") <= size and not item.is_floor]
+        found |= _smallest(f"best/up-to-{size} sse", small, "sse", "sse")
+    for budget in results.budgets:
+        found |= _smallest(f"best/{budget} test_error", results.stacks, f"error/{budget}", f"test_error/{budget}")
+    return found
+
+
+def _smallest(name: str, items: Iterable[Item], validation: str, test: str) -> dict[str, float]:
+    """{name: the test number} of the item with the smallest validation number; {} where no item has one."""
+    chosen = {item.name: item for item in items if validation in item.validation and test in item.metrics}
+    best = min(chosen.values(), key=lambda item: float(np.mean(item.validation[validation])), default=None)
+    return {name: best.mean(test)} if best else {}

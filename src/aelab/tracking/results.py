@@ -1,0 +1,40 @@
+"""Which results were made in which state of the pipeline: a line of JSON for each, in .aelab/results.jsonl.
+
+DVC keeps the results, and no result names a state: the same one may belong to several. So that states which are in no
+commit and no experiment can be made again in a new store, it is noted here where a result was made:
+
+below       {"state": see state.State} or {"sweep": name, "trial": number}
+experiment  of MLflow; name: of the run; stage: DVC's name of it; key: DVC's of the result (see facts.lineage)
+record      the MD5 of the result's tracked.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from aelab.tracking import places
+
+
+def path() -> Path:
+    return places.root() / ".aelab" / "results.jsonl"
+
+
+def add(result: dict[str, Any]) -> None:
+    with open(path(), "a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def every() -> list[dict[str, Any]]:
+    """All results in the order in which they were last made, each once below a state or trial."""
+    found: dict[str, dict[str, Any]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in path().read_text().splitlines():
+            with contextlib.suppress(ValueError):  # the machine died in the middle of a line
+                result = json.loads(line)
+                identity = json.dumps([result["below"], result["experiment"], result["name"]])
+                found.pop(identity, None)
+                found[identity] = result
+    return list(found.values())

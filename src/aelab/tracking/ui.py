@@ -1,0 +1,86 @@
+"""MLflow's own UI, and the address where states of the pipeline compare.
+
+`python -m aelab.tracking.ui PORT` prints that address as soon as a server listens.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from aelab.tracking import places, store
+
+HOST = "127.0.0.1"
+STARTING = 120.0  # seconds that a server may take to listen
+MODE = "workflowType=machine_learning"  # MLflow's other mode is for language models
+ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
+
+
+def serve(port: int) -> None:
+    """Become the server. Raises ValueError where the port is taken or the store damaged."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            attempt.bind((HOST, port))
+        except OSError as error:
+            raise ValueError(f"port {port}: {error.strerror}; `aelab ui --port {port + 1}` takes another") from None
+    store.check()
+    os.environ |= ENVIRONMENT
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
+    subprocess.Popen([sys.executable, "-m", "aelab.tracking.ui", str(port)])
+    options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    os.chdir(places.root())
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
+
+
+def address(port: int) -> str:
+    """Where to look first: the charts of the experiment that has the newest run. Raises OSError where nobody listens
+    yet."""
+    experiments = ask(port, "experiments/search", max_results=1000).get("experiments", [])
+    ids = [each["experiment_id"] for each in experiments]
+    newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
+    runs = ask(port, "runs/search", experiment_ids=ids, **newest).get("runs", []) if ids else []
+    if not runs:
+        return f"http://{HOST}:{port}/#/experiments?{MODE}"
+    experiment = runs[0]["info"]["experiment_id"]
+    for key, value in store.KIND.items():
+        ask(port, "experiments/set-experiment-tag", experiment_id=experiment, key=key, value=value)
+    return f"http://{HOST}:{port}/#/experiments/{experiment}/runs?{MODE}&compareRunsMode=CHART"
+
+
+def ask(port: int, what: str, **fields: Any) -> dict[str, Any]:
+    """What a server answers. Raises OSError."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        body, head = json.dumps(fields), {"Content-Type": "application/json"}
+        connection.request("POST", f"/api/2.0/mlflow/{what}", body, head)
+        answer = connection.getresponse()
+        content = answer.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ConnectionError(f"{what}: {answer.status}")
+    return json.loads(content)
+
+
+def announce(port: int) -> None:
+    """Print the address once the server, this process's parent, listens."""
+    server, end = os.getppid(), time.monotonic() + STARTING
+    while os.getppid() == server and time.monotonic() < end:
+        try:
+            print(f"\nAE Lab: {address(port)}\n", flush=True)
+            return
+        except OSError:
+            time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    announce(int(sys.argv[1]))
