@@ -7,7 +7,7 @@ from typing import Any
 
 from aelab.report.results import Item
 
-CHANGED = "on this data set not the net of its paper: `on:` of params.yaml changes it"
+CHANGED = "not the net of its paper: params.yaml changes it for this data set (`on:`)"
 SECTIONS = ("models", "stacks", "narrow_stacks", "unrolled")
 
 

@@ -74,7 +74,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         best=champions(results),
         about_best=ABOUT_BEST,
         changed=results.changed,
-        about_changed=CHANGED,
+        about_changed=CHANGED.replace("`", ""),  # Markdown's
         budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
         pretraining=stacks,
         helped={

@@ -79,7 +79,7 @@ def _rate(axes: Axes, items: list[Item]) -> None:
     y = np.array([item.mean("distortion") for item in items])
     bars = np.nan_to_num([item.spread("distortion") for item in items])
     by_family(axes, items, x, y, bars)
-    left, right = x.min() * 0.7, x.max() * 1.5
+    left, right = x.min() * 0.5, x.max() * 2
     low, high = y.min() - 0.15 * np.ptp(y) - 5, y.max() + 0.15 * np.ptp(y) + 5
     lines = _equal_sums(axes, (left, right), (low, high))
     axes.set(xscale="log", xlim=(left, right), ylim=(low, high))
