@@ -69,12 +69,12 @@ def mistakes(command: str) -> Iterator[None]:
         sys.exit(f"aelab {command}: {' '.join(what.split())}")
 
 
-def check() -> None:
+def check(sweep: str | None = None) -> None:
     """Raise ParamsError for a mistake in params.yaml, where there is one; in a trial its sweep has looked."""
     from aelab.core import params
 
     if params.FILE.exists() and "AELAB_ECHO" not in os.environ:
-        params.check_all()
+        params.check_all(sweep)
 
 
 app = typer.Typer(
@@ -200,7 +200,7 @@ def sweep(
             print(f"{key}: {value}")
         return
     if not show:
-        check()
+        check(name)
         run.sweep(name, trials, jobs, views.say)
     print(run.report(name))
 

@@ -32,12 +32,16 @@ def test_the_project_s_own_file_is_right(change):
     params.check_all()
 
 
-def test_searches_may_be_absent_and_what_they_set_may_be_new_in_a_line(change):
+def test_searches_may_be_absent_set_what_is_new_in_a_line_and_outlive_their_model(change):
     change()
     params.FILE.write_text(TEXT[: TEXT.index("\nsweeps:")])
     params.check_all()
     change("fixed: {train.replicates: 1}", "fixed: {models.vae.gradient: 1}")
+    params.check_all("vae")
+    change("  ae: {", "  another_ae: {")
     params.check_all()
+    with pytest.raises(params.ParamsError, match=r"sweeps\.ae_cost\.target: 'ae': unknown entry"):
+        params.check_all("ae_cost")
 
 
 WRONG = {
@@ -98,7 +102,7 @@ WRONG = {
 def test_a_mistake_anywhere_is_one_line(change, old, new, line):
     change(old, new)
     with pytest.raises(params.ParamsError) as caught:
-        params.check_all()
+        params.check_all("vae")
     assert str(caught.value).startswith(f"params.yaml: {line}")
     assert len(str(caught.value).splitlines()) == 1
 

@@ -79,9 +79,10 @@ def load(*sections: str, text: str | None = None) -> Any:
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def check_all() -> None:
+def check_all(sweep: str | None = None) -> None:
     """Raise ParamsError for the first mistake in all of params.yaml: sections, entries, alone and merged with the block
-    that they override, and the names of entries that unrolled stacks and sweeps hold."""
+    that they override, the stacks that `unrolled:` names, and what `sweep`, a search that is to run, names (others may
+    speak of models that are gone)."""
     tree = _read(FILE)
     _check_outline(tree)
     _section(tree, "seed")
@@ -93,7 +94,7 @@ def check_all() -> None:
             entry = _section(tree, f"{group}.{name}")
             if group in LEARNS:
                 merge(LEARNS[group], blocks[LEARNS[group]], entry, blocks["data"].name)
-            elif group == "sweeps":
+            elif group == "sweeps" and name == sweep:
                 _check_sweep(tree, entry, f"sweeps.{name}")
 
 
@@ -169,7 +170,7 @@ def _check_outline(tree: Mapping[str, Any]) -> None:
 def _check_sweep(tree: Mapping[str, Any], sweep: Any, where: str) -> None:
     """Raise ParamsError where a search names a stage's entry, or a parameter, that is not there; the last word of a
     parameter's name may be new in its block."""
-    entries = {str(name) for group in LISTS for name in tree.get(group, ())}
+    entries = {str(name) for group in LISTS if group != "sweeps" for name in tree.get(group, ())}
     item = sweep.target.partition("@")[2]
     if item and item not in entries:
         raise no_such(f"{where}.target: {item!r}", "unknown entry", sorted(entries))
