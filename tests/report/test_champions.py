@@ -136,7 +136,7 @@ def registry(tmp_path, monkeypatch):
             about = each.item.described | {"source": f"data/train/{each.item.name}"}
             about["weights"] = {f"{about['source']}/weights-0.safetensors": each.item.name}
             card = models.Card(about, each.item.metrics, each.task.name, each.why, each.task.aliases)
-            models.log(client, experiment, run, card)
+            models.register(client, models.log(client, experiment, run, card), run, card)
 
     return client, log
 
