@@ -63,6 +63,7 @@ def test_files_are_those_of_the_folder_where_they_were_typed(project, monkeypatc
 
     monkeypatch.chdir(below)
     monkeypatch.setattr("aelab.commands.load", lambda *_: Served())
+    monkeypatch.setattr("aelab.commands.can", lambda *_: None)
     monkeypatch.setattr("aelab.commands.read", lambda files, served: files)
     monkeypatch.setattr("aelab.commands.write", lambda out, images, served: found.append(out))
     done = CliRunner().invoke(cli.app, ["denoise", "a.png", "/b.png"])

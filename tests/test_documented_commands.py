@@ -1,7 +1,7 @@
 """Every command of README.md and docs/ is one that DVC, aelab, make, git and Python take, on the real params.yaml.
 
-What needs trained models, a server or an hour is taken as far as its own parser goes; tests/test_use.py runs those that
-use a model.
+What needs trained models, a server or an hour is taken as far as its own parser goes; tests/test_serving.py runs those
+that use a model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ INCOMPLETE = {"dvc exp", "dvc exp run", "dvc exp run -S", "aelab sweep"}  # name
 def commands(page: Path) -> Iterator[str]:
     """The commands of a page: lines of code blocks that begin with one, and words in backticks that do."""
     prose = []
-    for paragraph in page.read_text().split("\n\n"):
+    text = re.sub(
+        r" <<'(\w+)'\n.*?\n +\1$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE
+    )  # what a command reads
+    for paragraph in text.split("\n\n"):
         lines = paragraph.strip("\n").split("\n")
         if all(line.startswith("    ") for line in lines):
             if first_word(lines[0]) in RULES:
@@ -96,7 +99,7 @@ def takes_python(words: list[str]) -> None:
 
 
 def exists(words: list[str]) -> None:
-    """Run for real by tests/test_use.py, or of the shell's."""
+    """Run for real by tests/test_serving.py, or of the shell's."""
     assert shutil.which(words[0]) or words[0] == "source"
 
 
