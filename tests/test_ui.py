@@ -71,7 +71,7 @@ def server(tmp_path_factory):
 def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
     page = tab.page
     page.set_viewport_size({"width": 1600, "height": 2600})  # charts are drawn when they come into sight
-    page.goto(server)
+    page.goto(server.partition("&searchFilter")[0])
     for name in ("train ae", "train vae"):
         page.get_by_role("link", name=name, exact=True).first.wait_for()
     for name in ("train ae (validation", "train vae (validation"):
@@ -88,8 +88,8 @@ def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_t
     page = tab.page
     page.goto(server)
     page.get_by_text("best/up-to-32 sse").first.wait_for(timeout=60_000)
-    for number in (5, 7):
-        page.get_by_role("link", name=re.compile(f"number={number}|default")).first.wait_for(timeout=60_000)
+    assert page.get_by_role("link", name="default", exact=True).count() == 2
+    assert page.get_by_role("link", name="train ae").count() == 0, "clear the filter to see it"
     assert page.get_by_role("link", name="Models", exact=True).count(), "the other mode has no such page"
     assert page.get_by_role("link", name="Evaluation runs").count() == 0
     assert "workflowType=machine_learning" in page.url

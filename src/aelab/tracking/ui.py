@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from typing import Any
+from urllib.parse import quote
 
-from aelab.tracking import places, store
+from aelab.tracking import places, store, tree
 
 HOST = "127.0.0.1"
+STATES = f"tags.{tree.KEY} LIKE '%'"  # MLflow's page shows the newest 100 runs, and a state has more
 STARTING = 120.0  # seconds that a server may take to listen
 MODE = "workflowType=machine_learning"  # MLflow's other mode is for language models
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
@@ -40,8 +42,8 @@ def serve(port: int) -> None:
 
 
 def address(port: int) -> str:
-    """Where to look first: the charts of the experiment that has the newest run. Raises OSError where nobody listens
-    yet."""
+    """Where to look first: the charts of the experiment that has the newest run, of its states where there are some.
+    Raises OSError where nobody listens yet."""
     experiments = ask(port, "experiments/search", max_results=1000).get("experiments", [])
     ids = [each["experiment_id"] for each in experiments]
     newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
@@ -51,7 +53,9 @@ def address(port: int) -> str:
     experiment = runs[0]["info"]["experiment_id"]
     for key, value in store.KIND.items():
         ask(port, "experiments/set-experiment-tag", experiment_id=experiment, key=key, value=value)
-    return f"http://{HOST}:{port}/#/experiments/{experiment}/runs?{MODE}&compareRunsMode=CHART"
+    page = f"http://{HOST}:{port}/#/experiments/{experiment}/runs?{MODE}&compareRunsMode=CHART"
+    states = ask(port, "runs/search", experiment_ids=[experiment], max_results=1, filter=STATES).get("runs", [])
+    return f"{page}&searchFilter={quote(STATES)}" if states else page
 
 
 def ask(port: int, what: str, **fields: Any) -> dict[str, Any]:
