@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -212,12 +211,12 @@ def test_queued_experiments_arrive_in_dvc_and_in_the_one_store_told_apart(projec
     project.run("git", "commit", "-qm", "results")
     project.run("dvc", "exp", "run", "-S", "models.vae.latent=5,6", "--queue")
     project.run("dvc", "queue", "start", "-j", "2")
-    for _ in range(300):
-        status = project.run("dvc", "queue", "status")
-        if not re.search("Queued|Running", status.split("Worker status")[0]):
-            break
-        time.sleep(2)
-    assert status.count("Success") == 2, status
+
+    def status() -> str:
+        return project.run("dvc", "queue", "status")
+
+    wait_for(lambda: not re.search("Queued|Running", status().split("Worker status")[0]))
+    assert status().count("Success") == 2, status()
     shown = list(csv.DictReader(project.run("dvc", "exp", "show", "--csv").splitlines()))
     assert len({row["vae.sse"] for row in shown if row["vae.sse"]}) >= 3, "the workspace and two experiments"
     with sqlite3.connect(project.folder / "mlflow.db") as store:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trained
+from conftest import PATIENCE, wait_for
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -123,22 +123,25 @@ def port(registry_of_models, lab, tmp_path_factory):
         command = ["bash", "-c", SERVE.replace(PORT, port)]
         server = subprocess.Popen(command, cwd=lab, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
-        for _ in range(240):
+
+        def answers() -> bool:
             assert server.poll() is None, log.read_text()[-2000:]
             with contextlib.suppress(OSError):
-                assert ask(port, "ping") == b"\n"
-                break
-            time.sleep(0.5)
+                return ask(port, "ping") == b"\n"
+            return False
+
+        wait_for(answers)
         yield port
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=60)
+        with contextlib.suppress(ProcessLookupError):  # it may have failed
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=PATIENCE)
 
 
 def ask(port: str, path: str, question: str | None = None, kind: str = "application/json") -> bytes:
     data = question.encode() if question else None
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", data, {"Content-Type": kind})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return answer.read()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from conftest import PATIENCE, wait_for
 
 AELAB = str(Path(sys.executable).with_name("aelab"))
 PARAMS = "seed: 1\nmodels:\n  ae: {low: 1.0}\n  vae: {low: 2.0}\n"
@@ -106,7 +107,7 @@ class Project:
         self.run("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "first")
 
     def run(self, *words: str) -> str:
-        done = subprocess.run(words, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(words, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -125,10 +126,7 @@ class Project:
 
     def arrived(self) -> None:
         """Wait until the store has everything."""
-        end = time.monotonic() + 120
-        while list((self.folder / ".aelab").glob("*/*.jsonl")):
-            assert time.monotonic() < end, "it never arrived"
-            time.sleep(0.2)
+        wait_for(lambda: not list((self.folder / ".aelab").glob("*/*.jsonl")))
 
     def forget(self) -> None:
         (self.folder / "mlflow.db").unlink()
@@ -267,7 +265,7 @@ def test_what_no_cache_holds_is_named(project):
 
 def test_a_state_is_failed_until_all_is_well(project):
     project.set("vae: {low: 2.0}", "vae: {low: -1.0}")
-    done = subprocess.run([AELAB, "repro"], cwd=project.folder, env=project.env, capture_output=True, timeout=300)
+    done = subprocess.run([AELAB, "repro"], cwd=project.folder, env=project.env, capture_output=True, timeout=PATIENCE)
     assert done.returncode == 1
     project.arrived()
     [state] = [run for run in project.runs() if run.data.params.get("models.vae.low") == "-1.0"]
@@ -277,7 +275,7 @@ def test_a_state_is_failed_until_all_is_well(project):
     script = project.folder / "stages/train.py"
     good = script.read_text()
     script.write_text(good.replace("if low < 0:", "if low < 0 and not Path('mended').exists():"))
-    subprocess.run([AELAB, "repro"], cwd=project.folder, env=project.env, capture_output=True, timeout=300)
+    subprocess.run([AELAB, "repro"], cwd=project.folder, env=project.env, capture_output=True, timeout=PATIENCE)
     project.arrived()
     failed = next(run for run in project.runs() if run.data.params.get("models.vae.low") == "-1.0")
     assert failed.info.status == "FAILED"
@@ -305,13 +303,9 @@ def test_a_stage_killed_after_its_record_is_one_run(tmp_path, clean, writer):
     (lab.folder / "stages/train.py").write_text(TRAIN + SLOW)
     (lab.folder / "wait").touch()
     for kills, delay in enumerate((0.0, 0.3, 2.5), 1):
-        command = subprocess.Popen([AELAB, "repro", "train@ae"], cwd=lab.folder, env=clean, stderr=subprocess.PIPE)
-        end = time.monotonic() + 120
-        while not (lab.folder / "recorded").exists() or (lab.folder / "recorded").read_text().count("\n") < kills:
-            assert command.poll() is None, command.communicate()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        command = recording(lab, kills)
         time.sleep(delay)
+        assert command.poll() is None, command.communicate()
         mine = [command.pid, *(each.pid for each in psutil.Process(command.pid).children(recursive=True))]
         writers = [each.pid for each in psutil.process_iter(["cmdline", "cwd"]) if writes(each, lab.folder)]
         for pid in {*mine, *writers} if writer else {*mine} - {*writers}:
@@ -329,6 +323,14 @@ def test_a_stage_killed_after_its_record_is_one_run(tmp_path, clean, writer):
         history = lab.client.get_metric_history(run.info.run_id, "validation/total")
         assert sorted(metric.step for metric in history) == [1, 2, 3]
     assert [run.info.status for run in lab.runs() if "pipeline_state" in run.data.tags] == ["FINISHED"]
+
+
+def recording(lab: Project, times: int) -> subprocess.Popen[bytes]:
+    """`aelab repro` whose stage has recorded all, which has happened so often."""
+    command = subprocess.Popen([AELAB, "repro", "train@ae"], cwd=lab.folder, env=lab.env, stderr=subprocess.PIPE)
+    recorded = lab.folder / "recorded"
+    wait_for(lambda: command.poll() is not None or (recorded.exists() and len(recorded.read_text().split()) >= times))
+    return command
 
 
 def writes(process: psutil.Process, folder: Path) -> bool:

@@ -87,7 +87,7 @@ def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
 def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_training(server, tab):
     page = tab.page
     page.goto(server)
-    page.get_by_text("best/up-to-32 sse").first.wait_for(timeout=60_000)
+    page.get_by_text("best/up-to-32 sse").first.wait_for()
     assert page.get_by_role("link", name="default", exact=True).count() == 2
     assert page.get_by_role("link", name="train ae").count() == 0, "clear the filter to see it"
     assert page.get_by_role("link", name="Models", exact=True).count(), "the other mode has no such page"
@@ -98,10 +98,10 @@ def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_t
 
 def test_the_experiment_is_of_the_kind_for_training_and_telemetry_is_off(server):
     root = server.partition("/#")[0]
-    with urllib.request.urlopen(f"{root}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=30) as answer:
+    with urllib.request.urlopen(f"{root}/api/2.0/mlflow/experiments/get?experiment_id=1", timeout=PATIENCE) as answer:
         tags = {tag["key"]: tag["value"] for tag in json.load(answer)["experiment"]["tags"]}
     assert tags["mlflow.experimentKind"] == "custom_model_development"
-    with urllib.request.urlopen(f"{root}/ajax-api/3.0/mlflow/ui-telemetry", timeout=30) as answer:
+    with urllib.request.urlopen(f"{root}/ajax-api/3.0/mlflow/ui-telemetry", timeout=PATIENCE) as answer:
         assert json.load(answer)["disable_ui_telemetry"] is True
 
 
@@ -109,7 +109,7 @@ def test_a_taken_port_is_one_line(server, tmp_path):
     port = server.split(":")[2].partition("/")[0]
     environment = os.environ | {"DVC_ROOT": str(tmp_path)}
     command = [sys.executable, "-m", "aelab.cli", "ui", "--port", port]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert (
         done.stderr

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -53,7 +54,7 @@ def test_seeds_side_by_side_are_probed_with_one_thread_each():
         before = psutil.Process().num_threads()  # one, and one that libraries of scikit-learn may start
         print(json.dumps([before, probed(0, None), seeds.each(probed, 3)]))
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     before, alone, found = json.loads(done.stdout)
     assert alone[2] == before
     assert all(accuracies == alone[0] for accuracies, _, _ in found)
