@@ -110,8 +110,14 @@ class Sync:
                     self.lose(UNCACHED, name)
                 continue
 
-            def fetch(path: str, to: str, folder: str = folder) -> None:
-                self.repo.dvcfs.get(os.path.normpath(f"{folder}/{path}"), to, recursive=True)
+            def fetch(path: str, to: str, folder: str = folder, stage: PipelineStage = stage) -> None:
+                base = PurePosixPath(os.path.normpath(f"{folder}/{path}"))
+                for out in stage.outs:  # not the folder, which may hold files of others
+                    for name in self.repo.dvcfs.find(os.path.relpath(out.fspath, self.repo.root_dir)):
+                        file = PurePosixPath(name.lstrip("/"))
+                        if file.is_relative_to(base):
+                            place = laid_out(file, base, to)
+                            self.repo.dvcfs.get_file(name, str(place))
 
             self.place(found, record, name, content_key(stage), fetch)
 
@@ -193,9 +199,7 @@ class Sync:
                 raise FileNotFoundError(key)
             for file, md5 in files.items():
                 if file.is_relative_to(home / path):
-                    place = Path(to, file.relative_to(home / path))
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(self.repo.cache.local.oid_to_path(md5), place)
+                    shutil.copy(self.repo.cache.local.oid_to_path(md5), laid_out(file, home / path, to))
 
         return get
 
@@ -227,6 +231,13 @@ class Sync:
             shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
             lines.append(f"{len(names)} {why}: {shown}")
         return lines
+
+
+def laid_out(file: PurePosixPath, base: PurePosixPath, folder: str) -> Path:
+    """Where a file of `base` (a folder, or the file itself) belongs in a folder, which is made."""
+    place = Path(folder, file.name if file == base else file.relative_to(base))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def key(note: dict[str, Any]) -> str | None:
