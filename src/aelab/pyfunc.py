@@ -10,7 +10,6 @@ whole numbers 0 to 255, or floats 0 to 1.
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
-
-warnings.filterwarnings("ignore", ".*Add type hints")  # a hint would be a schema, and MLflow's knows one shape only
 
 
 class RefusedError(MlflowException, ValueError):
@@ -39,7 +36,8 @@ class Model(PythonModel):
         self.config = context.model_config
         self.served = serving.of(self.config["name"], self.config["about"], 0, Path(self.config["root"]))
 
-    def predict(self, context, model_input, params=None):  # type: ignore[override]
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[override]
+        # np.ndarray is the hint of which MLflow makes no schema (one shape), and without one it has a warning
         asked = {"output": self.config["output"], "labels": []} | (params or {})
         try:
             frame = hasattr(model_input, "to_numpy")

@@ -135,8 +135,8 @@ def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
     tags = {"weights": card.key, "mlflow.note.content": card.text(), "family": card.about["family"]}
     params = {"family": card.about["family"], **{key: str(value) for key, value in card.about["config"].items()}}
     model = client.create_logged_model(experiment_id, name, run_id, tags, params, card.about["kind"])
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow would have hints of types and an example of the input
+    # recorded, not shown: MLflow asks for an example of the input, in spite of filters
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
         save(Path(folder, "model"), card, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
     client.finalize_logged_model(model.model_id, "READY")
