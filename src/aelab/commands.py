@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aelab.exchange import Codes
     from aelab.serving import Served
 
-EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "class-errors")  # figures that show all of them
+EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "noise-map")  # figures that show all of them
 EVERY_STACK = ("stacks", "stack-curves", "labels", "class-errors")
 
 app = typer.Typer()

@@ -52,9 +52,10 @@ class Card:
 
     def text(self) -> str:
         """The model card, in Markdown."""
-        about, reference = self.about, f"models:/{self.task}@{self.aliases[0]}" if self.task else "models:/<model id>"
-        noise = ", ".join(about.get("noise", [])) or "none"
-        told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}", "Noise in training": noise}
+        about = self.about
+        told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
+        if "noise" in about:  # fine-tuning has none; a stack's pretraining may have had some
+            told["Noise in training"] = ", ".join(about["noise"]) or "none"
         told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["replicates"]}
         told |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
         told |= {f"Diagnosis: {name}": words for name, words in about.get("diagnoses", {}).items()}
@@ -74,7 +75,7 @@ class Card:
                 *facts,
                 *table * bool(measured),
                 "",
-                usage(reference, self),
+                usage(self),
                 "",
             ]
         )
@@ -121,11 +122,17 @@ def family(name: str) -> str:
     return text.partition("\n\n")[0]
 
 
-def usage(reference: str, card: Card) -> str:
-    """How to load and ask it."""
-    lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("{reference}")']
-    lines += [f"model.predict(images)  # {card.output}; images: a row each, whole numbers 0 to 255 or floats 0 to 1"]
-    lines += ['model.predict(images, params={"output": "codes"})'] * (card.output != "codes")
+def usage(card: Card) -> str:
+    """How to load and ask it: the best of a task by its name in the registry, any other by its own."""
+    images = "images: a row each, whole numbers 0 to 255 or floats 0 to 1"
+    if card.task:
+        lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("models:/{card.task}@{card.aliases[0]}")']
+        lines += [f"model.predict(images)  # {card.output}; {images}"]
+        lines += ['model.predict(images, params={"output": "codes"})'] * (card.output != "codes")
+    else:
+        lines = ["from aelab import serving", f'model = serving.load("{card.name}")']
+        ask = "classify" if card.output == "classes" else "rebuild"
+        lines += [f"model.{ask}(images)  # {images}", "model.encode(images)"]
     return "\n".join(["```python", *lines, "```"])
 
 
