@@ -70,10 +70,11 @@ def mistakes(command: str) -> Iterator[None]:
 
 
 def check(sweep: str | None = None) -> None:
-    """Raise ParamsError for a mistake in params.yaml, where there is one; in a trial its sweep has looked."""
+    """Raise ParamsError for a mistake in the lab's params.yaml (not in that of another project, which `aelab repro` runs
+    too); in a trial its sweep has looked."""
     from aelab.core import params
 
-    if params.FILE.exists() and "AELAB_ECHO" not in os.environ:
+    if params.FILE.exists() and Path("stages/here.py").exists() and "AELAB_ECHO" not in os.environ:
         params.check_all(sweep)
 
 

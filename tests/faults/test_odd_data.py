@@ -127,7 +127,7 @@ def test_constant_images_are_learnt_and_measures_that_need_variety_say_so(small,
         spawner.works(small, f"train {name}")
     assert line(small, spawner, "train lda") == LDA
     said = line(small, spawner, "floors")
-    assert said == "floors: the test images are all alike, so nothing can be compared with how they vary"
+    assert said == "floors: the real images are all alike, so nothing can be compared with how they vary"
 
 
 def test_one_image_is_learnt_and_measures_that_need_more_say_so(small, spawner, models):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aelab.core import runtime
-from aelab.data.tensors import Tensors, balanced
+from aelab.data.tensors import Data, Tensors, balanced
 from aelab.learning.classifier import Classifier, predictions
 from aelab.learning.loop import fit
 from aelab.learning.settings import Finetune, Training
@@ -287,7 +287,9 @@ def test_a_classifier_names_its_budget_in_its_phase_and_measures():
     assert [phase.name for phase in model.phases()] == ["100 labels"]
     x = random_images(SPEC, 20)
     wrong = (predictions(model, x.x) != x.y).float().mean().item()
-    assert classification(model, x)["test_error/100"] == pytest.approx(wrong)
+    found = classification(model, Data(x, x, x, {}, x))
+    assert found.test["test_error/100"] == pytest.approx(wrong)
+    assert found.validation == {"error/100": pytest.approx(wrong)}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind["layer"] for kind in KINDS])

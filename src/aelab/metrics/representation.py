@@ -34,6 +34,8 @@ def linear_probe(train: Coded, validation: Coded, test: Coded) -> Probed:
     """
     x, held_out, unseen = (codes.cpu().numpy() for codes in standardised(train[0], validation[0], test[0]))
     y, chosen_by, truth = (labels.cpu().numpy() for _, labels in (train, validation, test))
+    if (y == y[0]).all():  # one class alone, of which scikit-learn makes no classifier
+        return Probed(float((chosen_by == y[0]).mean()), float((truth == y[0]).mean()))
     model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)  # each fit starts where the last one ended
     found = []
     for strength in C_GRID:
