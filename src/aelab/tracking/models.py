@@ -139,7 +139,7 @@ def usage(card: Card) -> str:
 def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
     """Make a LoggedModel of the run; the model's id."""
     name = card.task or card.name
-    tags = {"weights": card.key, "mlflow.note.content": card.text(), "family": card.about["family"]}
+    tags = {"weights": card.key, "code": code(), "mlflow.note.content": card.text(), "family": card.about["family"]}
     params = {"family": card.about["family"], **{key: str(value) for key, value in card.about["config"].items()}}
     model = client.create_logged_model(experiment_id, name, run_id, tags, params, card.about["kind"])
     # recorded, not shown: MLflow asks for an example of the input, in spite of filters
@@ -150,11 +150,17 @@ def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
     return model.model_id
 
 
+def code() -> str:
+    """The MD5 of what MLflow runs to load a model."""
+    return hashlib.md5(CODE.read_bytes()).hexdigest()
+
+
 def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str], str]:
-    """The models that a run has: name and MD5 of the weights -> id. One that was cut short is deleted."""
+    """The models that a run has: name and MD5 of the weights -> id. One that was cut short, or saved by older code, is
+    deleted."""
     found = {}
     for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
-        if model.status == "READY":
+        if model.status == "READY" and model.tags.get("code") == code():
             found[model.name, model.tags["weights"]] = model.model_id
         else:
             client.delete_logged_model(model.model_id)
@@ -225,7 +231,7 @@ def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {"weights": card.key, "model": card.name, "code": hashlib.md5(CODE.read_bytes()).hexdigest()}
+    tags = {"weights": card.key, "model": card.name, "code": code()}
     found = [
         each for each in client.search_model_versions(f"name = '{card.task}'") if tags.items() <= each.tags.items()
     ]
