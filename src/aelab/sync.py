@@ -69,8 +69,8 @@ class Sync:
                 self.noted([note for note in self.notes if key(note) not in at_hand])
                 for name, (found, revision) in at_hand.items():
                     with repo.switch(revision) if revision else nullcontext():
-                        self.state(found, pipeline(repo))
-                    self.noted([note for note in self.notes if key(note) == name])
+                        placed = self.state(found, pipeline(repo))
+                    self.noted([note for note in self.notes if key(note) == name and note["stage"] not in placed])
                 self.rest()
                 missing, self.missing = self.missing, []
                 self.noted(missing)
@@ -99,8 +99,9 @@ class Sync:
                 continue
             self.place(owner, record, each["stage"], each["key"], self.outs(each["key"]))
 
-    def state(self, found: state.State, stages: list[PipelineStage]) -> None:
-        """Results of a dvc.lock, while DVC's file system is that of its commit."""
+    def state(self, found: state.State, stages: list[PipelineStage]) -> set[str]:
+        """Results of a dvc.lock, while DVC's file system is that of its commit; the names of those at hand."""
+        placed = set()
         noted = {each["stage"]: each for each in self.notes if key(each) == found.key}
         for stage in self.steps(stages):
             folder, record = told(self.repo, stage)
@@ -120,6 +121,8 @@ class Sync:
                             self.repo.dvcfs.get_file(name, str(place))
 
             self.place(found, record, name, content_key(stage), fetch)
+            placed.add(name)
+        return placed
 
     def tracked(self, stage: PipelineStage) -> bool:
         """Whether there is a record among a stage's results, wherever they are."""
