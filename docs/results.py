@@ -1,6 +1,6 @@
 """Put the numbers of metrics/ into the documents, so that none is typed by hand.
 
-python docs/results.py                          the table in README.md
+python docs/results.py                          best models and table in README.md
 python docs/results.py docs/results-mnist.md    a page of its own, of the run that metrics/ holds now
 """
 
@@ -66,9 +66,14 @@ def _cell(row: dict[Any, Any], metric: str) -> str:
 
 
 def readme(text: str) -> str:
-    """README's text with the table of metrics/ between its two marks."""
+    """README's text with the best models and the table of metrics/ between its two marks."""
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{best()}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+
+
+def best(comparison: Path = Path("metrics/comparison.md")) -> str:
+    """The best models, as the comparison begins with them."""
+    return comparison.read_text().partition("## Best models\n")[2].partition("\n## ")[0].strip()
 
 
 def page() -> str:

@@ -18,7 +18,7 @@ def _at_the_root(monkeypatch):
 
 def test_the_readme_s_table_is_that_of_metrics(tmp_path, monkeypatch):
     """As committed: the metrics/ of this machine may be those of another kind of CPU, or of other parameters."""
-    files = ["README.md", "docs/results.py", "metrics/comparison.csv"]
+    files = ["README.md", "docs/results.py", "metrics/comparison.csv", "metrics/comparison.md"]
     subprocess.run(["git", "archive", "--output", tmp_path / "committed.tar", "HEAD", *files], check=True)
     shutil.unpack_archive(tmp_path / "committed.tar", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -70,8 +70,8 @@ def mistakes(command: str) -> Iterator[None]:
 
 
 def check(sweep: str | None = None) -> None:
-    """Raise ParamsError for a mistake in the lab's params.yaml, not in that of another project, which `aelab repro` runs
-    too; in a trial its sweep has looked."""
+    """Raise ParamsError for a mistake in params.yaml. Not in that of another project, which `aelab repro` runs too, and
+    not in a trial, as its sweep has looked."""
     from aelab.core import params
 
     if params.FILE.exists() and Path("stages/here.py").exists() and "AELAB_ECHO" not in os.environ:
