@@ -8,15 +8,18 @@ from aelab.core import stage
 from aelab.tracking import places
 
 TABLE, SUMMARY = "comparison.csv", "summary.json"
+LEAD = "headline numbers of metrics/ against the last commit"
 
 
 def against_commit() -> str | None:
     """A line on how the headline numbers in metrics/ differ from the committed ones: not at all, within the spread of
-    seeds (verdict.Number), or which by more. None where the table is as committed, or git or one of them is missing."""
+    seeds (verdict.Number), or which by more. None where git or one of them is missing."""
     here = {name: stage.folder("compare") / name for name in (TABLE, SUMMARY)}
     there = {name: places.git("show", f"HEAD:./{path}") for name, path in here.items()}
-    if not here[TABLE].exists() or not all(there.values()) or here[TABLE].read_text().strip() == there[TABLE]:
+    if not here[TABLE].exists() or not all(there.values()):
         return None
+    if here[TABLE].read_text().strip() == there[TABLE]:
+        return f"{LEAD}: identical"
     from aelab.verify import verdict
 
     before, after = verdict.rows(str(there[TABLE])), verdict.rows(here[TABLE].read_text())
@@ -41,4 +44,4 @@ def against_commit() -> str | None:
         words = f"all {len(far)} identical"
     if others := sorted(before.keys() ^ after.keys()):
         words += f"; only on one side: {verdict.some(others)}"
-    return f"headline numbers of metrics/ against the last commit: {words} (README, Results)"
+    return f"{LEAD}: {words} (README, Results)"
