@@ -39,9 +39,9 @@ class Model(PythonModel):
     def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[override]
         # np.ndarray is the hint of which MLflow makes no schema (one shape), and without one it has a warning
         asked = {"output": self.config["output"], "labels": []} | (params or {})
+        images: Any = model_input  # in truth also a frame
         try:
-            frame = hasattr(model_input, "to_numpy")
-            return self.answer(model_input.to_numpy() if frame else np.asarray(model_input), **asked)
+            return self.answer(images.to_numpy() if hasattr(images, "to_numpy") else np.asarray(images), **asked)
         except ValueError as error:
             raise RefusedError.invalid_parameter_value(str(error)) from error
 
