@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
 #   make repro | test | test-faults | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
-#   JOBS=2 how many stages `make repro` runs at once (one per core), PORT=5001 where the UI listens
+#   JOBS=2 how many cores `make repro` uses (all that there are), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
 PORT ?= 5000

@@ -418,7 +418,7 @@ def test_a_state_of_the_pipeline_is_the_parent_of_its_stages_runs(pipeline):
     assert found["train vae"].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.info.status == "FINISHED"
     assert parent.data.params == {"seed": "25"}
-    assert "`dvc exp run -S 'seed=25'`" in parent.data.tags["mlflow.note.content"]
+    assert "`dvc exp run -S '++seed=25'`" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):

@@ -66,9 +66,9 @@ def made_by(stage: str) -> str:
 
 
 def note(state: State) -> str:
-    """What the UI shows as the run's description: how to make it again."""
+    """What the UI shows as the run's description: how to make it again (++: also a key that the commit lacks)."""
     if state == EARLIER:
         return "Results that DVC's cache holds, of states of which nothing else is known. They are the runs below."
-    options = " ".join(f"-S '{name}={value}'" for name, value in state.changed.items())
+    options = " ".join(f"-S '++{name}={value}'" for name, value in state.changed.items())
     command = f"dvc exp run {options}" if options else "aelab repro"
     return f"One state of the pipeline, parameters and code: `{command}`. Its stages are the runs below."
