@@ -226,8 +226,6 @@ def test_a_lost_store_gets_the_sweep_and_its_trainings_back(swept, tmp_path):
         return int(first.split()[0]), sum(int(line.split()[0]) for line in rest)
 
     made, lost = sync()
-    trained = [each for each in swept.runs() if (each.info.run_name, each.info.status) == ("train vae", "FINISHED")]
-    assert made + lost == len(trained)  # some were pruned after their last word, before DVC had their result
     assert sync() == (0, lost)
     from mlflow import MlflowClient
 
@@ -236,7 +234,11 @@ def test_a_lost_store_gets_the_sweep_and_its_trainings_back(swept, tmp_path):
     found = client.search_runs([experiment])
     trials = {each.info.run_id: int(each.data.tags["trial"]) for each in found if "trial" in each.data.tags}
     above = [trials[each.data.tags["mlflow.parentRunId"]] for each in found if each.info.run_name == "train vae"]
-    assert complete <= set(above)
+    # A trial that was pruned in its training's last moment may have a result or not, and its run may say so or not.
+    trained = {each.data.tags["mlflow.parentRunId"] for each in swept.runs() if each.info.run_name == "train vae"}
+    shown = {int(run.data.tags["trial"]): run for run in swept.runs() if "trial" in run.data.tags}
+    numbers = {number for number, run in shown.items() if run.info.run_id in trained}
+    assert complete <= set(above) <= numbers
     assert len(above) == len(set(above)) == made
     assert len(found) == 1 + 20 + 2 * made
     assert [each.info.status for each in found].count("KILLED") == 20 - len(complete)
