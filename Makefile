@@ -17,8 +17,8 @@ test: setup
 # `make test` has a selection of these: one kill per kind of model instead of twenty, two families of models on odd data
 test-faults: setup
 	pytest -n auto --dist worksteal --faults tests/faults $(PYTEST)
-	pytest -n auto --dist loadfile tests/learning/test_resume.py tests/core/test_stage.py tests/data tests/test_repro.py \
-	  tests/test_tracking.py
+	pytest -n auto --dist loadfile tests/training/test_checkpoints.py tests/runner/test_stage.py tests/data tests/runner/test_repro.py \
+	  tests/tracking/test_tracking.py
 
 ui: setup
 	aelab ui --port $(PORT)

@@ -19,22 +19,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
+from aelab.config import (
+    runtime,
+    seeding,  # before torch: it sets what the numerical libraries read once
+)
 
 # isort: split
 import document
 import torch
 
 from aelab.data.tensors import Tensors
-from aelab.learning import resume
-from aelab.learning.loop import Snapshot, fit
-from aelab.learning.settings import Training
-from aelab.models.base import Spec, registry
+from aelab.models.common import Spec, registry
+from aelab.training import checkpoints
+from aelab.training.loop import Snapshot, fit
+from aelab.training.settings import Training
 
 IMAGES, BATCH = 50_000, 128
 DOCUMENT = document.DOCUMENT.with_name("reliability.md")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {  # entry of params.yaml -> family, knobs
-    "vae": ("variational", {"hidden": (400,), "latent": 20}),
+    "vae": ("vae", {"hidden": (400,), "latent_dim": 20}),
     "hinton_ae": ("dense", {"widths": (1000, 500, 250, 30)}),
     "conv_upsample": (
         "conv",
@@ -57,7 +60,7 @@ class Took(NamedTuple):
     weights: dict[str, torch.Tensor]
 
 
-class Timed(resume.Keeper):
+class Timed(checkpoints.CheckpointManager):
     """A Keeper that notes what it takes."""
 
     keeping, count, size = 0.0, 0, 0
@@ -131,7 +134,7 @@ def learn(start: Any, data: Tensors, steps: int, kept: bool) -> Took:
     with tempfile.TemporaryDirectory(dir="data") as folder:  # on the disk of those of stages
         keeper = Timed(Path(folder, "0"), settings.epochs, (*seen, *one), Silent()) if kept else None
         began, cpu = time.perf_counter(), time.process_time()
-        fit(model, seen, one, settings, partial(runtime.generator, 0), Silent(), keeper)
+        fit(model, seen, one, settings, partial(seeding.generator, 0), Silent(), keeper)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     weights = dict(model.state_dict())
     return Took(seconds, cpu, *((keeper.keeping, keeper.count, keeper.size) if keeper else (0.0, 0, 0)), weights)
@@ -141,7 +144,7 @@ def report(took: dict[str, list[tuple[Took, Took]]], rounds: int) -> list[str]:
     lines = [
         document.measured("1 thread", f"torch {torch.__version__}"),
         "",
-        f"{IMAGES:,} images of MNIST's size, batch {BATCH}; a checkpoint every {resume.interval():g} seconds; rounds: "
+        f"{IMAGES:,} images of MNIST's size, batch {BATCH}; a checkpoint every {checkpoints.interval():g} seconds; rounds: "
         f"{rounds}. Each cell is a median (least to most). Share: what writing checkpoints took of the time that "
         "learning took; ratio: CPU time with them over that without, in the same round.",
         "",

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aelab.models.base import Batch
+from aelab.models.common import Batch
 
 SIDE = 1024  # of the matrices in the product that is timed
 COPIED = 20_000_000  # float32 numbers of the copy that is timed: more than caches hold

@@ -16,7 +16,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
+from aelab.config import (
+    runtime,
+    seeding,  # before torch: it sets what the numerical libraries read once
+)
 
 # isort: split
 import document
@@ -26,9 +29,9 @@ from loops import BATCH, LR, Images, Silent, on
 from training import FAMILIES, TRAIN, VAE, built, data, spread
 
 from aelab.data.tensors import Tensors
-from aelab.learning import graph, loop, losses, together
-from aelab.learning.settings import Training
-from aelab.learning.together import Seed
+from aelab.training import cuda_graph, loop, losses, vectorized
+from aelab.training.settings import Training
+from aelab.training.vectorized import Seed
 
 AGREE = 0.01  # held-out losses further apart than this are not the same work
 NETWORKS = {"vae": (*VAE, ()), **FAMILIES}
@@ -86,12 +89,12 @@ def one_by_one(seeds: list[Seed], settings: Training, precision: runtime.Precisi
 
 def side_by_side(recorded: bool, seeds: list[Seed], settings: Training, precision: runtime.Precision) -> None:
     """All in one loop; recorded: each step as a CUDA graph."""
-    serves = graph.serves
-    graph.serves = serves if recorded else lambda device: False
+    serves = cuda_graph.serves
+    cuda_graph.serves = serves if recorded else lambda device: False
     try:
-        together.fit(seeds, settings, None, precision)
+        vectorized.fit(seeds, settings, None, precision)
     finally:
-        graph.serves = serves
+        cuda_graph.serves = serves
 
 
 CONTENDERS: dict[str, Callable[[list[Seed], Training, runtime.Precision], None]] = {
@@ -133,7 +136,7 @@ def ready(family: str, config: dict[str, Any], train: Tensors, replicate: int) -
     device = train.x.device
 
     def draw(use: str) -> torch.Generator:
-        return runtime.generator(0, replicate, use, device="cpu" if use in ("order", "modules") else device)
+        return seeding.generator(0, replicate, use, device="cpu" if use in ("order", "modules") else device)
 
     model = built(family, config, device)
     return Seed(model, train, Tensors(train.x[:1], train.y[:1]), draw, Silent())
@@ -143,7 +146,7 @@ def loss(model: Any, checked: Tensors) -> float:
     """Per image, of the first phase, which is all that a stack of several learns from images."""
     model.eval()
     phase = model.phases()[0]
-    found = losses.over(phase.loss, checked, (), runtime.generator(0, "check", device=checked.x.device))
+    found = losses.over(phase.loss, checked, (), seeding.generator(0, "check", device=checked.x.device))
     return found[phase.monitor]
 
 

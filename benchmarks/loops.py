@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aelab.core import runtime
+from aelab.config import runtime, seeding
 from aelab.data import tensors
 from aelab.data.tensors import Tensors
-from aelab.learning import optimizers
-from aelab.learning.loop import fit
-from aelab.learning.settings import Training
-from aelab.models.base import Batch
+from aelab.models.common import Batch
+from aelab.training import optimizers
+from aelab.training.loop import fit
+from aelab.training.settings import Training
 
 BATCH, LR = 128, 1e-3
 LATENT = 20
@@ -46,11 +46,11 @@ def ours(
     noise: tuple[str, ...] = (),
     precision: runtime.Precision = "float32",
 ) -> Callable[[], None]:
-    """aelab.learning.loop.fit on a split that is on the device, as in every stage."""
+    """aelab.training.loop.fit on a split that is on the device, as in every stage."""
     settings = Training("adam", LR, "constant", 0.0, BATCH, epochs, {}, {}, {}, None, 1, noise, (), ())
     split = on(device, train)
     few = Tensors(split.x[:BATCH], split.y[:BATCH])  # to choose the best epoch by: the usual loop has none to choose
-    draw = partial(runtime.generator, 0, device=device)
+    draw = partial(seeding.generator, 0, device=device)
     return flushed(partial(fit, model, split, few, settings, draw, Silent(), precision=precision))
 
 

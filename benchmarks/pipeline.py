@@ -19,7 +19,7 @@ from pathlib import Path
 
 from document import measured, ranged, write
 
-from aelab.core import cores
+from aelab.runner import cores
 
 ROOT = Path(__file__).parents[1]
 

@@ -23,7 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
+from aelab.config import (
+    runtime,
+    seeding,  # before torch: it sets what the numerical libraries read once
+)
 
 # isort: split
 import document
@@ -34,9 +37,9 @@ from torch import nn
 
 from aelab.data import memory, splits, tensors
 from aelab.data.tensors import Tensors
-from aelab.learning.loop import fit
-from aelab.learning.settings import Training
-from aelab.models.base import Spec, registry
+from aelab.models.common import Spec, registry
+from aelab.training.loop import fit
+from aelab.training.settings import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +97,7 @@ def main() -> None:
     text = "\n".join([*about(options.rounds), *(line for axis in axes.items() for line in ("", *table(*axis, took)))])
     print(text)
     if options.write:
-        from aelab.report import style
+        from aelab.report.figures import style
 
         style.save(drawn(axes, took), PICTURE)
         document.write("Scale", f"{text}\n\n![Time and memory against images, size and code](images/{PICTURE.name})")
@@ -171,9 +174,9 @@ def epoch(way: str, point: Point) -> tuple[float, str]:
 
 
 def learn(train: Tensors, validation: Tensors, point: Point) -> nn.Module:
-    spec, config = Spec((1, point.side, point.side), CLASSES), {"widths": (point.code,), "code": "relu"}
+    spec, config = Spec((1, point.side, point.side), CLASSES), {"widths": (point.code,), "code_activation": "relu"}
     model: Any = registry.build("dense", config, spec, torch.Generator().manual_seed(0))
-    fit(model, train, validation, SETTINGS, partial(runtime.generator, 0), Silent())
+    fit(model, train, validation, SETTINGS, partial(seeding.generator, 0), Silent())
     return model
 
 
@@ -190,7 +193,7 @@ def about(rounds: int) -> list[str]:
     return [
         document.measured("1 thread", f"torch {torch.__version__}"),
         "",
-        f"One epoch of a dense autoencoder, one layer each way, batch {SETTINGS.batch}, Adam; generated images; each "
+        f"One epoch of a dense autoencoder, one layer each way, batch {SETTINGS.batch_size}, Adam; generated images; each "
         f"way in a process of its own, in turns; rounds: {rounds}. Each cell is a median (least to most). Both ways "
         "end in the same weights, bit for bit. Memory is the most that was resident, loading and libraries included; "
         "private: what of it is no page of a file, which the system can drop at any time.",
@@ -218,7 +221,7 @@ def table(field: str, points: list[Point], took: Curves) -> list[str]:
 
 def drawn(axes: Axes, took: Curves) -> Figure:
     """Seconds above, memory below, one column per axis, all logarithmic; bars from least to most."""
-    from aelab.report import style
+    from aelab.report.figures import style
 
     title = "One epoch in memory and streamed from the file: the same weights, about the same time, less memory"
     figure, panels = style.chart(2, len(axes), size=(10, 6.2), title=title)

@@ -23,7 +23,10 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
-from aelab.core import runtime  # before torch: it sets what the numerical libraries read once
+from aelab.config import (
+    runtime,
+    seeding,  # before torch: it sets what the numerical libraries read once
+)
 
 # isort: split
 import document
@@ -33,17 +36,17 @@ from floor import synchronise
 from loops import BATCH, LATENT, LOOPS, LR, Images, Runner, on, ours
 
 from aelab.data import sources
-from aelab.learning import losses
-from aelab.models.base import Spec, registry
+from aelab.models.common import Spec, registry
+from aelab.training import losses
 
 TRAIN, HELD_OUT = 50_000, 10_000
 WARM = 4 * BATCH  # images each contender sees before the clock: torch.optim's first step imports the compiler
 AGREE = 0.02  # held-out losses further apart than this are not the same work
-VAE: tuple[str, dict[str, Any]] = ("variational", {"hidden": (400,), "latent": LATENT})
+VAE: tuple[str, dict[str, Any]] = ("vae", {"hidden": (400,), "latent_dim": LATENT})
 # entry of params.yaml -> family, knobs, noise
 FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "dae_masking": ("dense", {"widths": (500,), "code": "sigmoid", "tied": True}, ("masking 0.3",)),
-    "stack_ae, first layer": ("stack", {"widths": (1000,), "layer": "autoencoder"}, ()),
+    "dae_masking": ("dense", {"widths": (500,), "code_activation": "sigmoid", "tied": True}, ("masking 0.3",)),
+    "stack_ae, first layer": ("stacked", {"widths": (1000,), "layer": "autoencoder"}, ()),
     "conv": (
         "conv",
         {
@@ -62,9 +65,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         },
         (),
     ),
-    "vq_vae": ("vector_quantised", {"channels": (32, 64), "depth": 16, "codes": 128}, ()),
+    "vq_vae": ("vq_vae", {"channels": (32, 64), "depth": 16, "codebook_size": 128}, ()),
     "rbm": ("rbm", {"units": 500, "k": 5, "persistent": True}, ()),
-    "lstm": ("recurrent", {"units": 128}, ()),
+    "lstm": ("lstm", {"units": 128}, ()),
 }
 
 
@@ -175,7 +178,7 @@ def race(
             seconds, cpu = timed(work, device)
             least = (needed[name].seconds(before) + needed[name].seconds(floor.machine(device))) / 2
             model.eval()
-            loss = losses.over(model.loss, checked, (), runtime.generator(0, "check", device=device))["total"]
+            loss = losses.over(model.loss, checked, (), seeding.generator(0, "check", device=device))["total"]
             steps = math.ceil(len(train.x) / BATCH)
             took[name].append(Took(seconds / epochs, cpu / epochs, loss, steps * least))
             print(f"round {turn + 1} of {rounds}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)

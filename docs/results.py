@@ -18,13 +18,13 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from aelab.report.cells import title
 from aelab.report.changed import CHANGED, same_words
+from aelab.report.formatting import title
 from aelab.report.metric_specs import number, spec
 from aelab.tracking.state import leaves
 
 BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
-METRICS = ("code_numbers", "sse", "psnr", "psnr/gaussian-0.5", "probe_accuracy", "knn_accuracy")
+METRICS = ("latent_dim", "sse", "psnr", "psnr/gaussian-0.5", "probe_accuracy", "knn_accuracy")
 METRICS += ("test_error/100", "test_error/1000", "test_error/all")
 
 # full MNIST: entry, metric, its name and unit, published, where and how

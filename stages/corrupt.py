@@ -1,22 +1,24 @@
-"""Make the fixed noisy twins of the validation and test sets."""
+"""Make the fixed noisy copies of the validation and test sets."""
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import params, runtime, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, runtime, seeding  # noqa: F401  (runtime, before torch: fixes its CPU instructions)
+from aelab.runner import stage
 
 
 def corrupt(job: stage.Job) -> None:
     seed, settings = params.load("seed", "corrupt")
-    from aelab.core.corruption import Noise
-    from aelab.data import noisy, splits
+    from aelab.data import noisy, splits, storage
+    from aelab.data.corruption import Noise
 
-    with job.track(splits.meta().name) as recorder:
+    with tracking.track(job, splits.meta().name) as recorder:
         recorder.params({"seed": seed, "corrupt": settings})
         for split in ("validation", "test"):
             images = splits.load(split).x
             noises = [Noise.parse(words) for words in settings.noises]
-            seeds = [runtime.derive(seed, "corrupt", split, noise.label) for noise in noises]
+            seeds = [seeding.derive(seed, "corrupt", split, noise.label) for noise in noises]
             arrays = {n.label: noisy.corrupted(images, n, s) for n, s in zip(noises, seeds, strict=True)}
-            splits.save_arrays(job.out / f"{split}.npz", arrays)
+            storage.save_arrays(job.out / f"{split}.npz", arrays)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,25 @@
-"""Fetch the data set and what is strange to it, check the bytes, keep them as arrays."""
+"""Download the data set and its out-of-distribution images, verify their checksums, keep them as arrays."""
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import checkpoints, params, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params
+from aelab.data import storage
+from aelab.runner import stage
 
 
 def download(job: stage.Job) -> None:
     from aelab.data import sources, splits
 
-    choice, settings = params.load("data", "download")
-    with job.track(choice.name) as recorder:
-        recorder.params({"data": choice})
-        parts = sources.fetch(choice.name, settings.mirrors.get(choice.name, ()))
-        parts |= sources.fetch_strange(choice.name, settings.mirrors)
+    dataset, settings = params.load("data", "download")
+    with tracking.track(job, dataset.name) as recorder:
+        recorder.params({"data": dataset})
+        parts = sources.fetch(dataset.name, settings.mirrors.get(dataset.name, ()))
+        parts |= sources.fetch_ood(dataset.name, settings.mirrors)
         for name, part in parts.items():
             splits.save(job.out, name, part)
-        source = sources.SOURCES[choice.name]
-        checkpoints.save_json(
-            job.out / "meta.json", {"name": choice.name, "title": source.title, "licence": source.licence}
-        )
+        source = sources.SOURCES[dataset.name]
+        meta = {"name": dataset.name, "title": source.title, "licence": source.licence}
+        storage.save_json(job.out / "meta.json", meta)
 
 
 if __name__ == "__main__":

@@ -1,66 +1,69 @@
-"""Measure one trained model on the test split, as the floors were, and keep what its pictures are drawn from.
+"""Evaluate one trained model on the test split, with the settings and the feature classifier of `baselines`.
 
-What the best model is chosen by is measured on the validation split, and stands apart.
+The metrics that select the best model are computed on the validation split, and kept apart.
 """
 
 from functools import partial
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import checkpoints, params, runtime, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, runtime, seeding
+from aelab.data import storage
+from aelab.runner import stage
 
 
 def evaluate(job: stage.Job) -> None:
     from aelab.data import splits
 
     meta = splits.meta()
-    with job.track(meta.name) as recorder:
-        floors = stage.folder("floors")
-        how = (floors / "params.json").read_text()
-        seed, machine, sizes, settings = params.load("seed", "runtime", "floors", "evaluate", text=how)
+    with tracking.track(job, meta.name) as recorder:
+        baselines, source = stage.folder("baselines"), stage.DATA / str(job.item)
+        written = (baselines / "params.json").read_text()
+        seed, machine, sizes, settings = params.load("seed", "runtime", "baselines", "evaluate", text=written)
         recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
-        from aelab.core import seeds
+        device = runtime.setup(machine)
         from aelab.data import tensors
-        from aelab.learning import replicates
-        from aelab.metrics import arrays, doctor, evaluation, judge
-        from aelab.models.base import Spec
+        from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier
+        from aelab.models.common import Spec
+        from aelab.runner import parallel
+        from aelab.training import artifacts, weight_files
 
-        device, source = job.device(machine), stage.DATA / str(job.item)
-        held_against = checkpoints.load_json(floors / "floors.json")
-        about = checkpoints.load_json(source / "model.json")
-        data, noisy = tensors.everything(device), tensors.noisy("validation", device)
-        spec, weights = Spec(meta.shape, len(meta.classes)), checkpoints.load_weights(floors / "judge.safetensors")
-        common = partial(runtime.generator, seed, "floors", device=device)  # the floors' own draws
-        bench = evaluation.Bench(data, noisy, sizes, judge.load(spec, weights, device), common)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
-        described, kept = {}, {}
+        data, noisy = tensors.everything(device), tensors.noisy("validation", device)
+        weights = weight_files.load_weights(baselines / "feature_classifier.safetensors")
+        classifier = feature_classifier.load(Spec(meta.shape, len(meta.classes)), weights, device)
+        shared = partial(seeding.generator, seed, "baselines", device=device)  # the same draws as for the baselines
+        context = evaluate.EvalContext(data, noisy, sizes, classifier, shared)
+        model_facts, kept = {}, {}
 
-        def measure(replicate: int, metrics: seeds.Metrics) -> dict[str, dict[str, float]]:
-            draw = partial(runtime.generator, seed, "evaluate", job.name, replicate, device=device)
-            found = evaluation.Numbers({})
-            for part in replicates.parts(source):
-                model = replicates.load(part, replicate, device)
-                found |= evaluation.numbers(model, bench, settings, draw)
+        def measure(replicate: int, metrics: parallel.Metrics) -> dict[str, dict[str, float]]:
+            draw = partial(seeding.generator, seed, "evaluate", job.name, replicate, device=device)
+            results = evaluate.Metrics({})
+            for part in artifacts.parts(source):
+                model = artifacts.load(part, replicate, device)
+                results |= evaluate.metrics(model, context, settings, draw)
                 if replicate == 0:
-                    described.update(evaluation.about(model, data.test, settings))
+                    model_facts.update(evaluate.about(model, data.test, settings))
                     kept.update(arrays.of(model, data, settings, draw))
-            metrics(found.test, replicate=replicate)
-            return vars(found)
+            metrics(results.test, replicate=replicate)
+            return vars(results)
 
-        measured = seeds.each(measure, about["replicates"], recorder.metrics, alone=device.type != "cpu")
-        kept |= {f"panel/{step}": digits[:, 0] for step, digits in replicates.panel(source).items()}
-        splits.save_arrays(job.out / "arrays.npz", kept)
-        columns, validation = (
+        about = storage.load_json(source / "model.json")
+        measured = parallel.run(measure, about["num_seeds"], recorder.metrics, sequential=device.type != "cpu")
+        kept |= {f"preview/{step}": digits[:, 0] for step, digits in artifacts.preview(source).items()}
+        storage.save_arrays(job.out / "arrays.npz", kept)
+        test, validation = (
             {name: [row[split][name] for row in measured] for name in measured[0][split]}
             for split in ("test", "validation")
         )
-        history = replicates.history(source)
-        ills = doctor.diagnose(columns, history, held_against)
-        recorder.tags({f"doctor.{name}": words for name, words in ills.items()})
-        doctor.refuse(ills, settings.fail_on)
-        about |= described | {"source": str(source), "diagnoses": ills, "weights": replicates.digests(source)}
-        recorder.model(about, columns)
-        about |= {"metrics": columns, "validation": validation, "history": history}
-        checkpoints.save_json(job.out / "metrics.json", about)
+        history = artifacts.history(source)
+        diagnoses = diagnostics.diagnose(test, history, storage.load_json(baselines / "baselines.json"))
+        recorder.tags({f"diagnosis.{name}": text for name, text in diagnoses.items()})
+        diagnostics.refuse(diagnoses, settings.fail_on)
+        about |= model_facts | {"source": str(source), "diagnoses": diagnoses, "weights": artifacts.digests(source)}
+        recorder.model(about, test)
+        about |= {"metrics": test, "validation": validation, "history": history}
+        storage.save_json(job.out / "metrics.json", about)
 
 
 if __name__ == "__main__":

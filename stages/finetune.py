@@ -1,49 +1,53 @@
-"""Fine-tune one pretrained stack as a classifier, once per label budget: all weights, early stopping on validation."""
+"""Fine-tune one pretrained stack as a classifier, once per label budget: all weights, best epoch by validation error."""
 
 from functools import partial
 from typing import cast
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import checkpoints, params, runtime, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, runtime
+from aelab.data import storage
+from aelab.runner import stage
 
 
 def finetune(job: stage.Job) -> None:
     from aelab.data import splits
 
     meta = splits.meta()
-    with job.track(meta.name) as recorder:
+    with tracking.track(job, meta.name) as recorder:
         seed, machine, settings = params.load("seed", "runtime", "finetune")
-        settings = params.merge("finetune", settings, params.Entry(job.name, "stack", {}, {}), meta.name)
-        from aelab.learning import replicates
-        from aelab.learning.classifier import Classifier
-        from aelab.models.base import Autoencoder, Spec
-
+        settings = params.merge("finetune", settings, params.Entry(job.name, "stacked", {}, {}), meta.name)
         recorder.params({"seed": seed, "runtime": machine, "finetune": settings})
-        device, source = job.device(machine), stage.folder("pretrain", job.name)
-        about = checkpoints.load_json(source / "model.json")
-        about = {key: about[key] for key in ("family", "config", "shape", "classes")} | {"kind": "classifier"}
+        device = runtime.setup(machine)
+        from aelab.models.common import Autoencoder, Spec
+        from aelab.training import artifacts, multi_seed
+        from aelab.training.classifier import Classifier
+        from aelab.training.task import Task, labelled_subset
+
+        source = stage.folder("pretrain", job.name)
+        pretrained = storage.load_json(source / "model.json")
+        description = {key: pretrained[key] for key in ("family", "config", "shape", "classes")}
+        description["kind"] = "classifier"
         spec, images = Spec(meta.shape, len(meta.classes)), len(splits.labels("train"))
 
         def classifier(name: str, replicate: int, _: object) -> Classifier:
-            return Classifier(cast(Autoencoder, replicates.load(source, replicate, device)), spec, name)
+            return Classifier(cast(Autoencoder, artifacts.load(source, replicate, device)), spec, name)
 
-        budgets = {str(each): images if each == "all" else each for each in settings.labels}
-        tasks = []
-        for name, labelled in budgets.items():
-            (job.out / name).mkdir()
-            tasks.append(
-                replicates.Task(
-                    job.out / name,
-                    partial(classifier, name),
-                    about | {"labels": name},
-                    settings.for_labels(labelled, images),
-                    (seed, "finetune", job.name, name),
-                    replicates.with_labels(labelled, seed),
-                )
+        budgets = {str(budget): images if budget == "all" else budget for budget in settings.labels}
+        tasks = [
+            Task(
+                partial(classifier, name),
+                description | {"labels": name},
+                settings.for_labels(labelled, images),
+                (seed, "finetune", job.name, name),
+                labelled_subset(labelled, seed),
+                folder=name,
             )
-        replicates.train(tasks, machine, device, recorder)
-        kept = {"budgets": budgets, "replicates": settings.replicates, "device": runtime.describe(device)}
-        checkpoints.save_json(job.out / "model.json", about | kept)
+            for name, labelled in budgets.items()
+        ]
+        multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
+        made = {"budgets": budgets, "num_seeds": settings.num_seeds, "device": runtime.describe(device)}
+        storage.save_json(job.out / "model.json", description | made)
 
 
 if __name__ == "__main__":

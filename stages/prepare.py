@@ -1,15 +1,18 @@
-"""Split the data set into train, validation and test files, and put strange images beside them."""
+"""Split the data set into train, validation and test files, with out-of-distribution images beside them."""
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import checkpoints, params, runtime, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, seeding
+from aelab.data import storage
+from aelab.runner import stage
 
 
 def prepare(job: stage.Job) -> None:
-    from aelab.data import drawn, sources, splits
+    from aelab.data import sources, splits, synthetic
 
     seed, settings = params.load("seed", "prepare")
     folder = stage.folder("download")
-    name = checkpoints.load_json(folder / "meta.json").get("name")
+    name = storage.load_json(folder / "meta.json").get("name")
     if name not in sources.SOURCES:
         raise ValueError(f"{folder / 'meta.json'}: {name!r} is no data set; `dvc repro` or `dvc checkout` restores it")
     source = sources.SOURCES[name]
@@ -18,19 +21,19 @@ def prepare(job: stage.Job) -> None:
         images = splits.load(part, folder)
         return images.x[:, 0], images.y
 
-    with job.track(name) as recorder:
+    with tracking.track(job, name) as recorder:
         recorder.params({"seed": seed, "prepare": settings})
         raw = {part: read(part) for part in ("train", "test")[: 1 if "test" in source.sizes else 2]}
-        parts = splits.split(raw, source.sizes, runtime.derive(seed, "prepare", "split"))
+        parts = splits.split(raw, source.sizes, seeding.derive(seed, "prepare", "split"))
         if settings.limit is not None and settings.limit < len(parts["train"][1]):
             images, labels = parts["train"]
-            rows = splits.stratified(labels, [settings.limit], runtime.derive(seed, "prepare", "limit"))[0]
+            rows = splits.stratified(labels, [settings.limit], seeding.derive(seed, "prepare", "limit"))[0]
             parts["train"] = images[rows], labels[rows]
         size = parts["train"][0].shape[1:]
-        parts["strange"] = (
-            read("strange")
-            if source.strange.source
-            else drawn.shapes(drawn.COUNT, size, len(source.classes), runtime.derive(seed, "prepare", "strange"))
+        parts["ood"] = (
+            read("ood")
+            if source.ood.source
+            else synthetic.shapes(synthetic.COUNT, size, len(source.classes), seeding.derive(seed, "prepare", "ood"))
         )
         learning = job.out / splits.LEARNING.name
         learning.mkdir()
@@ -43,9 +46,9 @@ def prepare(job: stage.Job) -> None:
             "shape": [1, *size],
             "classes": source.classes,
             "digest": digest,
-            "strange": source.strange.title,
+            "ood": source.ood.title,
         }
-        checkpoints.save_json(learning / "meta.json", meta)
+        storage.save_json(learning / "meta.json", meta)
         recorder.dataset(name=name, digest=digest, source=source.title, context="train")
         recorder.metrics({f"images/{part}": float(len(labels)) for part, (_, labels) in parts.items()})
 

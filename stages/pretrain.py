@@ -1,15 +1,14 @@
-"""Pretrain one stack greedily, layer by layer, several seeds of it: an entry of `stacks:`, or narrow_stacks/<entry>."""
+"""Pretrain one stack greedily, layer by layer, with several seeds: an entry of `stacks:`, or narrow_stacks/<entry>."""
 
 from pathlib import Path
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import stage
+import add_src_to_path  # noqa: F401
+from aelab.runner import stage
+from train import train_entry
 
 
 def pretrain(job: stage.Job) -> None:
-    from aelab.learning import replicates
-
-    replicates.learn(job, "pretrain", Path(str(job.item)).parent.name or "stacks")
+    train_entry(job, "pretrain", Path(str(job.item)).parent.name or "stacks")
 
 
 if __name__ == "__main__":

@@ -1,41 +1,43 @@
-"""Unroll one pretrained stack into an autoencoder (the decoder its transpose) and fine-tune its reconstructions."""
+"""Unroll one pretrained stack into an autoencoder whose decoder starts as the encoder's transpose, and fine-tune it."""
 
 import dataclasses
 from typing import cast
 
-import here  # noqa: F401  (first: which code runs)
-from aelab.core import params, stage
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, runtime
+from aelab.runner import stage
 
 
 def unroll(job: stage.Job) -> None:
     from aelab.data import splits
 
     meta = splits.meta()
-    with job.track(meta.name) as recorder:
+    with tracking.track(job, meta.name) as recorder:
         seed, machine, settings, entry = params.load("seed", "runtime", "unroll", f"unrolled.{job.item}")
         settings = params.merge("unroll", settings, params.Entry(job.name, "dense", {}, {}), meta.name)
-        from aelab.learning import replicates
-        from aelab.models.base import Spec
-        from aelab.models.stack import Stack
-
         recorder.params({"seed": seed, "runtime": machine, "unroll": settings, "model": entry})
-        device, source = job.device(machine), stage.folder("pretrain", entry.stack)
+        device = runtime.setup(machine)
+        from aelab.models.common import Spec
+        from aelab.models.stacked import Stack
+        from aelab.training import artifacts, multi_seed
+        from aelab.training.task import Task
+
+        def unrolled(replicate: int, _: object = None) -> tuple:
+            stack = cast(Stack, artifacts.load(stage.folder("pretrain", entry.stack), replicate, device))
+            return stack.unrolled()
+
         spec = Spec(meta.shape, len(meta.classes))
-        config = cast(Stack, replicates.load(source, 0, device)).unrolled()[0]
-        about = {
+        description = {
             "kind": "autoencoder",
             "family": "dense",
-            "config": dataclasses.asdict(config),
+            "config": dataclasses.asdict(unrolled(0)[0]),
             "noise": settings.noise,
+            "shape": spec.shape,
+            "classes": spec.classes,
         }
-        task = replicates.Task(
-            job.out,
-            lambda replicate, _: cast(Stack, replicates.load(source, replicate, device)).unrolled()[1],
-            about | {"shape": spec.shape, "classes": spec.classes},
-            settings,
-            (seed, "unroll", job.name),
-        )
-        replicates.train([task], machine, device, recorder)
+        task = Task(lambda replicate, _: unrolled(replicate)[1], description, settings, (seed, "unroll", job.name))
+        multi_seed.train([task], job.out, machine, device, recorder, job.checkpoints)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import pytest
 from ruamel.yaml import YAML
 from spawner import Spawner
 
-from aelab.core import runtime
+from aelab.config import runtime
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

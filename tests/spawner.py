@@ -19,7 +19,7 @@ import json, os, runpy, sys
 from aelab.core import runtime
 import torch, pydantic, ruamel.yaml
 from aelab.learning import replicates
-from aelab.metrics import evaluation, floors
+from aelab.metrics import evaluation, baselines
 from aelab.models import rbm, stack
 for line in sys.stdin:
     order = json.loads(line)

@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 
-from aelab import serving
-from aelab.core import checkpoints, params
-from aelab.learning.classifier import Classifier
-from aelab.models.base import Generative, Spec, registry
+from aelab.config import params
+from aelab.data import storage
+from aelab.inference import predictor
+from aelab.models.common import Generative, Spec, registry
 from aelab.tracking import models, store
+from aelab.training import weight_files
+from aelab.training.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 SPEC = Spec((1, 28, 28), 10)
@@ -32,10 +34,10 @@ def leave(folder: Path, name: str, family: str, config: dict, kind: str = "autoe
         samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
         model = Classifier(model, SPEC) if kind == "classifier" else model
         path = part / f"weights-{seed}.safetensors"
-        checkpoints.save_weights(path, model.state_dict())
-        weights[str(path.relative_to(source))] = checkpoints.md5(path)
+        weight_files.save_weights(path, model.state_dict())
+        weights[str(path.relative_to(source))] = storage.md5(path)
     about = {"kind": kind, "family": family, "config": config, "noise": [], "shape": SPEC.shape, "classes": 10}
-    about |= {"replicates": 2, "device": "cpu", "source": str(source.relative_to(folder)), "weights": weights}
+    about |= {"num_seeds": 2, "device": "cpu", "source": str(source.relative_to(folder)), "weights": weights}
     about |= {"samples": samples} if kind == "autoencoder" else {}
     about |= {
         "diagnoses": {"dead_units": "3 of 8"},
@@ -43,7 +45,7 @@ def leave(folder: Path, name: str, family: str, config: dict, kind: str = "autoe
         "history": [],
     }
     (folder / "data/evaluate" / name).mkdir(parents=True, exist_ok=True)
-    checkpoints.save_json(folder / "data/evaluate" / name / "metrics.json", about)
+    storage.save_json(folder / "data/evaluate" / name / "metrics.json", about)
 
 
 def project(folder: Path) -> Path:
@@ -55,8 +57,8 @@ def project(folder: Path) -> Path:
         leave(folder, name, entry.family, entry.config)
     stack = params.load("stacks.stack_conv").on("mnist5k")
     leave(folder, "ae", "dense", {"widths": [8]})
-    leave(folder, "vae", "variational", {"hidden": [16], "latent": 3})
-    leave(folder, "cvae", "conditional", {"hidden": [16], "latent": 3})
+    leave(folder, "vae", "vae", {"hidden": [16], "latent_dim": 3})
+    leave(folder, "cvae", "cvae", {"hidden": [16], "latent_dim": 3})
     leave(folder, "stack", stack.family, stack.config, "classifier")
     return folder
 
@@ -74,7 +76,7 @@ def registered(folder: Path) -> Iterator[Any]:
     run = client.create_run(experiment).info.run_id
     best = [("vae", "encoder"), ("ae", "encoder"), ("vae", "denoiser"), ("vae", "denoiser"), ("vae", "generator")]
     for name, task in (*best, ("stack", ""), ("cvae", "")):
-        about = serving.described(name, folder)
+        about = predictor.described(name, folder)
         numbers, _ = about.pop("metrics"), about.pop("history")
         card = models.Card(about, numbers, task, "20 dB" if task else "")
         model = models.log(client, experiment, run, card)

@@ -4,8 +4,8 @@ import psutil
 import pytest
 import torch
 
-from aelab.core import cgroups
 from aelab.data import memory
+from aelab.runner import cgroups
 
 CPU = torch.device("cpu")
 UNLIMITED = str(2**63 - 4096)  # as the first version writes it

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from aelab.core import runtime
-from aelab.core.corruption import Noise
+from aelab.config import seeding
 from aelab.data import memory, noisy, splits
+from aelab.data.corruption import Noise
 
 SPLITS = ("validation", "test")
 
@@ -52,7 +52,7 @@ def test_corrupt_makes_the_same_noise_in_any_process_and_another_for_each_split(
         assert not np.array_equal(validation, clean)
         kind, level = label.split("-")
         for split in SPLITS:
-            again = noisy.corrupted(clean, Noise(kind, float(level)), runtime.derive(1, "corrupt", split, label))
+            again = noisy.corrupted(clean, Noise(kind, float(level)), seeding.derive(1, "corrupt", split, label))
             assert np.array_equal(twins[split][label], again)
     # one kind at two levels hits pixels of its own: the draws are not shared
     few, many = (twins["test"][label] != clean for label in ("masking-0.25", "masking-0.5"))

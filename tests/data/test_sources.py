@@ -310,9 +310,9 @@ def test_the_stage_reads_the_local_folder_from_the_project(lab, tmp_path):
 def test_a_source_says_what_is_strange_to_it(name):
     source = sources.SOURCES[name]
     expected = {"mnist": "Fashion-MNIST test images", "fashion_mnist": "MNIST test images", "mnist5k": "drawn shapes"}
-    assert source.strange.title == expected[name]
-    if source.strange.source:
-        other = sources.SOURCES[source.strange.source]
+    assert source.ood.title == expected[name]
+    if source.ood.source:
+        other = sources.SOURCES[source.ood.source]
         assert other is not source
         assert len(other.sha256) == 4, "it brings its own test split"
         assert len(other.classes) == len(source.classes), "its labels are ones that a model can be told"
@@ -320,15 +320,15 @@ def test_a_source_says_what_is_strange_to_it(name):
 
 def test_strange_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
     mirror.pages = pages(files)
-    parts = sources.fetch_strange("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
-    assert parts.keys() == {"strange"}
-    images, labels = parts["strange"]
+    parts = sources.fetch_ood("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
+    assert parts.keys() == {"ood"}
+    images, labels = parts["ood"]
     assert images.tobytes() == files[NAMES[2]][16:]
     assert (labels.dtype, labels.tolist()) == (np.int64, list(files[NAMES[3]][8:]))
     assert asked(mirror) == [f"/mnist/{NAMES[i]}.gz" for i in (2, 3)]
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[2]}: no place has it \\(no mirror is given\\)"):
-        sources.fetch_strange("fashion_mnist", {"fashion_mnist": (mirror.url,)})
-    assert sources.fetch_strange("mnist5k", {}) == {}
+        sources.fetch_ood("fashion_mnist", {"fashion_mnist": (mirror.url,)})
+    assert sources.fetch_ood("mnist5k", {}) == {}
 
 
 SMALL = """
@@ -366,18 +366,18 @@ def test_download_and_prepare_keep_what_is_strange_beside_the_test_split(small, 
     lab.change(lambda tree: tree["data"].update(name=name))
     lab.run("download")
     lab.run("prepare")
-    strange = splits.load("strange", lab.folder / "data/prepare")
-    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((2, 1, 28, 28), np.uint8, np.int64)
-    assert strange.x.tobytes() == contents[other][NAMES[2]][16:]
-    assert strange.y.tolist() == list(contents[other][NAMES[3]][8:])
+    ood = splits.load("ood", lab.folder / "data/prepare")
+    assert (ood.x.shape, ood.x.dtype, ood.y.dtype) == ((2, 1, 28, 28), np.uint8, np.int64)
+    assert ood.x.tobytes() == contents[other][NAMES[2]][16:]
+    assert ood.y.tolist() == list(contents[other][NAMES[3]][8:])
     meta = json.loads((lab.folder / "data/prepare/learning/meta.json").read_text())
-    assert meta["strange"] == sources.SOURCES[name].strange.title
+    assert meta["ood"] == sources.SOURCES[name].ood.title
     before = lab.files()
     lab.run("download")
     lab.run("prepare")
     assert lab.files() == before
-    (lab.folder / "data/download/strange.npz").unlink()
-    assert lab.fail("prepare") == "prepare: data/download/strange.npz: not found; `dvc repro` makes it"
+    (lab.folder / "data/download/ood.npz").unlink()
+    assert lab.fail("prepare") == "prepare: data/download/ood.npz: not found; `dvc repro` makes it"
 
 
 def test_without_the_other_set_s_files_download_ends_in_a_line_that_names_the_missing_one(small):

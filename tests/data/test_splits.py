@@ -12,8 +12,8 @@ from damage import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aelab.core import runtime
-from aelab.data import drawn, sources, splits
+from aelab.config import seeding
+from aelab.data import sources, splits, storage, synthetic
 
 SIZES = sources.SOURCES["mnist5k"].sizes
 
@@ -118,7 +118,7 @@ def test_the_digest_sees_every_pixel_and_label():
 def test_a_damaged_npz_is_an_error_that_names_the_file(tmp_path_factory, data):
     folder = tmp_path_factory.getbasetemp()
     arrays = {"images": np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), "labels": np.arange(3)}
-    splits.save_arrays(folder / "good.npz", arrays)
+    storage.save_arrays(folder / "good.npz", arrays)
     content = data.draw(damaged((folder / "good.npz").read_bytes()))
     (folder / "damaged.npz").write_bytes(content)
     try:
@@ -175,17 +175,17 @@ def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     train = splits.load("train")
     assert meta.digest == splits.digest((train.x, train.y))
     learning = {path.name for path in splits.LEARNING.iterdir()}
-    assert learning == {"train.npz", "validation.npz", "meta.json"}, "neither test nor strange images"
+    assert learning == {"train.npz", "validation.npz", "meta.json"}, "neither test nor ood images"
 
 
 def test_what_is_strange_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypatch):
     monkeypatch.chdir(prepared.folder)
-    strange = splits.load("strange")
-    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((1000, 1, 28, 28), np.uint8, np.int64)
-    assert strange.y.tolist() == [i % 10 for i in range(1000)]
-    seed = runtime.derive(1, "prepare", "strange")
-    assert np.array_equal(strange.x[:, 0], drawn.shapes(1000, (28, 28), 10, seed)[0])
-    assert json.loads((splits.LEARNING / "meta.json").read_text())["strange"] == "drawn shapes"
+    ood = splits.load("ood")
+    assert (ood.x.shape, ood.x.dtype, ood.y.dtype) == ((1000, 1, 28, 28), np.uint8, np.int64)
+    assert ood.y.tolist() == [i % 10 for i in range(1000)]
+    seed = seeding.derive(1, "prepare", "ood")
+    assert np.array_equal(ood.x[:, 0], synthetic.shapes(1000, (28, 28), 10, seed)[0])
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "drawn shapes"
 
 
 def test_a_download_of_no_known_name_is_one_line(prepared):
@@ -201,7 +201,7 @@ def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
     prepared.run("prepare")
     after = prepared.files()
     assert after.keys() == before.keys()
-    for name in ("learning/train", "learning/validation", "test", "strange"):
+    for name in ("learning/train", "learning/validation", "test", "ood"):
         assert after[f"data/prepare/{name}.npz"] != before[f"data/prepare/{name}.npz"]
 
 
@@ -216,7 +216,7 @@ def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared,
     assert len(train) == 105
     assert balance(train.y) <= 1
     assert {image.tobytes() for image in train.x} <= whole
-    for name in ("learning/validation", "test", "strange"):
+    for name in ("learning/validation", "test", "ood"):
         assert after[f"data/prepare/{name}.npz"] == before[f"data/prepare/{name}.npz"]
     assert splits.meta().digest == splits.digest((train.x, train.y))
 
@@ -234,7 +234,7 @@ MIRROR = Path(os.environ.get("DVC_ROOT", "."), os.environ.get("AELAB_MIRROR", ""
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_last_ten_thousand_official_training_images_are_validation(name, lab, monkeypatch):
-    other = sources.SOURCES[sources.SOURCES[name].strange.source]
+    other = sources.SOURCES[sources.SOURCES[name].ood.source]
     for folder in (sources.SOURCES[name].folder, other.folder):
         if not os.environ.get("AELAB_MIRROR") or not (MIRROR / folder).is_dir():
             pytest.skip(f"AELAB_MIRROR names no folder with {folder}/, and the files are large")
@@ -254,10 +254,10 @@ def test_the_last_ten_thousand_official_training_images_are_validation(name, lab
     assert np.array_equal(test.x, official.x)
     assert np.array_equal(test.y, official.y)
     assert splits.meta().name == name
-    strange = splits.load("strange")
-    assert (strange.x.shape, strange.x.dtype, strange.y.dtype) == ((10000, 1, 28, 28), np.uint8, np.int64)
-    assert np.bincount(strange.y).shape == (10,)
-    assert strange.y[:5].tolist() == {"mnist": [9, 2, 1, 1, 6], "fashion_mnist": [7, 2, 1, 0, 4]}[name]
+    ood = splits.load("ood")
+    assert (ood.x.shape, ood.x.dtype, ood.y.dtype) == ((10000, 1, 28, 28), np.uint8, np.int64)
+    assert np.bincount(ood.y).shape == (10,)
+    assert ood.y[:5].tolist() == {"mnist": [9, 2, 1, 1, 6], "fashion_mnist": [7, 2, 1, 0, 4]}[name]
     if name == "mnist":  # as the files of LeCun, Cortes and Burges begin
         assert train.y[:5].tolist() == [5, 0, 4, 1, 9]
         assert test.y[:5].tolist() == [7, 2, 1, 0, 4]

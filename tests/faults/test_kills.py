@@ -19,18 +19,18 @@ import psutil
 import pytest
 from conftest import alive, wait_for
 
-from aelab.core import checkpoints
+from aelab.training import weight_files
 
 MODELS = {
-    "dense": {"family": "dense", "widths": [16], "code": "relu", "dropout": 0.2, "noise": ["masking 0.3"]},
+    "dense": {"family": "dense", "widths": [16], "code_activation": "relu", "dropout": 0.2, "noise": ["masking 0.3"]},
     "conv": {
         "family": "conv",
         "encoder": ["conv 4 k3 p1 relu", "maxpool 2"],
         "decoder": ["up 2", "conv 1 k3 p1"],
         "augment": ["rotate 7"],
     },
-    "vae": {"family": "variational", "hidden": [32], "latent": 4},
-    "vq": {"family": "vector_quantised", "channels": [4, 8], "depth": 4, "codes": 8},
+    "vae": {"family": "vae", "hidden": [32], "latent_dim": 4},
+    "vq": {"family": "vq_vae", "channels": [4, 8], "depth": 4, "codebook_size": 8},
 }
 RBM = {"family": "stack", "widths": [30, 20], "layer": "rbm"}
 KINDS = {  # kind: the stage, and those whose results it reads
@@ -48,12 +48,12 @@ VICTIMS = ("the stage", "one seed", "all at once")  # kill -9, the out-of-memory
 
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune", "unroll"):
-        tree[section] |= {"batch": 20, "epochs": EPOCHS, "replicates": 2, "panel": [1, 3], "schedule": "one_cycle"}
+        tree[section] |= {"batch_size": 20, "epochs": EPOCHS, "num_seeds": 2, "panel": [1, 3], "schedule": "one_cycle"}
         tree[section] |= {"epochs_factor": {}, "batch_factor": {}, "lr_factor": {}}
     tree["finetune"]["labels"] = [20, "all"]
     tree["prepare"]["limit"] = 100
     tree["models"], tree["stacks"] = MODELS, {"rbm": RBM}
-    tree["narrow_stacks"] = {"narrow": RBM | {"code": "linear"}}
+    tree["narrow_stacks"] = {"narrow": RBM | {"code_activation": "linear"}}
     tree["unrolled"] = {"unrolled": {"stack": "narrow"}}
 
 
@@ -144,7 +144,7 @@ def cut_short(lab, spawner, words: str, moment: Moment, length: float) -> bool:
 
 def behind(lab) -> int:
     """Epochs that lie behind the checkpoints there are, over all seeds, phases and tasks."""
-    numbers = [json.loads(checkpoints.load_tensors(path)[1]) for path in kept(lab)]
+    numbers = [json.loads(weight_files.load_tensors(path)[1]) for path in kept(lab)]
     return sum(len(each["extra"]["history"]) for each in numbers)
 
 

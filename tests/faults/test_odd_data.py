@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aelab.core import params
-from aelab.data import splits
+from aelab.config import params
+from aelab.data import storage
 
 LARGEST = 16  # units, channels, numbers per code ... of a small model
 
@@ -32,7 +32,7 @@ def of_each_family(group: str) -> dict[str, dict]:
 
 
 SMALL = of_each_family("models")
-FEW = ("dense", "variational")
+FEW = ("dense", "vae")
 LDA = "train lda: directions: lda needs classes whose images are not all alike"
 
 
@@ -42,19 +42,19 @@ def test_every_family_has_an_entry():
 
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune"):
-        tree[section] |= {"epochs": 1, "batch": 20, "replicates": 1}
+        tree[section] |= {"epochs": 1, "batch_size": 20, "num_seeds": 1}
         tree[section] |= {"epochs_factor": {}, "batch_factor": {}, "lr_factor": {}}
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["floors"] |= {"epochs": 1, "steps": 5, "codes": 100, "strange": 50, "generated": 100}
-    tree["evaluate"] |= {"draws": 2, "likelihoods": 20}
+    tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
+    tree["evaluate"] |= {"iwae_samples": 2, "nll_images": 20}
     tree["models"] = SMALL | {
         "pca": {"family": "linear", "components": 32},
         "kl": {
             "family": "sparse",
             "widths": [20],
-            "code": "sigmoid",
+            "code_activation": "sigmoid",
             "loss": "mse",
             "penalty": "kl",
             "weight": 5,
@@ -83,8 +83,8 @@ def edit(lab, change, names=("learning/train", "learning/validation", "test")) -
     """Let `change` alter images and labels of prepared splits."""
     for name in names:
         path = lab.folder / "data/prepare" / f"{name}.npz"
-        arrays = splits.load_arrays(path)
-        splits.save_arrays(path, dict(zip(("images", "labels"), change(**arrays), strict=True)))
+        arrays = storage.load_arrays(path)
+        storage.save_arrays(path, dict(zip(("images", "labels"), change(**arrays), strict=True)))
 
 
 def line(lab, spawner, words: str) -> str:
@@ -98,7 +98,7 @@ def line(lab, spawner, words: str) -> str:
 
 def test_one_class_only_works(small, spawner, models):
     edit(small, lambda images, labels: (images[labels == 3], labels[labels == 3]))
-    for words in ("corrupt", "floors"):
+    for words in ("corrupt", "baselines"):
         spawner.works(small, words)
     for name in set(models) - {"lda"}:
         spawner.works(small, f"train {name}")
@@ -110,8 +110,8 @@ def test_one_class_only_works(small, spawner, models):
 
 
 def test_batches_larger_than_the_data_and_codes_wider_than_the_images_work(small, spawner, models):
-    small.change(lambda tree: tree["train"].update(batch=10**6))
-    for words in ("corrupt", "floors"):
+    small.change(lambda tree: tree["train"].update(batch_size=10**6))
+    for words in ("corrupt", "baselines"):
         spawner.works(small, words)
     for name in dict.fromkeys((*models, "wide")):
         spawner.works(small, f"train {name}")
@@ -126,8 +126,8 @@ def test_constant_images_are_learnt_and_measures_that_need_variety_say_so(small,
     for name in set(models) - {"lda"}:
         spawner.works(small, f"train {name}")
     assert line(small, spawner, "train lda") == LDA
-    said = line(small, spawner, "floors")
-    assert said == "floors: the real images are all alike, so nothing can be compared with how they vary"
+    said = line(small, spawner, "baselines")
+    assert said == "baselines: the real images are all alike, so nothing can be compared with how they vary"
 
 
 def test_one_image_is_learnt_and_measures_that_need_more_say_so(small, spawner, models):
@@ -136,10 +136,10 @@ def test_one_image_is_learnt_and_measures_that_need_more_say_so(small, spawner, 
     for name in set(models) - {"lda"}:
         spawner.works(small, f"train {name}")
     assert "allowed: at most 0, the classes" in line(small, spawner, "train lda")
-    said = line(small, spawner, "floors")
-    assert said == "floors: neighbours: 5 is wrong; allowed: up to the 1 training images there are"
-    small.change(lambda tree: tree["floors"].update(neighbours=1))
-    assert line(small, spawner, "floors") == "floors: 1 and 1 images are too few to compare; 4 are enough"
+    said = line(small, spawner, "baselines")
+    assert said == "baselines: neighbours: 5 is wrong; allowed: up to the 1 training images there are"
+    small.change(lambda tree: tree["baselines"].update(neighbours=1))
+    assert line(small, spawner, "baselines") == "baselines: 1 and 1 images are too few to compare; 4 are enough"
 
 
 ODD = {
@@ -169,6 +169,6 @@ def test_a_missing_test_split_is_named_by_those_who_read_it_and_missed_by_no_oth
     spawner.works(small, "corrupt")
     (small.folder / "data/prepare/test.npz").unlink()
     spawner.works(small, "train dense")
-    for words in ("corrupt", "floors"):
+    for words in ("corrupt", "baselines"):
         said = line(small, spawner, words)
         assert said == f"{words}: data/prepare/test.npz: not found; `dvc repro` makes it"

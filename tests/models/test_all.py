@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 import torch
 
-from aelab.core import checkpoints, params, runtime
+from aelab.config import params, seeding
 from aelab.data.tensors import Data, Tensors
-from aelab.learning import losses
-from aelab.learning.loop import fit
-from aelab.metrics import arrays
-from aelab.metrics.settings import Evaluate
-from aelab.models.base import Autoencoder, Batch, Generative, Likelihood, Spec, registry
+from aelab.evaluation import arrays
+from aelab.evaluation.settings import Evaluate
+from aelab.models.common import Autoencoder, Batch, Generative, Likelihood, Spec, registry
+from aelab.training import losses, weight_files
+from aelab.training.loop import fit
 
 SPEC = Spec((1, 28, 28), 10)
 IMAGES = 128
@@ -50,8 +50,8 @@ def learned(item, settings, digits, steps=None, precision="float32") -> Autoenco
     model = build(item)
     train = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     if steps:
-        settings = dataclasses.replace(settings, batch=min(settings.batch, IMAGES), epochs=steps)
-    fit(model, train, train, settings, partial(runtime.generator, 0), Silent(), precision=precision)
+        settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, IMAGES), epochs=steps)
+    fit(model, train, train, settings, partial(seeding.generator, 0), Silent(), precision=precision)
     return model
 
 
@@ -63,7 +63,7 @@ class Silent:
 
 def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, digits):
     model, y = build(entry[0]).eval(), digits[1][: len(x)]
-    model.observe(digits[0][:500], digits[1][:500])
+    model.fit_statistics(digits[0][:500], digits[1][:500])
     before = x.clone()
     with torch.no_grad():
         z = model.encode(x, y)
@@ -110,7 +110,7 @@ def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch)
 
 def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
     item, settings = entry
-    settings = dataclasses.replace(settings, batch=IMAGES, epochs=30, noise=(), augment=(), patience=None)
+    settings = dataclasses.replace(settings, batch_size=IMAGES, epochs=30, noise=(), augment=(), patience=None)
     fresh, model = build(item), learned(item, settings, digits)
     data = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     for before, after in zip(fresh.phases(), model.phases(), strict=True):
@@ -137,7 +137,7 @@ def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits, as_on_a_gpu):
     start, one, two = build(item), *(learned(item, settings, digits, 2, each) for each in ("float32", "bf16"))
     if not start.phases():
         return
-    start.observe(digits[0][:IMAGES], digits[1][:IMAGES])
+    start.fit_statistics(digits[0][:IMAGES], digits[1][:IMAGES])
     way, other = (_flat(each) - _flat(start) for each in (one, two))
     assert not torch.equal(way, other)
     # a machine's gradient is a small difference of two large ones
@@ -152,9 +152,9 @@ def _flat(model) -> torch.Tensor:
 def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_path):
     item, settings = entry
     model = learned(item, settings, digits, steps=1).eval()
-    checkpoints.save_weights(tmp_path / "w.safetensors", model.state_dict())
+    weight_files.save_weights(tmp_path / "w.safetensors", model.state_dict())
     again = build(item, seed=9).eval()
-    again.load_state_dict(checkpoints.load_weights(tmp_path / "w.safetensors"))
+    again.load_state_dict(weight_files.load_weights(tmp_path / "w.safetensors"))
     y = digits[1][: len(x)]
     for other in (again, copy.deepcopy(model)):
         with torch.no_grad():

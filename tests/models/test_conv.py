@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from aelab.models import conv
-from aelab.models.base import Spec, registry
+from aelab.models.common import Spec, registry
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aelab.core import runtime
-from aelab.learning.loop import fit
-from aelab.learning.settings import Training
+from aelab.config import seeding
 from aelab.models import conv_unpool
-from aelab.models.base import Spec, registry
+from aelab.models.common import Spec, registry
+from aelab.training.loop import fit
+from aelab.training.settings import Training
 
 SPEC = Spec((1, 28, 28), 10)
 CONFIGS = {
@@ -32,7 +32,7 @@ def build(config, seed=0):
 def learned(config, data, steps):
     model = build(config)
     settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, {}, None, 1, (), (), ())
-    fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
+    fit(model, data, data, settings, partial(seeding.generator, 0), Silent())
     return model
 
 

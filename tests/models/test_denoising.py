@@ -7,18 +7,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aelab.core import runtime
+from aelab.config import seeding
 from aelab.data.tensors import Tensors
-from aelab.learning.loop import fit
-from aelab.learning.settings import Training
-from aelab.models import conv_stack
-from aelab.models.base import Batch, Spec, registry
+from aelab.models import stacked_conv
+from aelab.models.common import Batch, Spec, registry
+from aelab.training.loop import fit
+from aelab.training.settings import Training
 
 SPEC = Spec((1, 12, 12), 3)
 N = 6
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 80, 2, {}, {}, {}, None, 1, ("masking 0.5",), (), ())
 CONV = {"encoder": ("conv 4 k3 p1 relu", "maxpool 2"), "decoder": ("up 2", "conv 1 k3 p1")}
-SIGMOID = {"widths": (9,), "code": "sigmoid"}
+SIGMOID = {"widths": (9,), "code_activation": "sigmoid"}
 
 
 def bce(x_hat, x):
@@ -36,7 +36,7 @@ def squares(x_hat, x):
 def with_places(model, x):
     """What a max-pooled layer rebuilds while it learns: from the maxima in their places."""
     (layer,) = model.layers
-    return layer.back(conv_stack.maxima(layer.forth(x))).sigmoid()
+    return layer.back(stacked_conv.maxima(layer.forth(x))).sigmoid()
 
 
 def rebuilt(model, x):
@@ -58,17 +58,17 @@ CASES = {
     "k_sparse": ("k_sparse", {"widths": (20,), "k": 4, "tied": True}, bce, rebuilt),
     "contractive": ("contractive", SIGMOID | {"tied": True, "weight": 0.1}, bce, rebuilt),
     "sparse": ("sparse", SIGMOID | {"weight": 0.5}, bce, rebuilt),
-    "variational": ("variational", {"hidden": (9,), "latent": 3, "beta": 2.0}, bce, rebuilt),
-    "conv variational": ("convolutional_variational", {"channels": (4,), "latent": 3}, bce, rebuilt),
-    "vector_quantised": ("vector_quantised", {"channels": (4,), "depth": 3, "codes": 7}, bce, rebuilt),
-    "recurrent": ("recurrent", {"units": 9}, bce, rebuilt),
-    "recurrent composite": ("recurrent", {"units": 9, "predicted": 5}, bce, rebuilt),
+    "vae": ("vae", {"hidden": (9,), "latent_dim": 3, "beta": 2.0}, bce, rebuilt),
+    "conv variational": ("conv_vae", {"channels": (4,), "latent_dim": 3}, bce, rebuilt),
+    "vq_vae": ("vq_vae", {"channels": (4,), "depth": 3, "codebook_size": 7}, bce, rebuilt),
+    "lstm": ("lstm", {"units": 9}, bce, rebuilt),
+    "recurrent composite": ("lstm", {"units": 9, "predict_rows": 5}, bce, rebuilt),
     "rbm": ("rbm", {"units": 9}, bce, rebuilt),
-    "stack": ("stack", {"widths": (9,), "layer": "autoencoder"}, bce, rebuilt),
-    "stack contractive": ("stack", {"widths": (9,), "layer": "contractive", "weight": 0.1}, bce, rebuilt),
-    "stack rbm": ("stack", {"widths": (9,), "layer": "rbm"}, bce, rebuilt),
-    "conv_stack average": ("conv_stack", {"channels": (4,), "pool": "average"}, bce, rebuilt),
-    "conv_stack": ("conv_stack", {"channels": (4,)}, bce, with_places),
+    "stack": ("stacked", {"widths": (9,), "layer": "autoencoder"}, bce, rebuilt),
+    "stack contractive": ("stacked", {"widths": (9,), "layer": "contractive", "weight": 0.1}, bce, rebuilt),
+    "stack rbm": ("stacked", {"widths": (9,), "layer": "rbm"}, bce, rebuilt),
+    "conv_stack average": ("stacked_conv", {"channels": (4,), "pool": "average"}, bce, rebuilt),
+    "stacked_conv": ("stacked_conv", {"channels": (4,)}, bce, with_places),
 }
 NO_PART_OF_THE_LOSS = ("perplexity", "pseudo_likelihood")
 
@@ -86,19 +86,19 @@ def certain(model):
     """Make a gaussian posterior so narrow that its draw is its mean."""
     last = [module for module in model.encoder.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():
-        last.weight[model.latent :] = 0
-        last.bias[model.latent :] = -60
+        last.weight[model.latent_dim :] = 0
+        last.bias[model.latent_dim :] = -60
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_loss_is_the_error_against_the_clean_images_of_what_is_rebuilt_from_the_noisy_ones(case):
     family, config, error, rebuild = CASES[case]
     model, generator = build(family, config), torch.Generator().manual_seed(1)
-    if hasattr(model, "latent"):
+    if hasattr(model, "latent_dim"):
         certain(model)
     clean = torch.rand(N, *SPEC.shape, generator=generator)
     noisy = clean * (torch.rand(clean.shape, generator=generator) < 0.5)
-    model.observe(torch.rand(40, *SPEC.shape, generator=generator), torch.zeros(40, dtype=torch.int64))
+    model.fit_statistics(torch.rand(40, *SPEC.shape, generator=generator), torch.zeros(40, dtype=torch.int64))
     model.eval()
     (phase,) = model.phases()
     losses = phase.loss(Batch(clean, noisy, torch.zeros(N)), generator)
@@ -114,7 +114,7 @@ def test_the_loss_is_the_error_against_the_clean_images_of_what_is_rebuilt_from_
 
 STACKS = {
     "stack": {"widths": (20, 10), "layer": "autoencoder"},
-    "conv_stack": {"channels": (3, 4), "kernel": 3, "pool": "average"},
+    "stacked_conv": {"channels": (3, 4), "kernel": 3, "pool": "average"},
 }
 
 
@@ -133,7 +133,7 @@ def test_the_second_layer_learns_on_a_corrupted_copy_of_the_codes_of_clean_image
 
     for depth, layer in enumerate(model.layers):
         layer.loss = partial(spy, depth, layer.loss)
-    fit(model, images, images, SETTINGS, partial(runtime.generator, 0), Silent())
+    fit(model, images, images, SETTINGS, partial(seeding.generator, 0), Silent())
     assert [len(batches) for batches in seen.values()] == [8, 8], "two epochs of three batches and a validation"
     for batches in seen.values():
         for batch, inputs in batches:

@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch.nn import functional as F
 
 from aelab.models import contractive, sparse
-from aelab.models.base import Batch, Spec, bernoulli_kl, registry
+from aelab.models.common import Batch, Spec, bernoulli_kl, registry
 
 TINY = Spec((1, 3, 4), 3)
 
@@ -31,7 +31,7 @@ def batch(x, noisy=None):
 
 
 def test_the_contraction_is_the_jacobian_s_squared_norm():
-    model, x = build("contractive", widths=(5,), code="sigmoid", tied=True, weight=0.5), images(4)
+    model, x = build("contractive", widths=(5,), code_activation="sigmoid", tied=True, weight=0.5), images(4)
     jacobians = [torch.autograd.functional.jacobian(lambda one: model.encode(one[None])[0], image) for image in x]
     expected = torch.stack([jacobian.square().sum() for jacobian in jacobians])
     layer = model.encoder[0][1]
@@ -42,9 +42,9 @@ def test_the_contraction_is_the_jacobian_s_squared_norm():
 
 def test_a_contractive_net_of_other_layers_is_refused():
     with pytest.raises(ValueError, match=r"^widths: \[4, 2\] is wrong; allowed: one layer"):
-        build("contractive", widths=(4, 2), code="sigmoid")
+        build("contractive", widths=(4, 2), code_activation="sigmoid")
     with pytest.raises(ValueError, match=r"^code: relu is wrong; allowed: sigmoid"):
-        build("contractive", widths=(4,), code="relu")
+        build("contractive", widths=(4,), code_activation="relu")
 
 
 def test_k_sparse_keeps_the_k_largest_and_learns_through_them_alone():
@@ -73,7 +73,7 @@ def kl(rho, rho_hat):
 @pytest.mark.parametrize(("units", "reduce"), [("sum", np.sum), ("mean", np.mean)])
 @pytest.mark.parametrize("code", ["sigmoid", "tanh"])
 def test_the_sparsity_penalty_by_hand(units, reduce, code):
-    model, x = build("sparse", widths=(6,), code=code, weight=2.0, rho=0.1, units=units), images(8)
+    model, x = build("sparse", widths=(6,), code_activation=code, weight=2.0, rho=0.1, units=units), images(8)
     h = model.encode(x).detach().double().numpy()
     share = (1 + h) / 2 if code == "tanh" else h  # a tanh unit rests at -1
     expected = 2 * reduce(kl(0.1, share.mean(0)))
@@ -81,7 +81,7 @@ def test_the_sparsity_penalty_by_hand(units, reduce, code):
 
 
 def test_the_running_mean_remembers_past_batches_while_learning_alone():
-    model = build("sparse", widths=(6,), code="sigmoid", weight=1.0, rho=0.1, memory=0.9)
+    model = build("sparse", widths=(6,), code_activation="sigmoid", weight=1.0, rho=0.1, memory=0.9)
     one, two = images(8), images(8, seed=2)
     model.eval().loss(batch(one), seeded())
     torch.testing.assert_close(model.running, torch.full((6,), 0.1))
@@ -105,8 +105,8 @@ def test_patches_cover_the_image(length, size, expected):
 
 
 def test_patches_of_an_image_are_encoded_one_by_one_and_averaged_where_they_overlap():
-    model, x = build("sparse", PHOTO, widths=(6,), code="sigmoid", weight=1.0, patch=4), images(3, PHOTO)
-    inner = build("sparse", Spec((2, 4, 4), 3), widths=(6,), code="sigmoid", weight=1.0)
+    model, x = build("sparse", PHOTO, widths=(6,), code_activation="sigmoid", weight=1.0, patch=4), images(3, PHOTO)
+    inner = build("sparse", Spec((2, 4, 4), 3), widths=(6,), code_activation="sigmoid", weight=1.0)
     inner.load_state_dict(model.state_dict())
     z = model.encode(x)
     total, count = torch.zeros_like(x), torch.zeros_like(x)
@@ -119,7 +119,7 @@ def test_patches_of_an_image_are_encoded_one_by_one_and_averaged_where_they_over
 
 
 def test_a_patch_net_learns_on_crops_at_every_place_and_on_the_same_place_of_the_noisy_image(monkeypatch):
-    model = build("sparse", PHOTO, widths=(6,), code="sigmoid", weight=1.0, patch=4)
+    model = build("sparse", PHOTO, widths=(6,), code_activation="sigmoid", weight=1.0, patch=4)
     x = torch.arange(9 * 12.0).view(1, 1, 9, 12).expand(500, 2, 9, 12)  # a pixel's value says where it stands
     seen = []
     monkeypatch.setattr(sparse.SparseAutoencoder, "loss", lambda self, crops, generator: seen.append(crops))
@@ -132,7 +132,7 @@ def test_a_patch_net_learns_on_crops_at_every_place_and_on_the_same_place_of_the
     assert torch.equal(clean[:, 1], corner[:, None, None] + offsets)
     assert set(corner.tolist()) == {12.0 * top + left for top in range(6) for left in range(9)}
     with pytest.raises(ValueError, match=r"^patch: 10 is wrong; allowed: at most the image's 9 x 12"):
-        build("sparse", PHOTO, widths=(6,), code="sigmoid", patch=10)
+        build("sparse", PHOTO, widths=(6,), code_activation="sigmoid", patch=10)
 
 
 def test_emphasis_weighs_the_pixels_that_noise_changed():
@@ -149,7 +149,7 @@ def test_emphasis_weighs_the_pixels_that_noise_changed():
 
 
 def test_dropout_silences_hidden_units_while_learning_alone():
-    model, x = build("dense", widths=(400,), code="relu", dropout=0.5), images(2)
+    model, x = build("dense", widths=(400,), code_activation="relu", dropout=0.5), images(2)
     torch.manual_seed(0)
     live = model.eval().encode(x) != 0
     kept = model.train().encode(x)[live] != 0
@@ -160,9 +160,9 @@ def test_lda_spans_the_subspace_of_the_library_and_rebuilds_by_least_squares(mon
     generator, spec = seeded(3), Spec((1, 2, 3), 4)
     y = torch.arange(400) % 4
     x = (torch.randn(400, 6, generator=generator) + 2 * torch.randn(4, 6, generator=generator)[y]).view(400, 1, 2, 3)
-    model = build("linear", spec, components=2, directions="lda")
+    model = build("closed_form", spec, components=2, directions="lda")
     monkeypatch.setattr(type(model), "SHRINKAGE", 0.0)
-    model.observe(x, y)
+    model.fit_statistics(x, y)
     z = model.encode(x)
     theirs = LinearDiscriminantAnalysis(solver="eigen", n_components=2).fit(x.flatten(1), y).transform(x.flatten(1))
     theirs = torch.tensor(theirs, dtype=torch.float32)
@@ -171,6 +171,6 @@ def test_lda_spans_the_subspace_of_the_library_and_rebuilds_by_least_squares(mon
     flat = x.flatten(1) - x.flatten(1).mean(0)
     best = torch.linalg.lstsq(z, flat).solution
     torch.testing.assert_close(model.reconstruct(x).flatten(1) - x.flatten(1).mean(0), z @ best, rtol=1e-3, atol=1e-3)
-    assert model.saw_labels
+    assert model.uses_labels
     with pytest.raises(ValueError, match=r"^components: 4 is wrong; allowed: at most 3"):
-        build("linear", spec, components=4, directions="lda")
+        build("closed_form", spec, components=4, directions="lda")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aelab.models import categorical, stochastic
-from aelab.models.base import Batch, Spec, registry
+from aelab.models import gumbel_vae, stochastic_binary
+from aelab.models.common import Batch, Spec, registry
 
 TINY = Spec((1, 2, 3), 3)
 
@@ -28,7 +28,7 @@ def loss(model, x, seed=2):
 @pytest.fixture
 def model():
     """Two choices among three, its last bias and all else away from the start."""
-    made = registry.build("categorical", {"hidden": (5,), "variables": 2, "categories": 3}, TINY, seeded())
+    made = registry.build("gumbel_vae", {"hidden": (5,), "num_latents": 2, "categories": 3}, TINY, seeded())
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=seeded(3)))
@@ -42,28 +42,28 @@ def assert_shares(found, expected, n):
 
 def test_the_largest_score_after_gumbel_noise_is_a_draw_from_the_softmax():
     logits, n = torch.tensor([2.0, 0.0, -1.0, 1.0]), 200_000
-    drawn = categorical.one_hot(logits + categorical.gumbel(logits.expand(n, -1).clone(), seeded()))
+    drawn = gumbel_vae.one_hot(logits + gumbel_vae.gumbel(logits.expand(n, -1).clone(), seeded()))
     assert torch.equal(drawn.sum(1), torch.ones(n))
     assert_shares(drawn.mean(0), logits.softmax(0), n)
 
 
 def test_gumbel_noise_has_its_mean_and_variance():
-    noise = categorical.gumbel(torch.zeros(400_000), seeded())
+    noise = gumbel_vae.gumbel(torch.zeros(400_000), seeded())
     assert noise.mean().item() == pytest.approx(0.57722, abs=0.01)
     assert noise.var().item() == pytest.approx(math.pi**2 / 6, abs=0.02)
 
 
 def test_the_categorical_kl_is_the_library_s_and_at_most_log_c_per_variable():
     logits = 2 * torch.randn(7, 3, 4, generator=seeded())
-    q, p = torch.distributions.Categorical(logits=logits), torch.distributions.Categorical(torch.ones(7, 3, 4))
-    torch.testing.assert_close(categorical.categorical_kl(logits), torch.distributions.kl_divergence(q, p).sum(1))
-    assert categorical.categorical_kl(torch.ones(2, 3, 4)).abs().max() < 1e-6
+    q, p = torch.distributions.GumbelVAE(logits=logits), torch.distributions.GumbelVAE(torch.ones(7, 3, 4))
+    torch.testing.assert_close(gumbel_vae.categorical_kl(logits), torch.distributions.kl_divergence(q, p).sum(1))
+    assert gumbel_vae.categorical_kl(torch.ones(2, 3, 4)).abs().max() < 1e-6
     sure = F.one_hot(torch.tensor([[0, 3]]), 4) * 100.0
-    assert categorical.categorical_kl(sure).item() == pytest.approx(2 * math.log(4))
+    assert gumbel_vae.categorical_kl(sure).item() == pytest.approx(2 * math.log(4))
 
 
 def test_the_temperature_falls_from_1_exponentially_to_the_coolest():
-    made = registry.build("categorical", {"hidden": (5,), "cooling": 0.01, "coolest": 0.3}, TINY, seeded())
+    made = registry.build("gumbel_vae", {"hidden": (5,), "anneal_rate": 0.01, "min_temperature": 0.3}, TINY, seeded())
     found = []
     for steps in (0, 1, 50, 100, 121, 10_000):
         made.steps.fill_(steps)
@@ -88,9 +88,9 @@ def test_the_loss_is_that_of_the_relaxed_draw_at_the_temperature(model, steps):
     temperature = max(0.5, math.exp(-1e-3 * steps))
     losses = loss(model.eval(), x)
     logits = model.encoder(x)
-    z = ((logits + categorical.gumbel(logits, seeded(2))) / temperature).softmax(-1)
+    z = ((logits + gumbel_vae.gumbel(logits, seeded(2))) / temperature).softmax(-1)
     error = F.binary_cross_entropy(model.decode(z), x, reduction="sum") / 4
-    rate = categorical.categorical_kl(logits).mean()
+    rate = gumbel_vae.categorical_kl(logits).mean()
     torch.testing.assert_close(losses.terms["reconstruction"], error)
     torch.testing.assert_close(losses.terms["kl"], rate)
     torch.testing.assert_close(losses.total, error + rate)
@@ -102,11 +102,11 @@ def test_the_epoch_is_judged_by_the_bound_at_a_real_draw_whatever_the_temperatur
         model.steps.fill_(steps)
         found.append(loss(model.eval(), x).terms["negative_elbo"])
     logits = model.encoder(x)
-    drawn = (logits + categorical.gumbel(logits, seeded(2))).argmax(-1)
+    drawn = (logits + gumbel_vae.gumbel(logits, seeded(2))).argmax(-1)
     z = F.one_hot(drawn, 3).float()
     error = F.binary_cross_entropy(model.decode(z), x, reduction="sum") / 4
     assert found[0] == found[1]
-    torch.testing.assert_close(found[0], error + categorical.categorical_kl(logits).mean())
+    torch.testing.assert_close(found[0], error + gumbel_vae.categorical_kl(logits).mean())
     (phase,) = model.phases()
     assert phase.monitor == "negative_elbo"
 
@@ -140,7 +140,7 @@ def test_the_prior_is_uniform(model):
 def test_drawn_units_are_0_or_1_with_their_chances_and_the_gradient_of_their_chances():
     n, chance = 100_000, torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
     p = chance.expand(n, -1).clone().requires_grad_()
-    h = stochastic.drawn(p, seeded())
+    h = stochastic_binary.drawn(p, seeded())
     torch.testing.assert_close(h, h.round(), rtol=0, atol=1e-6)
     assert set(h.round().unique().tolist()) == {0.0, 1.0}
     assert torch.equal(h[:, [0, 4]].round(), chance[[0, 4]].expand(n, -1))
@@ -151,12 +151,12 @@ def test_drawn_units_are_0_or_1_with_their_chances_and_the_gradient_of_their_cha
 
 
 def test_units_are_drawn_apart():
-    h = stochastic.drawn(torch.full((50_000, 2), 0.5), seeded())
+    h = stochastic_binary.drawn(torch.full((50_000, 2), 0.5), seeded())
     assert_shares((h[:, 0] * h[:, 1]).mean(), torch.tensor(0.25), 50_000)
 
 
 def test_the_stochastic_loss_is_the_error_at_one_draw_and_the_reconstruction_is_at_the_mean():
-    model, x = registry.build("stochastic", {"units": 5}, TINY, seeded()), images()
+    model, x = registry.build("stochastic_binary", {"units": 5}, TINY, seeded()), images()
     chance = torch.sigmoid(F.linear(x.flatten(1), model.encoder[1].weight, model.encoder[1].bias))
     h = (torch.rand(4, 5, generator=seeded(2)) < chance).float()
     error = F.binary_cross_entropy(model.decode(h), x, reduction="sum") / 4

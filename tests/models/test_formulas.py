@@ -9,13 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aelab.core import params, runtime
+from aelab.config import params, seeding
 from aelab.data import sources
 from aelab.data.tensors import Tensors, pixels
-from aelab.learning.loop import fit
-from aelab.learning.settings import Training
-from aelab.metrics import cost
-from aelab.models.base import (
+from aelab.evaluation import cost
+from aelab.models.common import (
     Autoencoder,
     Batch,
     ConvTranspose2d,
@@ -27,6 +25,8 @@ from aelab.models.base import (
     gaussian_kl,
     registry,
 )
+from aelab.training.loop import fit
+from aelab.training.settings import Training
 
 SPEC = Spec((1, 28, 28), 10)
 
@@ -161,7 +161,7 @@ def test_pca_equals_the_library(digits):
 
     x = digits[0][:1000]
     model = entry("pca")
-    model.observe(x, torch.zeros(len(x)))
+    model.fit_statistics(x, torch.zeros(len(x)))
     theirs = PCA(32, svd_solver="full").fit(x.flatten(1).double().numpy())
     expected = theirs.inverse_transform(theirs.transform(x.flatten(1).double().numpy()))
     assert abs(model.reconstruct(x).flatten(1).double().numpy() - expected).max() < 1e-4
@@ -171,7 +171,7 @@ def test_pca_equals_the_library(digits):
 
 def test_the_mean_is_the_mean(digits):
     model = entry("mean")
-    model.observe(*digits)
+    model.fit_statistics(*digits)
     torch.testing.assert_close(model.reconstruct(digits[0][:3])[2], digits[0].mean(0), rtol=1e-4, atol=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_a_linear_autoencoder_spans_the_principal_subspace_where_the_spectrum_ha
     model = entry("linear_ae")
     settings = Training("adam", 4e-3, "one_cycle", 0.0, 128, 40, {}, {}, {}, None, 1, (), (), ())
     data = Tensors(x, torch.zeros(len(x)))
-    fit(model, data, data, settings, partial(runtime.generator, 0), Silent())
+    fit(model, data, data, settings, partial(seeding.generator, 0), Silent())
     learned = torch.linalg.qr(model.decoder[0].weight)[0]  # type: ignore[index, arg-type]
     cosines = torch.linalg.svdvals(learned.T @ basis[:, :32]).clamp(max=1)
     assert torch.rad2deg(cosines.min().acos()).item() < 5
@@ -211,8 +211,8 @@ def test_a_greedy_layer_learns_alone_on_clean_codes_of_the_layers_below():
 def test_pca_30_on_full_mnist_has_the_published_error():
     parts = sources.fetch("mnist", ())
     train, test = (pixels(torch.from_numpy(parts[name][0]))[:, None] for name in ("train", "test"))
-    model = registry.build("linear", {"components": 30}, SPEC, torch.Generator())
-    model.observe(train, torch.zeros(len(train)))  # all 60,000, as published
+    model = registry.build("closed_form", {"components": 30}, SPEC, torch.Generator())
+    model.fit_statistics(train, torch.zeros(len(train)))  # all 60,000, as published
     error = (model.reconstruct(test) - test).square().flatten(1).sum(1).mean().item()
     assert error == pytest.approx(13.87, abs=0.01)
 

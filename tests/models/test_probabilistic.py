@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aelab.models import importance
-from aelab.models.base import Batch, Spec, gaussian_kl, registry
+from aelab.models import iwae
+from aelab.models.common import Batch, Spec, gaussian_kl, registry
 
 TINY = Spec((1, 2, 3), 3)
 
@@ -19,7 +19,7 @@ def seeded(seed=0):
 @pytest.fixture
 def model():
     """A net of 6 pixels and one latent number, in float64, so far from its start that the posterior is not exact."""
-    model = registry.build("importance", {"hidden": (8,), "latent": 1, "draws": 5}, TINY, seeded()).double()
+    model = registry.build("iwae", {"hidden": (8,), "latent_dim": 1, "draws": 5}, TINY, seeded()).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=seeded(1), dtype=torch.float64), alpha=0.5)
@@ -47,7 +47,7 @@ def log_likelihood(model, x):
 def bound(model, x, k, repeats, seed=0):
     """L_k [B], the mean of `repeats` estimates."""
     weights = model.log_weights(x.repeat_interleave(repeats, 0), k, seeded(seed))
-    return importance.log_mean_exp(weights).view(len(x), repeats).mean(1)
+    return iwae.log_mean_exp(weights).view(len(x), repeats).mean(1)
 
 
 def test_importance_sampling_finds_the_likelihood_of_the_integral(model, x):
@@ -96,17 +96,17 @@ def test_the_loss_is_the_bound_and_its_gradient_weighs_the_draws(model, x):
 
 def test_pixels_are_binarised_with_their_grey_value_as_chance_and_alike_for_both_images():
     grey = torch.tensor([0.0, 0.25, 0.9, 1.0]).repeat(50_000, 1)
-    clean, noisy = importance.binarised(seeded(), grey, grey)
+    clean, noisy = iwae.binarised(seeded(), grey, grey)
     assert torch.equal(clean, noisy)
     assert set(clean.unique().tolist()) == {0, 1}
     torch.testing.assert_close(clean.mean(0), grey[0], rtol=0, atol=0.01)
-    (again,) = importance.binarised(seeded(1), clean)
+    (again,) = iwae.binarised(seeded(1), clean)
     assert torch.equal(again, clean), "a binary image stays as it is"
 
 
 def test_learning_starts_at_the_mean_image(digits):
-    model = registry.build("importance", {"hidden": (4,), "latent": 2}, Spec((1, 28, 28), 10), seeded())
-    model.observe(*digits)
+    model = registry.build("iwae", {"hidden": (4,), "latent_dim": 2}, Spec((1, 28, 28), 10), seeded())
+    model.fit_statistics(*digits)
     with torch.no_grad():
         model.decoder[-2].weight.zero_()
     expected = digits[0].mean(0).clamp(1e-3, 1 - 1e-3)
@@ -115,7 +115,7 @@ def test_learning_starts_at_the_mean_image(digits):
 
 @pytest.fixture
 def told():
-    return registry.build("conditional", {"hidden": (8, 7), "latent": 2}, TINY, seeded())
+    return registry.build("cvae", {"hidden": (8, 7), "latent_dim": 2}, TINY, seeded())
 
 
 def test_the_split_first_layer_is_one_layer_on_image_and_label_joined(told):
@@ -136,7 +136,7 @@ def test_a_missing_label_is_refused_in_one_line(told):
 
 def test_the_code_excludes_the_label_and_the_image_needs_it(told):
     x, labels = torch.rand(4, *TINY.shape), torch.tensor([0, 1, 2, 0])
-    assert told.saw_labels
+    assert told.uses_labels
     z = told.encode(x, labels)
     assert z.shape == (4, 2)
     assert not torch.equal(told.decode(z, labels), told.decode(z, (labels + 1) % 3))
@@ -163,7 +163,7 @@ def test_the_conditional_loss_is_reconstruction_plus_kl_given_the_batch_s_labels
 
 def test_the_convolutional_net_halves_and_doubles_and_its_loss_is_rate_plus_distortion():
     spec = Spec((2, 8, 12), 3)
-    model = registry.build("convolutional_variational", {"channels": (3, 5), "latent": 4}, spec, seeded())
+    model = registry.build("conv_vae", {"channels": (3, 5), "latent_dim": 4}, spec, seeded())
     x = torch.rand(6, *spec.shape, generator=seeded(1))
     assert model.encoder[:2](x).shape[1:] == (3, 4, 6)
     assert model.encoder[:4](x).shape[1:] == (5, 2, 3)
@@ -173,8 +173,8 @@ def test_the_convolutional_net_halves_and_doubles_and_its_loss_is_rate_plus_dist
     torch.testing.assert_close(losses.total, (rate + distortion).mean())
 
 
-@pytest.mark.parametrize("family", ["convolutional_variational", "vector_quantised"])
+@pytest.mark.parametrize("family", ["conv_vae", "vq_vae"])
 def test_images_that_cannot_be_halved_so_often_are_refused(family):
-    config = {"channels": (2, 2, 2)} | ({"latent": 2} if family == "convolutional_variational" else {})
+    config = {"channels": (2, 2, 2)} | ({"latent_dim": 2} if family == "conv_vae" else {})
     with pytest.raises(ValueError, match=r"^channels: 3 halvings of 28 x 28 pixels is wrong"):
         registry.build(family, config, Spec((1, 28, 28), 10), seeded())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from aelab.models.base import Batch, Boltzmann, Spec, Transposed, registry
+from aelab.models.common import Batch, RBMLayer, Spec, Transposed, registry
 
 V, H = 4, 3
 VISIBLE = torch.tensor(list(itertools.product([0.0, 1.0], repeat=V)), dtype=torch.float64)  # all 16 states
@@ -21,7 +21,7 @@ def machine():
     back = Transposed(forth).double()
     for parameter in (forth.weight, forth.bias, back.bias):
         parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return Boltzmann(forth, back)
+    return RBMLayer(forth, back)
 
 
 def energy(machine, v, h):
@@ -75,7 +75,7 @@ def test_long_chains_visit_states_as_often_as_they_are_likely(machine):
 
 def test_gaussian_hidden_units_have_the_free_energy_of_their_integral(machine):
     """-ln of the integral over h of e^(b'v + c'h + h'Wv - h'h / 2), on a grid, one unit at a time."""
-    gaussian = Boltzmann(machine.forth, machine.back, gaussian=True)
+    gaussian = RBMLayer(machine.forth, machine.back, gaussian=True)
     grid = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
     v = VISIBLE[11]
     s = machine.forth(v)
@@ -87,7 +87,7 @@ def test_gaussian_hidden_units_have_the_free_energy_of_their_integral(machine):
 
 
 def test_gaussian_hidden_units_are_drawn_with_variance_one(machine):
-    gaussian = Boltzmann(machine.forth, machine.back, gaussian=True)
+    gaussian = RBMLayer(machine.forth, machine.back, gaussian=True)
     v = VISIBLE[11].expand(100_000, V)
     chances = gaussian.chances(v, torch.Generator().manual_seed(0))
     logits = (chances / (1 - chances)).log() - machine.back.bias  # W'h
@@ -163,7 +163,7 @@ def test_samples_are_chances_from_the_model(persistent):
 
 def test_the_visible_biases_start_at_the_training_mean():
     model = small()
-    model.observe(torch.tensor([[1.0, 0.0, 0.5, 0.25]]).view(1, 1, 2, 2), torch.zeros(1))
+    model.fit_statistics(torch.tensor([[1.0, 0.0, 0.5, 0.25]]).view(1, 1, 2, 2), torch.zeros(1))
     torch.testing.assert_close(
         torch.sigmoid(model.machine.back.bias.detach()), torch.tensor([0.999, 0.001, 0.5, 0.25]), atol=1e-6, rtol=0
     )

@@ -7,10 +7,10 @@ import pytest
 from test_page import PARAMETERS, Tree
 from test_results import made_up
 
-from aelab.core import params
+from aelab.config import params
 from aelab.report import markdown, table
 from aelab.report.changed import SECTIONS, changed
-from aelab.report.page import page
+from aelab.report.html.page import page
 from aelab.report.results import Item
 
 ROOT = Path(__file__).parents[2]

@@ -71,13 +71,13 @@ def test_every_claim_is_about_a_metric_that_has_a_better_side():
 
 
 def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
-    results.items.update({name: model(name, "dense", 2, [1.0], shift_sse=[2.0, 2.0]) for name in "ab"})
-    text = row(results, monkeypatch, Claim("a rebuilds {strange} better", "shift_sse", "a", "b"))
+    results.items.update({name: model(name, "dense", 2, [1.0], ood_sse=[2.0, 2.0]) for name in "ab"})
+    text = row(results, monkeypatch, Claim("a rebuilds {ood} better", "ood_sse", "a", "b"))
     assert text == (
-        "| a rebuilds made-up clothes better | squared error per strange image ↓ | a 2.00 | b 2.00 "
+        "| a rebuilds made-up clothes better | squared error per ood image ↓ | a 2.00 | b 2.00 "
         "| +0.00 (+0.00 to +0.00) | n/a | not decided |"
     )
-    assert any("{strange}" in claim.words for claim in CLAIMS if claim.metric == "shift_sse")
+    assert any("{ood}" in claim.words for claim in CLAIMS if claim.metric == "ood_sse")
 
 
 def test_more_is_better_where_it_is(results, monkeypatch):
@@ -111,7 +111,7 @@ def test_errors_also_vary_with_the_test_images(results, monkeypatch):
     results.items.update({name: stack(name, "x", [error] * 2) for name, error in (("a", 0.10), ("b", 0.18))})
     claim = Claim("a beats b", "test_error/all", "a", "b")
     assert row(results, monkeypatch, claim).endswith("| -8.00 (-17.66 to +1.66) | 187.0 | not decided |"), "100 images"
-    many = replace(results, floors=results.floors | {"test_images": 10_000})
+    many = replace(results, baselines=results.baselines | {"test_images": 10_000})
     assert row(many, monkeypatch, claim).endswith("| **holds** |")
 
 
@@ -122,8 +122,14 @@ def test_a_claim_without_its_entries_is_left_out(results, monkeypatch):
 
 
 NEW = {metric: [value] for metric, value in RAW.items()}
-NEW |= {"psnr_stroke": [10.0], "psnr_blank": [20.0], "keras_accuracy": [0.81], "shift_sse": [7.0], "shift_ratio": [1.4]}
-NEW |= {"frechet": [0.2], "precision": [0.5], "recall": [0.25], "hidden_units": [8], "dead_hidden": [1.0]}
+NEW |= {
+    "psnr_foreground": [10.0],
+    "psnr_background": [20.0],
+    "keras_accuracy": [0.81],
+    "ood_sse": [7.0],
+    "ood_ratio": [1.4],
+}
+NEW |= {"frechet_distance": [0.2], "precision": [0.5], "recall": [0.25], "hidden_units": [8], "dead_hidden": [1.0]}
 
 
 def lines(results, heading: str) -> list[str]:
@@ -135,7 +141,7 @@ def lines(results, heading: str) -> list[str]:
 
 def test_new_sections(results):
     item = model("m", "dense", 2, [5.0], **NEW)
-    item.about.update(samples="random codes", saw_labels=True)
+    item.about.update(samples="random codes", uses_labels=True)
     results.items["m"] = item
     assert lines(results, "### Strokes and blanks") == [
         "| *a black image* |  |  | 80.0 |",
@@ -178,9 +184,9 @@ def test_sections_without_rows_are_left_out(results):
 
 
 def test_a_flag_of_a_group_marks_its_table(results):
-    results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet": [0.6], "shift_sse": [99.0]})
+    results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet_distance": [0.6], "ood_sse": [99.0]})
     results.items["m"].about["samples"] = "prior"
     assert lines(results, "### Samples")[-1].startswith("| m¹ | prior |")
     assert lines(results, "## Shift")[0].startswith("| m¹ |")
     assert lines(results, "## Health")[0].startswith("| m |")
-    assert not math.isnan(results.items["m"].mean("frechet"))
+    assert not math.isnan(results.items["m"].mean("frechet_distance"))

@@ -12,10 +12,10 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up
 
-from aelab.report import figures
+from aelab.report.figures import catalogue
+from aelab.report.figures.style import round_ticks, save, tile
 from aelab.report.results import Results
 from aelab.report.settings import Compare
-from aelab.report.style import round_ticks, save, tile
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def settings() -> Compare:
 
 def made(results: Results, settings: Compare) -> set[str]:
     """The names of the figures that can be drawn."""
-    return {name for name, make in figures.FIGURES.items() if make(results, settings) is not None}
+    return {name for name, make in catalogue.FIGURES.items() if make(results, settings) is not None}
 
 
 # figure with axes -> what their labels say, units among it
@@ -62,9 +62,9 @@ def in_sight(figure):
     return [axes for axes in figure.axes if axes.axison]
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", catalogue.FIGURES)
 def test_a_figure_says_what_to_see(results, settings, name):
-    figure = figures.FIGURES[name](results, settings)
+    figure = catalogue.FIGURES[name](results, settings)
     title = figure.get_suptitle() or figure.texts[0].get_text()
     assert len(title.split()) >= 4
     labelled = {axes.get_position(original=True).y0 for axes in in_sight(figure) if axes.get_ylabel()}
@@ -81,7 +81,7 @@ def test_a_figure_says_what_to_see(results, settings, name):
 
 
 def test_every_figure_with_axes_has_its_labels_told(results, settings):
-    drawn = {name for name, make in figures.FIGURES.items() if in_sight(make(results, settings))}
+    drawn = {name for name, make in catalogue.FIGURES.items() if in_sight(make(results, settings))}
     assert drawn == set(LABELS)
 
 
@@ -104,25 +104,25 @@ def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
 def test_one_budget_of_labels_makes_no_curve_over_budgets(results, settings):
     for item in results.stacks:
         item.about["budgets"] = {"all": 80}
-    assert figures.FIGURES["labels"](results, settings) is None
-    assert len(figures.FIGURES["stacks"](results, settings).axes) == 1
+    assert catalogue.FIGURES["labels"](results, settings) is None
+    assert len(catalogue.FIGURES["stacks"](results, settings).axes) == 1
 
 
 def test_classes_with_names_get_a_legend(results, settings):
-    assert figures.FIGURES["codes"](results, settings).axes[-1].get_legend() is None
+    assert catalogue.FIGURES["codes"](results, settings).axes[-1].get_legend() is None
     named = replace(results, data=results.data | {"classes": [f"coat {i}" for i in range(10)]})
-    legend = figures.FIGURES["codes"](named, settings).axes[-1].get_legend()
+    legend = catalogue.FIGURES["codes"](named, settings).axes[-1].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == named.data["classes"]
 
 
 def test_different_numbers_of_digits_are_cut_to_the_fewest(results, settings):
     pictures = {key: value[:4] if value.ndim == 3 else value for key, value in results.pictures.items()}
-    assert made(replace(results, pictures=pictures), settings) == set(figures.FIGURES)
+    assert made(replace(results, pictures=pictures), settings) == set(catalogue.FIGURES)
 
 
 def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):
     results.items["twin"] = replace(results.items["two"], name="twin")
-    figure = figures.FIGURES["quality"](results, settings)
+    figure = catalogue.FIGURES["quality"](results, settings)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in results.items]
     assert len(boxes) == len(results.models)
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -141,7 +141,7 @@ def test_round_ticks():
 
 
 def test_the_size_in_dots_is_the_layouts(results, settings, tmp_path):
-    figure = figures.FIGURES["reconstructions"](results, settings)
+    figure = catalogue.FIGURES["reconstructions"](results, settings)
     save(figure, tmp_path / "figure.png")
     width, height = (int.from_bytes((tmp_path / "figure.png").read_bytes()[i : i + 4], "big") for i in (16, 20))
     assert (width, height) == pytest.approx(figure.get_size_inches() * 150, abs=1)
@@ -162,14 +162,17 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps(item.about))
         np.savez(folder / "arrays.npz", **item.arrays)
-    for folder, name, content in (("prepare/learning", "meta", results.data), ("floors", "floors", results.floors)):
+    for folder, name, content in (
+        ("prepare/learning", "meta", results.data),
+        ("baselines", "baselines", results.baselines),
+    ):
         (tmp_path / "data" / folder).mkdir(parents=True)
         (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
-    (tmp_path / "data/power").mkdir()
-    (tmp_path / "data/power/power.json").write_text(json.dumps(results.power))
-    (tmp_path / "data/transfer").mkdir()
-    (tmp_path / "data/transfer/transfer.json").write_text(json.dumps(results.transfer))
-    np.savez(tmp_path / "data/floors/arrays.npz", **results.pictures)
+    (tmp_path / "data/capacity").mkdir()
+    (tmp_path / "data/capacity/capacity.json").write_text(json.dumps(results.capacity))
+    (tmp_path / "data/noise_transfer").mkdir()
+    (tmp_path / "data/noise_transfer/noise_transfer.json").write_text(json.dumps(results.noise_transfer))
+    np.savez(tmp_path / "data/baselines/arrays.npz", **results.pictures)
     stages = str(ROOT / "stages")
     code = f"import sys; sys.path.insert(0, {stages!r}); sys.argv = ['compare']; import compare; "
     code += "compare.stage.main(compare.compare); assert 'torch' not in sys.modules"
@@ -185,6 +188,6 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         assert done.returncode == 0, done.stderr
         found.append({p.name: p.read_bytes() for p in (tmp_path / "metrics").rglob("*") if p.is_file()})
     tables = {"comparison.csv", "comparison.md", "curves.csv", "report.html", "summary.json", "tracked.json"}
-    assert set(found[0]) == tables | {f"{name}.png" for name in figures.FIGURES}
+    assert set(found[0]) == tables | {f"{name}.png" for name in catalogue.FIGURES}
     assert found[0] == found[1]
     assert not any(b"Software" in content for content in found[0].values())

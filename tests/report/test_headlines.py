@@ -12,7 +12,7 @@ from aelab.tracking.recorder import NAME
 @pytest.fixture
 def results():
     made = made_up()
-    made.floors["probes"] |= {"PCA 4": {"probe_accuracy": 0.6}}
+    made.baselines["probes"] |= {"PCA 4": {"probe_accuracy": 0.6}}
     return made
 
 

@@ -7,20 +7,20 @@ import pytest
 from test_results import made_up, model
 
 from aelab.report import markdown, metric_specs, table
-from aelab.report.cells import title
-from aelab.report.columns import GROUPS, columns
-from aelab.report.entries import entries
+from aelab.report.formatting import title
+from aelab.report.html.rows import rows
+from aelab.report.html.table_columns import GROUPS, table_columns
 from aelab.report.metric_specs import SPECS, TABLE, number, spec
 
 ROOT = Path(__file__).parents[2]
-ABOUT = {"name", "family", "device", "replicates", "flags", "changed"}
+ABOUT = {"name", "family", "device", "num_seeds", "warnings", "changed"}
 
-HIGHER = {"psnr", "ssim", "psnr_stroke", "psnr_blank", "probe_accuracy", "knn_accuracy", "few_labels_accuracy"}
-HIGHER |= {"cluster_nmi", "cluster_ari", "cluster_accuracy", "pair_accuracy", "same_class_accuracy", "probe_content"}
-HIGHER |= {"precision", "recall", "nll_draws", "pseudo_likelihood"}
-LOWER = {"sse", "mse", "bce", "shift_sse", "hidden_mse", "read_mse", "predicted_mse", "probe_style", "frechet"}
+HIGHER = {"psnr", "ssim", "psnr_foreground", "psnr_background", "probe_accuracy", "knn_accuracy", "few_labels_accuracy"}
+HIGHER |= {"cluster_nmi", "cluster_ari", "cluster_accuracy", "infomax_accuracy", "same_class_accuracy", "probe_content"}
+HIGHER |= {"precision", "recall", "ess", "pseudo_likelihood"}
+LOWER = {"sse", "mse", "bce", "ood_sse", "hidden_mse", "read_mse", "predicted_mse", "probe_style", "frechet_distance"}
 LOWER |= {"negative_elbo", "nll", "test_error", "class_error"}
-NEITHER = {"code_numbers", "pca", "keras_accuracy", "shift_ratio", "hoyer", "active_share", "dead_units", "rate"}
+NEITHER = {"latent_dim", "pca", "keras_accuracy", "ood_ratio", "hoyer_sparsity", "active_share", "dead_units", "rate"}
 NEITHER |= {"distortion", "active_latents", "parameters", "flops", "code_bytes", "hidden_units", "dead_hidden"}
 NEITHER |= {"codes", "dead_codes", "perplexity"}
 
@@ -43,8 +43,8 @@ def test_every_metric_of_the_comparison_has_a_line():
 
 def test_a_metric_is_looked_up_by_its_whole_name():
     assert spec("psnr/gaussian-0.5") is SPECS["psnr"]
-    assert spec("psnr_stroke/gaussian-0.5") is SPECS["psnr_stroke"]
-    assert spec("nll_draws") is not spec("nll")
+    assert spec("psnr_foreground/gaussian-0.5") is SPECS["psnr_foreground"]
+    assert spec("ess") is not spec("nll")
     for unknown in ("nll_something", "cluster_", "ps", ""):
         with pytest.raises(ValueError, match=r"no line .* in the table of aelab/report/metric_specs\.py"):
             spec(unknown)
@@ -86,7 +86,7 @@ def results():
     made.items.clear()
     for name, targets, value in (("g", "grey", 105), ("h", "grey", 107), ("b", "binary", 95.0), ("c", "binary", 93.0)):
         likely = {"rate": [5.0], "distortion": [value - 5.0], "negative_elbo": [value], "active_latents": [3]}
-        made.items[name] = model(name, "variational", 3, [20.0], **likely, nll=[90.0], nll_draws=[value])
+        made.items[name] = model(name, "vae", 3, [20.0], **likely, nll=[90.0], ess=[value])
         made.items[name].about["targets"] = targets
     return made
 
@@ -111,14 +111,14 @@ def test_more_effective_draws_are_better(results):
 
 def test_precision_and_recall_are_ranked(results):
     for name, value in (("g", 0.5), ("h", 0.75)):
-        results.items[name].metrics.update(frechet=[0.1], precision=[value], recall=[value])
+        results.items[name].metrics.update(frechet_distance=[0.1], precision=[value], recall=[value])
         results.items[name].about["samples"] = "prior"
     rows = [line for line in markdown.markdown(results).splitlines() if line.startswith("| h")]
     assert any(line.endswith("| prior | **0.100** | **0.75** | **0.75** |") for line in rows)
 
 
 def test_the_page_sorts_likelihoods_of_one_kind_of_targets(results):
-    shown = columns(results)
+    shown = table_columns(results)
     split = [(column.metric, column.within, column.title) for column in shown if column.within]
     assert split == [
         ("negative_elbo", "binary", "negative ELBO, binary targets, nats"),
@@ -130,7 +130,7 @@ def test_the_page_sorts_likelihoods_of_one_kind_of_targets(results):
         entry.name: [
             cell.text for cell, column in zip(entry.cells, shown, strict=True) if column.metric == "negative_elbo"
         ]
-        for entry in entries(results, shown)
+        for entry in rows(results, shown)
     }
     assert (texts["g"], texts["b"]) == (["", "105.00"], ["95.00", ""])
 

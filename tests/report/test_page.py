@@ -12,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up, model
 
-from aelab.report import captions, claims, figures, flags, provenance, style, table
-from aelab.report.page import page
+from aelab.report import claims, provenance, table, warnings
+from aelab.report.figures import captions, catalogue, style
+from aelab.report.html.page import page
 from aelab.report.results import Results
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def draw(results: Results, folder: Path, names=("quality", "stacks")) -> dict[st
     """A few figures in `folder`; their titles."""
     titles = {}
     for name in names:
-        figure = figures.FIGURES[name](results, SETTINGS)
+        figure = catalogue.FIGURES[name](results, SETTINGS)
         style.save(figure, folder / f"{name}.png")
         titles[name] = style.title(figure)
     return titles
@@ -84,7 +85,7 @@ def results(monkeypatch) -> Results:
     pairs = (("noisy", "Two beats noisy"), (claims.PCA, "Two beats PCA"))
     monkeypatch.setattr(claims, "CLAIMS", tuple(claims.Claim(words, "sse", "two", than) for than, words in pairs))
     made = made_up()
-    made.items["noisy"].about["saw_labels"] = True
+    made.items["noisy"].about["uses_labels"] = True
     return made
 
 
@@ -129,10 +130,10 @@ def test_the_table_is_that_of_the_csv(results, text):
         values = [(m, attrs["data-value"]) for m, (attrs, _) in zip(metrics, cells, strict=True)]
         shown = {m: value for m, value in values if m not in (None, "pca") and value}
         assert shown == {m: row[m] for m in metrics if row.get(m)}
-        assert [text for _, text in cells[-3:]] == [row["family"], row["replicates"], row["device"]]
-        assert cells[1][0]["data-value"] == str(len(row["flags"].split("; ")) if row["flags"] else 0)
+        assert [text for _, text in cells[-3:]] == [row["family"], row["num_seeds"], row["device"]]
+        assert cells[1][0]["data-value"] == str(len(row["warnings"].split("; ")) if row["warnings"] else 0)
     known = {name for name in written[0] if not name.endswith("_std")}
-    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "replicates", "flags", "changed"}
+    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "num_seeds", "warnings", "changed"}
 
 
 def test_cells_read_as_people_write_numbers(text):
@@ -150,14 +151,14 @@ def test_cells_read_as_people_write_numbers(text):
 
 def test_floors_flags_and_labels_are_in_sight(results, text):
     rows = {cells[0][0]["data-value"]: (attrs["class"], cells) for attrs, cells in Tree(text).rows()[1:]}
-    floors = {name for name, (kind, _) in rows.items() if kind.split()[0] == "floor"}
-    assert floors == {"pca", "the noisy image", "median filter", "gaussian filter", "non-local-means filter",
+    baselines = {name for name, (kind, _) in rows.items() if kind.split()[0] == "baseline"}
+    assert baselines == {"pca", "the noisy image", "median filter", "gaussian filter", "non-local-means filter",
                       "a black image", "raw pixels", "training images", "PCA 4 gaussian"}  # fmt: skip
-    assert all("floor" in rows[name][1][0][1] for name in floors)
+    assert all("baseline" in rows[name][1][0][1] for name in baselines)
     assert "saw labels" in rows["noisy"][1][0][1]
     assert "saw labels" not in rows["two"][1][0][1]
     for name, item in results.items.items():
-        assert all(flag.words in rows[name][1][1][1] for flag in flags.of(results, item))
+        assert all(flag.words in rows[name][1][1][1] for flag in warnings.of(results, item))
     assert rows["vae"][1][1][1].startswith("1 flag")
 
 
@@ -187,7 +188,7 @@ def test_figures_have_titles_captions_and_words_for_who_does_not_see_them(text):
 
 def test_every_figure_has_a_caption_of_one_line():
     told = [name for group in captions.GROUPS.values() for name in group]
-    assert sorted(told) == sorted(figures.FIGURES)
+    assert sorted(told) == sorted(catalogue.FIGURES)
     assert all(len(words) <= 110 for group in captions.GROUPS.values() for words in group.values())
 
 

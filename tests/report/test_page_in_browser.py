@@ -4,7 +4,7 @@ import pytest
 from test_page import EVIL, IMAGE, PARAMETERS, draw
 from test_results import made_up, model
 
-from aelab.report.page import page
+from aelab.report.html.page import page
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_results import DIGITS, SETTINGS, SIDE, made_up, model
 
-from aelab.report import figures
+from aelab.report.figures import catalogue
+from aelab.report.figures.style import tile
+from aelab.report.figures.tradeoffs import front
 from aelab.report.results import Results
-from aelab.report.style import tile
-from aelab.report.tradeoffs import front
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def results() -> Results:
 
 
 def drawn(results, name):
-    return figures.FIGURES[name](results, SETTINGS)
+    return catalogue.FIGURES[name](results, SETTINGS)
 
 
 def words(figure) -> list[str]:
@@ -34,7 +34,7 @@ def pixels(figure) -> list[np.ndarray]:
 
 
 NEEDS = {
-    "noisy-epochs": ("two", "panel/noisy-epoch-001", "panel/noisy-epoch-003"),
+    "noisy-epochs": ("two", "preview/noisy-epoch-001", "preview/noisy-epoch-003"),
     "codes-3d": ("vae", "codes"),
     "grids": ("two", "grid"),
     "chosen": ("vae", "chosen"),
@@ -70,13 +70,13 @@ def test_without_models_there_is_nothing_to_weigh(results, name):
 
 def test_noisy_digits_come_with_their_psnr(results):
     arrays = results.items["two"].arrays
-    arrays["panel/input"] = np.zeros((DIGITS, SIDE, SIDE), np.uint8)
-    arrays["panel/noisy-input"] = np.full((DIGITS, SIDE, SIDE), 255, np.uint8)
-    arrays["panel/noisy-epoch-001"] = np.where(np.arange(SIDE) < 4, 0, arrays["panel/noisy-input"])
-    arrays["panel/noisy-epoch-003"] = arrays["panel/input"]
+    arrays["preview/input"] = np.zeros((DIGITS, SIDE, SIDE), np.uint8)
+    arrays["preview/noisy-input"] = np.full((DIGITS, SIDE, SIDE), 255, np.uint8)
+    arrays["preview/noisy-epoch-001"] = np.where(np.arange(SIDE) < 4, 0, arrays["preview/noisy-input"])
+    arrays["preview/noisy-epoch-003"] = arrays["preview/input"]
     figure = drawn(results, "noisy-epochs")
     assert {"0.0", "3.0", "inf", "two, epoch 1", "epoch 2 (kept)"} <= set(words(figure))
-    np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["panel/noisy-epoch-001"]))
+    np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["preview/noisy-epoch-001"]))
 
 
 def test_codes_in_space_and_from_three_sides_are_the_given_ones(results):

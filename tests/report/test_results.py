@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from aelab.report import flags, markdown
-from aelab.report.flags import Flag
+from aelab.report import markdown, warnings
 from aelab.report.results import Item, Results, spoken
 from aelab.report.settings import Compare
+from aelab.report.warnings import ResultWarning
 
 SIDE, DIGITS, TEST = 8, 10, 100
 RAW = {"probe_accuracy": 0.9, "knn_accuracy": 0.9, "few_labels_accuracy": 0.7, "cluster_accuracy": 0.5}
-RAW |= {"cluster_nmi": 0.5, "cluster_ari": 0.4, "pair_accuracy": 0.95, "same_class_accuracy": 0.8}
+RAW |= {"cluster_nmi": 0.5, "cluster_ari": 0.4, "infomax_accuracy": 0.95, "same_class_accuracy": 0.8}
 NOISES = ("masking-0.25", "salt_pepper-0.1")
 
 
@@ -39,18 +39,18 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
     arrays |= {f"denoised/{noise}": images(seed=4) for noise in NOISES} | changes.pop("arrays", {})
     n = len(sse)
     about = {"kind": "autoencoder", "family": family, "config": changes.pop("config", {}), "shape": [1, SIDE, SIDE]}
-    about |= {"classes": 10, "device": "cpu", "replicates": n, "noise": changes.pop("noise", [])}
+    about |= {"classes": 10, "device": "cpu", "num_seeds": n, "noise": changes.pop("noise", [])}
     metrics = {"sse": sse, "mse": [value / 64 for value in sse], "psnr": [20.0] * n, "ssim": [0.5] * n}
     metrics |= {f"{m}/{noise}": [v] * n for noise in NOISES for m, v in (("psnr", 15.0), ("ssim", 0.5))}
     metrics |= {"probe_accuracy": [0.95] * n, "knn_accuracy": [0.9] * n, "dead_units": [0.0] * n}
-    metrics |= {"code_numbers": [numbers] * n, "code_bytes": [4 * numbers] * n, "parameters": [1234567] * n}
+    metrics |= {"latent_dim": [numbers] * n, "code_bytes": [4 * numbers] * n, "parameters": [1234567] * n}
     metrics |= {"flops": [2.0 * 10**6] * n, "active_share": [1.0] * n} | changes
     history = (
         [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "linear" else [[] for _ in sse]
     )
     about |= {"targets": "grey"} if "negative_elbo" in metrics else {}
     validation = {
-        m: v for m, v in metrics.items() if m.partition("/")[0] in ("sse", "psnr", "probe_accuracy", "frechet")
+        m: v for m, v in metrics.items() if m.partition("/")[0] in ("sse", "psnr", "probe_accuracy", "frechet_distance")
     }
     return Item(name, about | {"metrics": metrics, "validation": validation, "history": history}, arrays)
 
@@ -63,7 +63,7 @@ def stack(name: str, layer: str, errors: list[float]) -> Item:
         [row(e, 0.5 / e, term="error", phase=f"{name} labels") for name in budgets for e in range(1, 4 + i)]
         for i in range(len(errors))
     ]
-    about |= {"replicates": len(errors), "history": history, "budgets": budgets}
+    about |= {"num_seeds": len(errors), "history": history, "budgets": budgets}
     found = {"test_error/10": [2 * error for error in errors], "test_error/all": errors}
     found |= {f"class_error/{label}": [0.8, 1.0] if label == 3 else [0.0, 0.0] for label in range(10)}
     return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, {})
@@ -104,8 +104,8 @@ def pictures_of_every_kind() -> dict[str, np.ndarray]:
 def made_up() -> Results:
     """64 pixels, two noises, four models and two stacks: numbers that can be checked by hand."""
     random = np.random.default_rng(5)
-    panel = {"panel/input": images(seed=6), "panel/epoch-001": images(seed=7), "panel/epoch-003": images(seed=8)}
-    shown_noisy = {f"panel/noisy-{key[6:]}": 255 - value for key, value in panel.items()}
+    panel = {"preview/input": images(seed=6), "preview/epoch-001": images(seed=7), "preview/epoch-003": images(seed=8)}
+    shown_noisy = {f"preview/noisy-{key[6:]}": 255 - value for key, value in panel.items()}
     grid = {"grid": images(9, 10), "grid_codes": np.array([[-1, 0, 1], [-2, 0, 2]], np.float32)}
     filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}
     codes = {"codes": random.normal(size=(TEST, 2)).astype(np.float32), "labels": np.arange(TEST) % 10}
@@ -123,7 +123,7 @@ def made_up() -> Results:
         model("noisy", "dense", 64, [5.0], noise=["masking 0.3"], arrays=panel | filters),
         model(
             "vae",
-            "variational",
+            "vae",
             3,
             [20.0],
             arrays={"samples": images(20)} | pictures_of_every_kind(),
@@ -138,19 +138,19 @@ def made_up() -> Results:
     filtered = {
         name: {"psnr": 12.0 + i, "ssim": 0.4} for i, name in enumerate(("median", "gaussian", "non_local_means"))
     }
-    floors = {
+    baselines = {
         "test_images": TEST,
         "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
         "probes": {"raw pixels": RAW},
-        "sizes": {"code": 4, "labels": 10, "subsets": 3, "generated": 50},
-        "judge_accuracy": 0.95,
+        "sizes": {"code": 4, "labels": 10, "subsets": 3, "num_samples": 50},
+        "feature_classifier_accuracy": 0.95,
         "keras_accuracy": 0.8,
         "generation": {
-            "training images": {"frechet": 0.1, "precision": 0.9, "recall": 0.8},
-            "PCA 4 gaussian": {"frechet": 0.5, "precision": 0.6, "recall": 0.7},
+            "training images": {"frechet_distance": 0.1, "precision": 0.9, "recall": 0.8},
+            "PCA 4 gaussian": {"frechet_distance": 0.5, "precision": 0.6, "recall": 0.7},
         },
         "pca_validation_sse": [float(64 - k) / 4 for k in range(65)],
-        "pca_shift_sse": [float(64 - k) / 2 for k in range(65)],  # twice pca_sse
+        "pca_ood_sse": [float(64 - k) / 2 for k in range(65)],  # twice pca_sse
         "pca_sse": [float(64 - k) / 4 for k in range(65)],  # 16 for the mean, 15.5 for K = 2, 15.25 for K = 3
     }
     pictures = {
@@ -168,14 +168,14 @@ def made_up() -> Results:
     data = {
         "name": "made_up",
         "title": "Made-up digits",
-        "strange": "made-up clothes",
+        "ood": "made-up clothes",
         "classes": [str(i) for i in range(10)],
     }
     errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
     power = [{"depth": depth, "code": code, "sse": sse} for (depth, code), sse in errors.items()]
     psnr = {"clean": {"clean": 20.0, "masking-0.25": 15.0}, "masking-0.25": {"clean": 18.0, "masking-0.25": 19.0}}
     transfer = {name: [found, found] for name, found in psnr.items()}
-    return Results(data, {item.name: item for item in items}, floors, pictures, power, transfer)
+    return Results(data, {item.name: item for item in items}, baselines, pictures, power, transfer)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def results() -> Results:
 
 
 def places(results, item):
-    return {(flag.group, flag.noise) for flag in flags.of(results, item)}
+    return {(flag.group, flag.noise) for flag in warnings.of(results, item)}
 
 
 def test_mean_and_sample_spread(results):
@@ -225,10 +225,10 @@ def test_curves_are_those_of_the_monitored_term(results):
         ({"probe_accuracy": [0.89]}, {("representation", "")}),
         ({"few_labels_accuracy": [0.69]}, {("representation", "")}),
         ({"probe_accuracy": [0.89], "cluster_accuracy": [0.1]}, {("representation", "")}),
-        ({"shift_sse": [30.6]}, {("shift", "")}),
-        ({"shift_sse": [30.5]}, set()),
-        ({"frechet": [0.6]}, {("generation", "")}),
-        ({"frechet": [0.4]}, set()),
+        ({"ood_sse": [30.6]}, {("shift", "")}),
+        ({"ood_sse": [30.5]}, set()),
+        ({"frechet_distance": [0.6]}, {("generation", "")}),
+        ({"frechet_distance": [0.4]}, set()),
         ({"hidden_mse": [0.3]}, {("reconstruction", "")}),
         ({"noise": ["masking 0.3"]}, set()),
         ({"noise": ["masking 0.3"], "psnr/masking-0.25": [13.5]}, {("denoising", "masking-0.25")}),
@@ -243,40 +243,40 @@ def test_flags(results, changes, expected):
 
 def test_a_flag_says_both_numbers(results):
     item = model("new", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
-    (flag,) = flags.of(results, item)
+    (flag,) = warnings.of(results, item)
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
 def test_the_doctor_s_diagnoses_are_flags_but_for_the_floor_that_has_its_own(results):
     item = model("new", "dense", 3, [5.0])
-    item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "beaten_by_floor": "sse 20.00"}
-    assert [flag.words for flag in flags.of(results, item)] == ["dead units: 1 of 3 numbers"]
+    item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "below_baseline": "sse 20.00"}
+    assert [flag.words for flag in warnings.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
 def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
     item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
-    (flag,) = flags.of(results, item)
+    (flag,) = warnings.of(results, item)
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
 
 def test_floors_have_no_flags(results):
-    assert flags.of(results, model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
+    assert warnings.of(results, model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
 
 
 def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
-    assert flags.of(results, results.items["stack_ae"]) == []
-    [flag] = flags.of(results, results.items["stack_random"])
-    assert flag == Flag("classification", "70.0% right, a linear classifier on raw pixels 90.0%")
+    assert warnings.of(results, results.items["stack_ae"]) == []
+    [flag] = warnings.of(results, results.items["stack_random"])
+    assert flag == ResultWarning("classification", "70.0% right, a linear classifier on raw pixels 90.0%")
     results.items["stack_ae"].about["diagnoses"] = {"never_fell": "all labels: 2 at first, 2 at best"}
-    [flag] = flags.of(results, results.items["stack_ae"])
-    assert flag == Flag("health", "never fell: all labels: 2 at first, 2 at best")
+    [flag] = warnings.of(results, results.items["stack_ae"])
+    assert flag == ResultWarning("health", "never fell: all labels: 2 at first, 2 at best")
     page = markdown.markdown(results)
     assert "- stack_ae: never fell" in page
     assert "| stack_ae¹ |" in page
 
 
 def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):
-    results.floors["denoising"]["masking-0.5"] = results.floors["denoising"]["masking-0.25"]
+    results.baselines["denoising"]["masking-0.5"] = results.baselines["denoising"]["masking-0.25"]
     assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
     assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == ["masking-0.5"]
 
@@ -297,7 +297,7 @@ def test_the_control_is_the_random_stack_of_the_same_family(results):
     ours, random = results.items["stack_ae"], results.items["stack_random"]
     assert results.control(ours) is random
     assert results.control(random) is random
-    ours.about["family"] = "conv_stack"
+    ours.about["family"] = "stacked_conv"
     assert results.control(ours) is None
 
 

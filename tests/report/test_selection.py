@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from test_results import SETTINGS, made_up, model
 
-from aelab import commands
-from aelab.core import params
-from aelab.core.strict import ParamsError, check
-from aelab.report import figures, style
-from aelab.report.selection import HOLDS, select, shown
+from aelab.cli import commands
+from aelab.config import params
+from aelab.config.validation import ParamsError, check
+from aelab.report.figures import catalogue, style
+from aelab.report.figures.selection import HOLDS, select, shown
 from aelab.report.settings import LIMITS, Compare
 
 NOBODY = Compare()
@@ -78,7 +78,7 @@ def test_filters_set_the_same_net_without_and_with_noise_side_by_side_and_units_
 def test_every_figure_is_drawn_without_any_list(results):
     lists = {key for key in HOLDS if key != "plain"}
     assert {key.replace("_", "-") for key in lists} <= {
-        name for name, make in figures.FIGURES.items() if make(results, NOBODY) is not None
+        name for name, make in catalogue.FIGURES.items() if make(results, NOBODY) is not None
     }
 
 
@@ -95,7 +95,7 @@ def test_two_lines_of_codes_are_drawn_where_one_would_be_too_long(results):
     arrays = {key: results.items["two"].arrays[key] for key in ("codes", "labels", "grid", "grid_codes")}
     more = with_new(results, *(model(f"flat_{i}", "dense", 2, [1.0], arrays=arrays) for i in range(3)))
     for figure, panels in (("codes", 5), ("grids", 4)):
-        axes = [each for each in figures.FIGURES[figure](more, NOBODY).axes if each.axison]
+        axes = [each for each in catalogue.FIGURES[figure](more, NOBODY).axes if each.axison]
         assert len(axes) == panels
         assert [bool(each.get_ylabel()) for each in axes] == [i % 3 == 0 for i in range(panels)]
         assert all(each.get_xlabel() for each in axes)
@@ -106,7 +106,7 @@ def test_a_figure_says_in_its_file_whom_it_shows_and_aelab_show_finds_it(results
     folder = tmp_path / "metrics/figures"
     folder.mkdir(parents=True)
     for name in ("codes", "samples", "quality"):
-        style.save(figures.FIGURES[name](results, SETTINGS), folder / f"{name}.png", shown(results, SETTINGS, name))
+        style.save(catalogue.FIGURES[name](results, SETTINGS), folder / f"{name}.png", shown(results, SETTINGS, name))
     found = {name: {path.stem for path in commands.pictures(name, "autoencoder")} for name in ("two", "vae", "tw")}
     everywhere = set(commands.EVERY_MODEL)
     assert found == {"two": everywhere | {"codes", "samples"}, "vae": everywhere | {"samples"}, "tw": everywhere}

@@ -29,7 +29,7 @@ def test_the_frame_has_a_row_per_item(results):
     assert frame.loc["two", "sse_std"] == pytest.approx(math.sqrt(2), rel=1e-5)
     assert math.isnan(frame.loc["vae", "sse_std"])
     assert frame.loc["two", "parameters"] == 1234567, "counts are not rounded"
-    assert frame.loc["vae", "flags"] == "sse 20.00, PCA with 3 numbers has 15.25, the mean image 16.00"
+    assert frame.loc["vae", "warnings"] == "sse 20.00, PCA with 3 numbers has 15.25, the mean image 16.00"
     assert math.isnan(frame.loc["stack_ae", "sse"])
 
 
@@ -97,7 +97,7 @@ def test_a_stack_is_held_against_the_control_with_every_budget(results):
 
 def test_three_seeds_of_a_stack_that_differ_leave_few_degrees_of_freedom(results):
     # of so many images the seeds' spread alone counts: t = 2.78; with 1.96 the margin was 1.60 points: better
-    results.floors["test_images"] = 10**9
+    results.baselines["test_images"] = 10**9
     results.items["stack_ae"].metrics["test_error/all"] = [0.07, 0.08, 0.09]
     results.items["stack_random"].metrics["test_error/all"] = [0.09, 0.10, 0.11]
     assert "| -2.00 (-4.27 to +0.27) | 4.0 | not decided |" in lines(results, "| stack_ae ")[1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from aelab.core import cgroups
+from aelab.runner import cgroups
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aelab.core.corruption import Noise, corrupt
 from aelab.data import memory
-from aelab.data.splits import load_arrays
+from aelab.data.corruption import Noise, corrupt
+from aelab.data.storage import load_arrays
 
 FOLDER = Path("data/corrupt")
 WORKING = 16  # bytes per pixel while a twin is made

@@ -1,7 +1,7 @@
 """The data sets: one function each, and the downloading that they share.
 
 A source leaves `train.npz` and, where the data set has an official one, `test.npz` (images uint8 [N, H, W], labels
-int64 [N]), says what is strange to it (`strange.npz`, where that is the test set of another one) and describes itself.
+int64 [N]), says what is ood to it (`ood.npz`, where that is the test set of another one) and describes itself.
 Files from the network are known by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror serves.
 """
 
@@ -30,7 +30,7 @@ LARGEST = 256 * 2**20  # bytes: no file of these sets is near it, so more is a w
 
 
 @dataclass(frozen=True)
-class Choice:
+class Dataset:
     """Which data set the pipeline runs on."""
 
     name: str
@@ -53,7 +53,7 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Strange:
+class OutOfDistribution:
     """Images unlike those of a data set: the official test split of another `source` or, without one, drawn shapes."""
 
     title: str  # as it reads in "squared error on ..."
@@ -62,7 +62,7 @@ class Strange:
 
 @dataclass(frozen=True)
 class Source:
-    """One data set: its folder on a mirror, its checksums, how to split and to read it, what is strange to it."""
+    """One data set: its folder on a mirror, its checksums, how to split and to read it, what is ood to it."""
 
     title: str
     licence: str
@@ -71,7 +71,7 @@ class Source:
     read: Callable[[Source, tuple[str, ...]], dict[str, Part]]
     folder: str = ""
     sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then those of test
-    strange: Strange = Strange("drawn shapes")
+    ood: OutOfDistribution = OutOfDistribution("drawn shapes")
 
 
 def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, Part]:
@@ -82,13 +82,13 @@ def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, Part]:
     return SOURCES[name].read(SOURCES[name], mirrors)
 
 
-def fetch_strange(name: str, mirrors: Mapping[str, tuple[str, ...]]) -> dict[str, Part]:
-    """{"strange": the test split of the data set that is strange to `name`}, empty where shapes are drawn instead.
+def fetch_ood(name: str, mirrors: Mapping[str, tuple[str, ...]]) -> dict[str, Part]:
+    """{"ood": the test split of the data set that is ood to `name`}, empty where shapes are drawn instead.
 
     mirrors: by data set. Raises ValueError with one line where no place has the right bytes.
     """
-    other = SOURCES[name].strange.source
-    return {"strange": _part(SOURCES[other], "test", mirrors.get(other, ()))} if other else {}
+    other = SOURCES[name].ood.source
+    return {"ood": _part(SOURCES[other], "test", mirrors.get(other, ()))} if other else {}
 
 
 def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
@@ -227,7 +227,7 @@ SOURCES = {
             ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
             ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
         ),
-        Strange("Fashion-MNIST test images", "fashion_mnist"),
+        OutOfDistribution("Fashion-MNIST test images", "fashion_mnist"),
     ),
     "fashion_mnist": Source(
         "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)",
@@ -242,6 +242,6 @@ SOURCES = {
             ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
             ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
         ),
-        Strange("MNIST test images", "mnist"),
+        OutOfDistribution("MNIST test images", "mnist"),
     ),
 }

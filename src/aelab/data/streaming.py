@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data import splits
+from aelab.data import splits, storage
 
 CHUNK = 1000  # rows at a time where all are wanted
 SCRATCH = splits.FOLDER.parent  # not the system's folder for such files, which may lie in memory
@@ -41,7 +41,7 @@ class Stored:
     def check(self) -> None:
         """Raises ValueError where the file was cut or written to: to touch a page beyond its end would be fatal."""
         if self._state() != self.state:
-            raise ValueError(f"{self.path}: changed while it was read{splits.RESTORE}")
+            raise ValueError(f"{self.path}: changed while it was read{storage.RESTORE}")
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.file.fileno())
@@ -132,7 +132,7 @@ def npz(path: Path, name: str) -> Stored:
 
     Raises FileNotFoundError, or ValueError that names a damaged file.
     """
-    with splits.readable(path, splits.RESTORE):
+    with storage.readable(path, storage.RESTORE):
         file = open(path, "rb")  # noqa: SIM115  (open as long as the array is in use)
         with zipfile.ZipFile(file) as archive:
             if damaged := archive.testzip():

@@ -32,13 +32,13 @@ class Tensors(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """The splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), strange images."""
+    """The splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), ood images."""
 
     train: Tensors
     validation: Tensors
     test: Tensors
     noisy: dict[str, Tensor]
-    strange: Tensors
+    ood: Tensors
 
     def whole(self) -> Data:
         """With all training images as one tensor, as measures of raw pixels want them (see `measurable`)."""
@@ -111,7 +111,7 @@ def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
 
 
 def everything(device: torch.device) -> Data:
-    """All splits, the noisy test sets and the strange images: what `floors` and `evaluate` read. None but the training
+    """All splits, the noisy test sets and the ood images: what `baselines` and `evaluate` read. None but the training
     split streams."""
-    validation, test, strange = (loaded(name, device) for name in ("validation", "test", "strange"))
-    return Data(split("train", device), validation, test, noisy("test", device), strange)
+    validation, test, ood = (loaded(name, device) for name in ("validation", "test", "ood"))
+    return Data(split("train", device), validation, test, noisy("test", device), ood)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from aelab.models.base import Autoencoder, DenseConfig, Spec, dense_parts, initialise, require
+from aelab.models.common import Autoencoder, DenseConfig, Spec, dense_parts, initialise, require
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Config(DenseConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(len(self.widths) == 1, "widths", list(self.widths), "one layer")
-        require(self.code == "sigmoid", "code", self.code, "sigmoid")
+        require(self.code_activation == "sigmoid", "code_activation", self.code_activation, "sigmoid")
         require(self.weight >= 0, "weight", self.weight, "0 or more")
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, nn
 
-from aelab.models.base import (
+from aelab.models.common import (
     ACTIVATIONS,
     Autoencoder,
     ConvTranspose2d,

@@ -7,7 +7,7 @@ each pooling its unpooling, which puts every value where it came from and 0 else
     unpool:  x_hat[place w of the window] = v, 0 at the other places and where no window reached
 
 Against `conv`, whose decoder must invent the places, the code is larger: the values of the last map AND the places of
-all poolings, which is why encode() puts both in one vector and code_numbers counts both (28x28, channels 16 and 8: 32
+all poolings, which is why encode() puts both in one vector and latent_dim counts both (28x28, channels 16 and 8: 32
 values, 32 and 400 places of 2 bits each, 464 numbers). Expect: clearly below the error of `conv`, mostly bought with
 the 400 places of the first pooling; not comparable with a code of 32 numbers.
 """
@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import (
+from aelab.models.common import (
     Autoencoder,
     Batch,
     ConvTranspose2d,

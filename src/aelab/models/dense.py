@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator
 
-from aelab.models.base import Autoencoder, Batch, DenseConfig, Losses, Spec, dense_parts, initialise, require
+from aelab.models.common import Autoencoder, Batch, DenseConfig, Losses, Spec, dense_parts, initialise, require
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.models.base import Autoencoder, DenseConfig, Spec, dense_parts, initialise, require
+from aelab.models.common import Autoencoder, DenseConfig, Spec, dense_parts, initialise, require
 
 
 @dataclass(frozen=True)

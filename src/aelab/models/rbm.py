@@ -19,13 +19,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.base import (
+from aelab.models.common import (
     Autoencoder,
     Batch,
-    Boltzmann,
     Losses,
     Output,
     Phase,
+    RBMLayer,
     Spec,
     Transposed,
     bernoulli,
@@ -50,7 +50,7 @@ class Config:
             require(getattr(self, key) > 0, key, getattr(self, key), "1 or more")
 
 
-class RestrictedBoltzmann(Autoencoder):
+class RestrictedBoltzmannMachine(Autoencoder):
     """encode: p(h = 1|v), the code used downstream; decode: p(v = 1|h)."""
 
     chain: Tensor | None  # the pixels [CHAINS, V] where PCD's chains are
@@ -61,10 +61,10 @@ class RestrictedBoltzmann(Autoencoder):
         encoder = nn.Sequential(nn.Flatten(), forth, nn.Sigmoid())
         decoder = nn.Sequential(back, nn.Unflatten(1, spec.shape))
         super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))
-        self.machine, self.k = Boltzmann(forth, back), config.k
+        self.machine, self.k = RBMLayer(forth, back), config.k
         self.register_buffer("chain", torch.zeros(CHAINS, spec.pixels) if config.persistent else None)
 
-    def observe(self, clean: Tensor, label: Tensor) -> None:
+    def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
         with torch.no_grad():
             self.machine.back.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
 
@@ -107,8 +107,8 @@ class RestrictedBoltzmann(Autoencoder):
             return self.machine.chances(v, generator).view(n, *self.spec.shape)
 
 
-def build(config: Config, spec: Spec, generator: Generator) -> RestrictedBoltzmann:
-    model = RestrictedBoltzmann(config, spec)
+def build(config: Config, spec: Spec, generator: Generator) -> RestrictedBoltzmannMachine:
+    model = RestrictedBoltzmannMachine(config, spec)
     nn.init.normal_(model.machine.forth.weight, std=DEVIATION, generator=generator)
     nn.init.zeros_(model.machine.forth.bias)
     return model

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from aelab.models.base import (
+from aelab.models.common import (
     Autoencoder,
     Batch,
     DenseConfig,
@@ -60,7 +60,7 @@ class Config(DenseConfig):
     @property
     def first(self) -> str:
         """The activation of the first layer, the one that the penalty acts on."""
-        return self.code if len(self.widths) == 1 else self.activation
+        return self.code_activation if len(self.widths) == 1 else self.activation
 
 
 class SparseAutoencoder(Autoencoder):
@@ -71,7 +71,7 @@ class SparseAutoencoder(Autoencoder):
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(spec, *dense_parts(config, spec))
         self.config = config
-        self.rest = -1.0 if config.code == "tanh" else 0.0
+        self.inactive_value = -1.0 if config.code_activation == "tanh" else 0.0
         self.register_buffer("running", torch.full((config.widths[0],), config.rho), persistent=config.memory > 0)
 
     def penalty(self, hidden: list[Tensor]) -> dict[str, Tensor]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aelab.report.cells import gap, grid, title
+from aelab.report.formatting import gap, grid, title
 from aelab.report.metric_specs import number, spec
 from aelab.report.results import Results
 from aelab.report.statistics import Estimate, difference, exact, of_seeds, of_shares
 
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a row per test noise
-FILTERS, PCA = "the best filters", "PCA"  # floors that stand in for an entry
+FILTERS, PCA = "the best filters", "PCA"  # baselines that stand in for an entry
 CLEAR = ("holds", "does not hold")
 OUTCOMES = (*CLEAR, "not decided")
 WORDS = (
@@ -27,9 +27,9 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Claim:
-    """`better` is said to be better than `worse` by `metric`: names of entries, or a floor.
+    """`better` is said to be better than `worse` by `metric`: names of entries, or a baseline.
 
-    words: {strange} stands for what is strange to the data set.
+    words: {ood} stands for what is ood to the data set.
     """
 
     words: str
@@ -39,16 +39,16 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("Trained with noise, the same net rebuilds {strange} better", "shift_sse", "dae_gaussian", "stacked_ae"),
-    Claim("Trained with noise, the same net rebuilds {strange} better", "shift_sse", "dae_masking", "dae_0"),
+    Claim("Trained with noise, the same net rebuilds {ood} better", "ood_sse", "dae_gaussian", "deep_ae_2d"),
+    Claim("Trained with noise, the same net rebuilds {ood} better", "ood_sse", "dae_masking", "dae_0"),
     Claim("Trained with noise, the same net removes noise better", ALL_NOISES, "dae_masking", "dae_0"),
     Claim("A learnt denoiser beats classical filters on every noise", EACH_NOISE, "conv_dae", FILTERS),
     Claim("Sparse units denoise better than dense ones", ALL_NOISES, "sparse_kl", "dense_sigmoid"),
     Claim("ReLU rebuilds better than tanh", "sse", "conv", "conv_t1_tanh"),
     Claim("More numbers in the code, a better picture", "sse", "conv_bottleneck10", "conv_bottleneck4"),
     Claim("A deep net beats PCA with as many numbers", "sse", "hinton_ae", PCA),
-    Claim("Without the KL term a variational net makes worse samples", "frechet", "vae", "vae_no_kl"),
-    Claim("Random codes of a plain net decode to worse images than a prior's", "frechet", "vae", "ae"),
+    Claim("Without the KL term a variational net makes worse samples", "frechet_distance", "vae", "vae_no_kl"),
+    Claim("Random codes of a plain net decode to worse images than a prior's", "frechet_distance", "vae", "ae"),
     Claim(
         "Weight decay makes better codes of a net wide enough to copy",
         "probe_accuracy",
@@ -128,7 +128,7 @@ def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdic
     single = [each.name for each in (better, worse) if math.isnan(each.value.error)]
     words, df = gap(found, claim.metric)
     return Verdict(
-        claim=claim.words.format(strange=results.data["strange"]),
+        claim=claim.words.format(ood=results.data["ood"]),
         metric="psnr, all noises, dB ↑" if claim.metric == ALL_NOISES else f"{title(claim.metric)} {row.arrow}",
         better=f"{better.name} {shown(better.value, claim.metric)}",
         worse=f"{worse.name} {shown(worse.value, claim.metric)}",
@@ -140,7 +140,7 @@ def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdic
 
 
 def side(results: Results, name: str, claim: Claim) -> Side | None:
-    """The numbers of an entry or floor; None where it is missing or lacks the metric."""
+    """The numbers of an entry or baseline; None where it is missing or lacks the metric."""
     if name == FILTERS:
         noises = results.noises if claim.metric == ALL_NOISES else [claim.metric.removeprefix("psnr/")]
         return Side(name, exact(float(np.mean([results.best_filter(noise)[1] for noise in noises]))))
@@ -153,10 +153,10 @@ def side(results: Results, name: str, claim: Claim) -> Side | None:
     values = results.over_noises(item.metrics) if every else item.metrics.get(claim.metric)
     if not values:
         return None
-    if item.is_floor:
+    if item.is_baseline:
         return Side(name, exact(float(np.mean(values))))
     if spec(claim.metric).name == "test_error":
-        return Side(name, of_shares(values, results.floors["test_images"]))
+        return Side(name, of_shares(values, results.baselines["test_images"]))
     return Side(name, of_seeds(values))
 
 

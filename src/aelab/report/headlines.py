@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aelab.report.champions import champions, sizes
+from aelab.report.best_models import best_models, sizes
 from aelab.report.results import Item, Results
 
 
@@ -14,11 +14,11 @@ def headlines(results: Results) -> dict[str, float]:
     """Test numbers, means over replicates, of models chosen on validation images: the best of each task (see
     champions), the smallest squared error up to each size of code, the smallest error of a stack per label budget."""
     found = {}
-    for best in champions(results):
+    for best in best_models(results):
         who = " ".join([best.task.name, *(alias for alias in best.task.aliases[:1] if alias != "champion")])
         found[f"best/{who} {best.task.metric}"] = float(np.mean(best.test))
     for size in sizes(results):
-        small = [item for item in results.rebuilding if item.mean("code_numbers") <= size and not item.is_floor]
+        small = [item for item in results.rebuilding if item.mean("latent_dim") <= size and not item.is_baseline]
         found |= _smallest(f"best/up-to-{size} sse", small, "sse", "sse")
     for budget in results.budgets:
         found |= _smallest(f"best/{budget} test_error", results.stacks, f"error/{budget}", f"test_error/{budget}")

@@ -1,4 +1,4 @@
-"""The comparison for readers: a few narrow tables, floors among the rows, flags explained below."""
+"""The comparison for readers: a few narrow tables, baselines among the rows, flags explained below."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from aelab.report import champions, claims, flags, pretraining, sections
-from aelab.report.cells import cell, grid, kind, name, number, ranked
+from aelab.report import best_models, claims, pretraining, sections, warnings
 from aelab.report.changed import CHANGED, same_words
+from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
@@ -22,16 +22,16 @@ def markdown(results: Results) -> str:
     devices = sorted({item.about["device"] for item in results.items.values()})
     parts = [
         f"# Comparison: {results.data['title']}",
-        f"All numbers on the {results.floors['test_images']:,} test images: mean ± sample standard deviation over "
-        f"seeds, where there are several. **Bold**: the best of the rows that can be compared. *Italic*: floors that "
-        "nobody trained. ¹: beaten by a floor, see [Flags](#flags). ²: saw labels. n/a: does not apply. "
+        f"All numbers on the {results.baselines['test_images']:,} test images: mean ± sample standard deviation over "
+        f"seeds, where there are several. **Bold**: the best of the rows that can be compared. *Italic*: baselines that "
+        "nobody trained. ¹: beaten by a baseline, see [Flags](#flags). ²: saw labels. n/a: does not apply. "
         f"Made on {', '.join(devices)}. All columns, also ssim under noise and mse: `comparison.csv`."
         + " ³: a net changed for this data set, see [Cost](#cost)."
         * bool(results.changed),
-        *champions.section(results),
+        *best_models.section(results),
         *_reconstruction(results),
         *sections.ink(results),
-        *sections.shift(results),
+        *sections.ood(results),
         *_denoising(results),
         *_representation(results),
         *sections.codes(results),
@@ -57,12 +57,12 @@ def _reconstruction(results: Results) -> list[str]:
     ]
     bounds = (0, *SIZES, results.pixels - 1, math.inf)
     for low, high in itertools.pairwise(bounds):
-        items = [item for item in results.rebuilding if low < item.mean("code_numbers") <= high]
+        items = [item for item in results.rebuilding if low < item.mean("latent_dim") <= high]
         if not items:
             continue
         size = f"{low + 1:,} to {high:,} numbers" if high < math.inf else f"{low + 1:,} numbers or more: enough to copy"
         rows = [
-            [name(results, item, "reconstruction"), cell(item, "code_numbers"), f"{results.pca(item):.2f}", *cells]
+            [name(results, item, "reconstruction"), cell(item, "latent_dim"), f"{results.pca(item):.2f}", *cells]
             for item, cells in zip(items, ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)
         ]
         parts += [f"### {size}", grid(["model", "numbers", "PCA", "sse", "bce", "psnr", "ssim"], rows)]
@@ -70,14 +70,14 @@ def _reconstruction(results: Results) -> list[str]:
 
 
 def _denoising(results: Results) -> list[str]:
-    floors, parts = results.floors["denoising"], ["## Denoising", "psnr in dB of the noisy test images, rebuilt."]
+    baselines, parts = results.baselines["denoising"], ["## Denoising", "psnr in dB of the noisy test images, rebuilt."]
     for start in range(0, len(results.noises), NOISES_PER_TABLE):
         noises = results.noises[start : start + NOISES_PER_TABLE]
-        rows = [["*the noisy image*", *(f"{floors[n]['noisy']['psnr']:.2f}" for n in noises)]]
-        rows += [[f"*{spoken(f)}*", *(f"{floors[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
+        rows = [["*the noisy image*", *(f"{baselines[n]['noisy']['psnr']:.2f}" for n in noises)]]
+        rows += [[f"*{spoken(f)}*", *(f"{baselines[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
         items = results.rebuilding
         for item, cells in zip(items, ranked(items, [f"psnr/{noise}" for noise in noises]), strict=True):
-            flagged = {flag.noise for flag in flags.of(results, item)}
+            flagged = {flag.noise for flag in warnings.of(results, item)}
             marked = [text + "¹" * (noise in flagged) for noise, text in zip(noises, cells, strict=True)]
             rows.append([name(results, item), *marked])
         parts.append(grid(["model", *map(spoken, noises)], rows))
@@ -86,17 +86,17 @@ def _denoising(results: Results) -> list[str]:
 
 
 def _representation(results: Results) -> list[str]:
-    columns = ("probe_accuracy", "knn_accuracy", "hoyer", "active_share", "dead_units")
+    columns = ("probe_accuracy", "knn_accuracy", "hoyer_sparsity", "active_share", "dead_units")
     rows = [
         [f"*{name}*", "", *(number(found[m], m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
-        for name, found in results.floors["probes"].items()
+        for name, found in results.baselines["probes"].items()
     ]
     for item, cells in zip(results.models, ranked(results.models, columns), strict=True):
-        rows.append([name(results, item, "representation", "health"), cell(item, "code_numbers"), *cells])
+        rows.append([name(results, item, "representation", "health"), cell(item, "latent_dim"), *cells])
     return [
         "## Representation",
         "What a code is worth. linear probe, kNN: test accuracy in % of a linear classifier and of the nearest "
-        "neighbours on the codes; hoyer: sparsity, 0 dense to 1 one-hot; active: share of numbers that are not zero; "
+        "neighbours on the codes; hoyer_sparsity: sparsity, 0 dense to 1 one-hot; active: share of numbers that are not zero; "
         "dead numbers: those that are zero for every test image.",
         grid(["model", "numbers", *(spec(column).title for column in columns)], rows),
     ]
@@ -106,7 +106,7 @@ def _generation(results: Results) -> list[str]:
     items = [item for item in results.models if "negative_elbo" in item.metrics]
     if not items:
         return []
-    columns = ("negative_elbo", "distortion", "rate", "active_latents", "nll", "nll_draws")
+    columns = ("negative_elbo", "distortion", "rate", "active_latents", "nll", "ess")
     sizes = next((item.about["nll"] for item in items if "nll" in item.about), {"images": 0, "draws": 0})
     rows = [
         [name(results, item, "health"), kind(item, "negative_elbo"), *cells]
@@ -150,7 +150,7 @@ def _epochs(item: Item) -> list[str]:
 def _flags(results: Results) -> list[str]:
     meaning = {
         "reconstruction": "PCA with as many numbers (of hidden patches: the mean image) rebuilds better",
-        "shift": f"PCA with as many numbers rebuilds the {results.data['strange']} better",
+        "shift": f"PCA with as many numbers rebuilds the {results.data['ood']} better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
         "representation": "a linear probe, one with few labels, or k-means does better on raw pixels; or a code that "
         "is to be blind to the class is not",
@@ -159,7 +159,7 @@ def _flags(results: Results) -> list[str]:
         "health": "what the training doctor finds; a range is over seeds",
     }
     parts = ["## Flags"]
-    flagged = [(item.name, flag) for item in results.items.values() for flag in flags.of(results, item)]
+    flagged = [(item.name, flag) for item in results.items.values() for flag in warnings.of(results, item)]
     for group, words in meaning.items():
         lines = [f"- {name}: {flag.words}" for name, flag in flagged if flag.group == group]
         parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]

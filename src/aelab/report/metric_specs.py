@@ -50,7 +50,7 @@ def _accuracy(name: str, title: str, meaning: str, headline: bool = False, overv
 
 
 TABLE = (
-    _count("code_numbers", "numbers per code", "rebuilt", "how many numbers a code has", overview=True),
+    _count("latent_dim", "numbers per code", "rebuilt", "how many numbers a code has", overview=True),
     MetricSpec(
         "sse",
         "squared error per image",
@@ -84,7 +84,7 @@ TABLE = (
         "ssim", "ssim", "rebuilt", "structural similarity, 1 at best", "higher", format=".3f", noise_group="more"
     ),
     MetricSpec(
-        "psnr_stroke",
+        "psnr_foreground",
         "psnr of strokes",
         "rebuilt",
         "over the pixels that are bright in the clean image",
@@ -92,7 +92,9 @@ TABLE = (
         "dB",
         noise_group="more",
     ),
-    MetricSpec("psnr_blank", "psnr of blanks", "rebuilt", "over the other pixels", "higher", "dB", noise_group="more"),
+    MetricSpec(
+        "psnr_background", "psnr of blanks", "rebuilt", "over the other pixels", "higher", "dB", noise_group="more"
+    ),
     MetricSpec(
         "keras_accuracy",
         "“accuracy”",
@@ -102,8 +104,8 @@ TABLE = (
         format=".1f",
         percent=True,
     ),
-    MetricSpec("shift_sse", "squared error per strange image", "rebuilt", "of images of another kind", "lower"),
-    MetricSpec("shift_ratio", "strange ratio", "rebuilt", "that over the squared error; near 1 a model only copies"),
+    MetricSpec("ood_sse", "squared error per ood image", "rebuilt", "of images of another kind", "lower"),
+    MetricSpec("ood_ratio", "ood ratio", "rebuilt", "that over the squared error; near 1 a model only copies"),
     MetricSpec("hidden_mse", "hidden pixels", "rebuilt", "squared error per hidden pixel", "lower", format=".4f"),
     MetricSpec("read_mse", "rows read", "rebuilt", "squared error per pixel of rows read", "lower", format=".4f"),
     MetricSpec("predicted_mse", "rows predicted", "rebuilt", "of those below, predicted", "lower", format=".4f"),
@@ -120,12 +122,12 @@ TABLE = (
     MetricSpec("cluster_ari", "ARI", "codes", "the same, by the adjusted Rand index", "higher"),
     _accuracy("cluster_accuracy", "clusters", "test accuracy when each cluster is given one class"),
     _accuracy(
-        "pair_accuracy",
+        "infomax_accuracy",
         "image and code",
         "a small net tells an image's own code from another's; chance: 50",
     ),
     _accuracy("same_class_accuracy", "same class", "and two codes of one class from those of two; chance: 50"),
-    MetricSpec("hoyer", "hoyer", "codes", "sparsity of codes, 0 dense to 1 one-hot"),
+    MetricSpec("hoyer_sparsity", "hoyer_sparsity", "codes", "sparsity of codes, 0 dense to 1 one-hot"),
     MetricSpec("active_share", "active", "codes", "share of a code's numbers that are not at rest"),
     MetricSpec("dead_units", "dead numbers", "codes", "at rest for every test image", format=".1f"),
     _accuracy("probe_content", "probe of content", "linear probe on the part that is to hold the class"),
@@ -140,8 +142,8 @@ TABLE = (
         percent=True,
     ),
     MetricSpec(
-        "frechet",
-        "frechet",
+        "frechet_distance",
+        "frechet_distance",
         "new",
         "distance of new images to test images, in features of a small classifier",
         "lower",
@@ -172,7 +174,7 @@ TABLE = (
     MetricSpec("active_latents", "active latents", "new", "those whose mean varies over test images", format=".1f"),
     MetricSpec("nll", "nll", "new", "of binary test images, by importance sampling: an upper bound", "lower", "nats"),
     MetricSpec(
-        "nll_draws",
+        "ess",
         "effective draws",
         "new",
         "effective sample size: how many of that sampling's draws count",

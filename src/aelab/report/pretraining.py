@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aelab.report.cells import NA, cell, gap, grid, name, number, ranked
+from aelab.report.formatting import NA, cell, gap, grid, name, number, ranked
 from aelab.report.results import Item, Results
 from aelab.report.statistics import difference, of_shares, share_interval
 
@@ -34,7 +34,7 @@ def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
         return Pretraining(error, NA, NA, NA, NA)
     if item is control:
         return Pretraining(error, control.name, NA, NA, CONTROL)
-    images = results.floors["test_images"]
+    images = results.baselines["test_images"]
     mine, other = (of_shares(each.metrics[metric], images) for each in (item, control))
     found = difference(mine, other)
     return Pretraining(error, control.name, *gap(found, metric), {-1: BETTER, 1: WORSE, 0: OPEN}[found.sign])
@@ -42,7 +42,7 @@ def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
 
 def section(results: Results) -> list[str]:
     """A table per budget of labels; no stacks, no section."""
-    n = results.floors["test_images"]
+    n = results.baselines["test_images"]
     parts = [
         "## Stacks",
         f"Test error in % after fine-tuning with so many labels, and Wilson's 95% interval of the mean error on {n:,} "

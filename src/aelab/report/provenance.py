@@ -14,9 +14,9 @@ from typing import Any
 from aelab.report.results import Results
 
 PACKAGE = Path(__file__).parents[1]
-CODE = ("core", "data", "learning", "metrics", "models", "report")  # the folders whose code makes the numbers
-PARAMETERS = ("seed", "runtime", "data", "prepare", "corrupt", "floors", "train", "models", "pretrain", "stacks")
-PARAMETERS += ("narrow_stacks", "finetune", "unroll", "unrolled", "power", "transfer", "evaluate", "compare")
+CODE = ("config", "data", "training", "evaluation", "models", "report")  # the folders whose code makes the numbers
+PARAMETERS = ("seed", "runtime", "data", "prepare", "corrupt", "baselines", "train", "models", "pretrain", "stacks")
+PARAMETERS += ("narrow_stacks", "finetune", "unroll", "unrolled", "capacity", "noise_transfer", "evaluate", "compare")
 SUFFIXES = (".py", ".html", ".css", ".js")
 LIBRARIES = (
     "torch",
@@ -47,7 +47,7 @@ def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
         "data set": f"{data['title']} ({data['name']})",
         "digest of the data": data.get("digest", "unknown"),
         "digest of the code": f"sha256 {code_digest()}",
-        "test images": f"{results.floors['test_images']:,}, seen by no learning stage",
+        "test images": f"{results.baselines['test_images']:,}, seen by no learning stage",
         "device": ", ".join(sorted({item.about["device"] for item in items})),
         "seeds": seeds(results),
     }
@@ -57,7 +57,7 @@ def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
 
 def seeds(results: Results) -> str:
     """How many seeds the entries that learn have, such as "3" or "3 to 5"."""
-    counts = {item.about["replicates"] for item in results.items.values() if not item.is_floor}
+    counts = {item.about["num_seeds"] for item in results.items.values() if not item.is_baseline}
     return " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else "none"
 
 

@@ -1,4 +1,4 @@
-"""What `evaluate` and `floors` saved, as one object."""
+"""What `evaluate` and `baselines` saved, as one object."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Item:
         return self.about["kind"] == "classifier"
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         """Closed-form: what the others are held against."""
         return self.about["family"] == "linear"
 
@@ -57,9 +57,9 @@ class Item:
         return [] if self.is_stack else list(self.about["noise"])
 
     @property
-    def saw_labels(self) -> bool:
+    def uses_labels(self) -> bool:
         """Whether learning, but for fine-tuning, or encoding uses labels."""
-        return self.about.get("saw_labels", False)
+        return self.about.get("uses_labels", False)
 
     @property
     def diagnoses(self) -> dict[str, str]:
@@ -111,10 +111,10 @@ class Results:
 
     data: dict[str, Any]  # the data set's meta.json
     items: dict[str, Item]
-    floors: dict[str, Any]
-    pictures: dict[str, np.ndarray]  # of the floors
-    power: Sequence[dict[str, Any]] = ()  # dense nets: depth, code, sse per replicate, on validation images
-    transfer: Mapping[str, Sequence[dict[str, float]]] = field(
+    baselines: dict[str, Any]
+    pictures: dict[str, np.ndarray]  # of the baselines
+    capacity: Sequence[dict[str, Any]] = ()  # dense nets: depth, code, sse per replicate, on validation images
+    noise_transfer: Mapping[str, Sequence[dict[str, float]]] = field(
         default_factory=dict
     )  # trained on -> per replicate, psnr
     changed: Mapping[str, str] = field(default_factory=dict)  # entry -> what `on:` changes of its net for this data set
@@ -145,7 +145,7 @@ class Results:
 
     @property
     def noises(self) -> list[str]:
-        return list(self.floors["denoising"])
+        return list(self.baselines["denoising"])
 
     def over_noises(self, metrics: Mapping[str, list[float]]) -> list[float]:
         """PSNR per replicate, mean over all noises; of metrics that lack a noise: none."""
@@ -154,7 +154,7 @@ class Results:
 
     @property
     def pixels(self) -> int:
-        return len(self.floors["pca_sse"]) - 1
+        return len(self.baselines["pca_sse"]) - 1
 
     def pick(self, names: Sequence[str]) -> list[Item]:
         """The models of these names, those that there are."""
@@ -163,19 +163,19 @@ class Results:
     def pca(self, item: Item, error: str = "pca_sse") -> float:
         """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on.
 
-        error: pca_sse, on test images, or pca_shift_sse, on strange images.
+        error: pca_sse, on test images, or pca_ood_sse, on ood images.
         """
-        numbers = round(item.mean("code_numbers"))
-        return self.floors[error][numbers] if numbers < self.pixels else 0.0
+        numbers = round(item.mean("latent_dim"))
+        return self.baselines[error][numbers] if numbers < self.pixels else 0.0
 
     @property
     def gaussian(self) -> tuple[str, dict[str, float]]:
-        """The floor of generated images: a gaussian of PCA codes, its name and what the judge says of it."""
-        return next((name, found) for name, found in self.floors["generation"].items() if name.endswith("gaussian"))
+        """The baseline of generated images: a gaussian of PCA codes, its name and what the judge says of it."""
+        return next((name, found) for name, found in self.baselines["generation"].items() if name.endswith("gaussian"))
 
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) under a noise, and that PSNR."""
-        found = self.floors["denoising"][noise]
+        found = self.baselines["denoising"][noise]
         name = max(FILTERS, key=lambda each: found[each]["psnr"])
         return name, found[name]["psnr"]
 

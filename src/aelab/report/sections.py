@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aelab.report.cells import cell, grid, name, number, ranked
+from aelab.report.formatting import cell, grid, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import Item, Results
 
 
 def ink(results: Results) -> list[str]:
     """PSNR apart on strokes and blanks, and the "accuracy" that some print."""
-    items = having(results, "psnr_stroke")
+    items = having(results, "psnr_foreground")
     if not items:
         return []
-    columns = ("psnr_stroke", "psnr_blank", "keras_accuracy")
-    black = number(results.floors["keras_accuracy"], "keras_accuracy")
+    columns = ("psnr_foreground", "psnr_background", "keras_accuracy")
+    black = number(results.baselines["keras_accuracy"], "keras_accuracy")
     return [
         "### Strokes and blanks",
         "psnr in dB over the pixels above 0.5 in the clean image, and over the others. “accuracy”: the share in % of "
@@ -25,43 +25,43 @@ def ink(results: Results) -> list[str]:
     ]
 
 
-def shift(results: Results) -> list[str]:
+def ood(results: Results) -> list[str]:
     """Images unlike those of training."""
-    items = having(results, "shift_sse")
+    items = having(results, "ood_sse")
     if not items:
         return []
     rows = [
-        [name(results, item, "shift"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_shift_sse'):.2f}"]
-        for item, cells in zip(items, ranked(items, ("shift_sse", "shift_ratio")), strict=True)
+        [name(results, item, "shift"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_ood_sse'):.2f}"]
+        for item, cells in zip(items, ranked(items, ("ood_sse", "ood_ratio")), strict=True)
     ]
-    strange = results.data["strange"]
+    ood = results.data["ood"]
     return [
         "## Shift",
-        f"sse on {strange}, which nobody learnt, against that of the test images. A ratio near 1: the model copies "
-        f"whatever it is given. PCA: that of PCA with as many numbers on {strange}.",
-        grid(["model", "test images", strange, "ratio", "PCA"], rows),
+        f"sse on {ood}, which nobody learnt, against that of the test images. A ratio near 1: the model copies "
+        f"whatever it is given. PCA: that of PCA with as many numbers on {ood}.",
+        grid(["model", "test images", ood, "ratio", "PCA"], rows),
     ]
 
 
 def codes(results: Results) -> list[str]:
     """Few labels, no labels, pairs."""
     columns = ("few_labels_accuracy", "cluster_accuracy", "cluster_nmi", "cluster_ari")
-    columns += ("pair_accuracy", "same_class_accuracy")
+    columns += ("infomax_accuracy", "same_class_accuracy")
     items = having(results, columns[0])
     if not items:
         return []
-    floors = [
-        [f"*{floor}*", *(number(found[column], column) for column in columns)]
-        for floor, found in results.floors["probes"].items()
+    baselines = [
+        [f"*{baseline}*", *(number(found[column], column) for column in columns)]
+        for baseline, found in results.baselines["probes"].items()
     ]
-    sizes = results.floors["sizes"]
+    sizes = results.baselines["sizes"]
     return [
         "### With few labels, with none, in pairs",
-        f"In %. few labels: the linear probe given {sizes['labels']} images per class, mean over {sizes['subsets']} "
+        f"In %. few labels: the linear probe given {sizes['labels']} images per class, mean over {sizes['few_shot_repeats']} "
         "draws; clusters: k-means, each cluster named by training labels; NMI, ARI: clusters against classes, 0 to 1. "
         "Two small nets tell an image's own code from another's, and two codes of one class from those of two: 50 is "
         "chance.",
-        table(results, items, columns, ("representation",), floors),
+        table(results, items, columns, ("representation",), baselines),
     ]
 
 
@@ -74,7 +74,7 @@ def parts(results: Results) -> list[str]:
         found += ["### Parts of a code", words, table(results, items, columns)]
     items = having(results, "hidden_mse")
     if items:
-        mean_image = results.floors["pca_sse"][0] / results.pixels
+        mean_image = results.baselines["pca_sse"][0] / results.pixels
         words = "Squared error per hidden pixel, patches hidden at random; the mean image has that over all pixels."
         rows = [["*the mean image*", number(mean_image, "hidden_mse")]]
         found += ["### Hidden patches", words, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
@@ -110,20 +110,20 @@ def pseudo(results: Results) -> list[str]:
 
 def samples(results: Results) -> list[str]:
     """The judge on generated images."""
-    items, columns = having(results, "frechet"), ("frechet", "precision", "recall")
+    items, columns = having(results, "frechet_distance"), ("frechet_distance", "precision", "recall")
     if not items:
         return []
     rows = [
-        [f"*{floor}*", "", *(number(found[column], column) for column in columns)]
-        for floor, found in results.floors["generation"].items()
+        [f"*{baseline}*", "", *(number(found[column], column) for column in columns)]
+        for baseline, found in results.baselines["generation"].items()
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):
         rows.append([name(results, item, "generation"), item.about["samples"], *cells])
-    judge = 100 * results.floors["judge_accuracy"]
+    judge = 100 * results.baselines["feature_classifier_accuracy"]
     return [
         "### Samples",
-        f"{results.floors['sizes']['generated']:,} images per model against as many test images, in the features of a "
-        f"small classifier of this data set ({judge:.1f}% right). frechet: the Frechet distance over the variance of "
+        f"{results.baselines['sizes']['num_samples']:,} images per model against as many test images, in the features of a "
+        f"small classifier of this data set ({judge:.1f}% right). frechet_distance: the Frechet distance over the variance of "
         "the test images; precision: the share of samples that look like test images; recall: the share of test images "
         "that look like samples. Models without a prior decode random codes, drawn from a gaussian fitted to the codes "
         "of training images.",
@@ -152,8 +152,8 @@ def table(
     items: Sequence[Item],
     columns: Sequence[str],
     groups: Sequence[str] = (),
-    floors: Sequence[Sequence[str]] = (),
+    baselines: Sequence[Sequence[str]] = (),
 ) -> str:
-    """Floors, then a row per item; marked where a flag of one of `groups` is set."""
+    """Baselines, then a row per item; marked where a flag of one of `groups` is set."""
     rows = [[name(results, item, *groups), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
-    return grid(["model", *(spec(column).title for column in columns)], [*floors, *rows])
+    return grid(["model", *(spec(column).title for column in columns)], [*baselines, *rows])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aelab.report import flags
+from aelab.report import warnings as result_warnings
 from aelab.report.metric_specs import TABLE, headline, spec
 from aelab.report.results import Results
 
@@ -22,8 +22,12 @@ def frame(results: Results) -> pd.DataFrame:
     replicate)."""
     rows = []
     for item in results.items.values():
-        about = {key: item.about[key] for key in ("family", "device", "replicates")}
-        row: dict[str, Any] = {"name": item.name, **about, "flags": "; ".join(f.words for f in flags.of(results, item))}
+        about = {key: item.about[key] for key in ("family", "device", "num_seeds")}
+        row: dict[str, Any] = {
+            "name": item.name,
+            **about,
+            "warnings": "; ".join(f.words for f in result_warnings.of(results, item)),
+        }
         row["changed"] = results.changed.get(item.name, "")
         for metric in item.metrics:
             row[metric] = item.mean(metric)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aelab.core import params
+from aelab.config import params
 
 
 def changed(text: str, values: Mapping[str, Any]) -> str:
@@ -52,7 +52,7 @@ def check(text: str, values: Mapping[str, Any]) -> None:
 
 
 def section(name: str) -> str:
-    """The section of a dotted parameter, as dvc.yaml names it: models.vae of models.vae.latent, train of train.lr."""
+    """The section of a dotted parameter, as dvc.yaml names it: models.vae of models.vae.latent_dim, train of train.lr."""
     words = name.split(".")
     return ".".join(words[: 2 if words[0] in params.LISTS else 1])
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import optuna
 from optuna.trial import TrialState
 
-from aelab.core import params
+from aelab.config import params
 from aelab.sweeps import edits, show, study
 from aelab.sweeps.settings import Sweep
 from aelab.sweeps.trials import LOGS, Running, Target, prepare, value

@@ -73,7 +73,7 @@ def folder(name: str) -> Path:
 
 def draw(name: str, found: optuna.Study, sweep: Sweep) -> list[Path]:
     """Draw the pictures that the trials allow; the files."""
-    from aelab.report import sweeps
+    from aelab.report.figures import sweeps
 
     return sweeps.draw(name, described(found, sweep), sweep.objectives, importance(found, sweep), folder(name))
 

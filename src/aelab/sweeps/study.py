@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from aelab.core.params import ParamsError
+from aelab.config.params import ParamsError
 from aelab.sweeps.settings import Range, Sweep, label
 
 HOME = Path(".aelab/sweeps")

@@ -20,11 +20,11 @@ from typing import Any, TextIO
 import optuna
 from dvc.repo import Repo
 
-from aelab import copies
-from aelab.copies import LOGS
-from aelab.core import checkpoints, params, stage
+from aelab.config import params
+from aelab.data import storage
+from aelab.runner import project_copy, repository, stage
+from aelab.runner.project_copy import LOGS
 from aelab.sweeps import edits
-from aelab.tracking import places
 
 ECHO = ".echo"  # in a trial's folder: what its stages tell their Recorders
 LOG = "trial.log"
@@ -54,10 +54,10 @@ class Running:
     ) -> None:
         self.trial, self.target, self.folder, self.log = trial, target, folder, logs / LOG
         self.began, self.pruned, self.at = time.monotonic(), False, 0
-        environment = os.environ | {"DVC_ROOT": str(places.root()), "AELAB_ECHO": str(folder.resolve() / ECHO)}
+        environment = os.environ | {"DVC_ROOT": str(repository.root()), "AELAB_ECHO": str(folder.resolve() / ECHO)}
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aelab.cli", "repro", "-j", "1", target.name],
+                [sys.executable, "-m", "aelab.cli.app", "repro", "-j", "1", target.name],
                 cwd=folder,
                 env=environment | ({"AELAB_PARENT_RUN": run} if run else {}),
                 stdin=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path)
     if folder.exists():
         logs.mkdir(parents=True, exist_ok=True)
         return
-    with copies.copy(folder, target.cache, logs) as draft:
+    with project_copy.copy(folder, target.cache, logs) as draft:
         (draft / params.FILE).write_text(edits.changed(params.FILE.read_text(), values))
         (draft / ECHO).mkdir()
 
@@ -117,13 +117,13 @@ def value(out: Path, objective: str) -> float:
     if objective == "parameters":
         import torch
 
-        from aelab.learning import replicates
-        from aelab.metrics import cost
+        from aelab.evaluation import cost
+        from aelab.training import artifacts
 
-        return cost.parameters(replicates.load(out, 0, torch.device("cpu")))
+        return cost.parameters(artifacts.load(out, 0, torch.device("cpu")))
     folder, _, term = objective.rpartition("validation/")
     path = out / folder / "history.json"
-    kept = [[epoch for epoch in history if epoch["best"]] for history in checkpoints.load_json(path)]
+    kept = [[epoch for epoch in history if epoch["best"]] for history in storage.load_json(path)]
     if not all(kept):
         raise ValueError(f"{path}: holds no epochs, so no {objective}")
     terms = [epochs[-1]["validation"] for epochs in kept]

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking.places import git
+from aelab.runner.repository import git
 
 PARENT = "mlflow.parentRunId"
 
@@ -67,9 +67,9 @@ def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
         return None, {}
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
-    from aelab import reading
+    from aelab.runner import yaml_cache
 
-    reading.remember()
+    yaml_cache.remember()
     place = folder / (file or "dvc.yaml")
     place = place if place.is_file() else folder / "dvc.yaml"
     if not place.is_file():

@@ -16,17 +16,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from aelab.runner import repository
 from aelab.tracking import outbox, places, store
 
-CODE = Path(__file__).parents[1] / "pyfunc.py"
+CODE = Path(__file__).parents[1] / "inference" / "mlflow_model.py"
 FILLED = "`aelab sync` fills it, `aelab repro` makes its models"
 NEEDED = ("torch", "numpy", "safetensors", "mlflow")
-NUMBERS = ("sse", "psnr", "ssim", "probe_accuracy", "knn_accuracy", "cluster_accuracy", "nll", "frechet", "test_error")
+NUMBERS = (
+    "sse",
+    "psnr",
+    "ssim",
+    "probe_accuracy",
+    "knn_accuracy",
+    "cluster_accuracy",
+    "nll",
+    "frechet_distance",
+    "test_error",
+)
 
 
 @dataclass(frozen=True)
 class Card:
-    """about: see serving.of; numbers: one per seed; task, why, aliases: of the best model of a task."""
+    """about: see predictor.of; numbers: one per seed; task, why, aliases: of the best model of a task."""
 
     about: dict[str, Any]
     numbers: Mapping[str, Sequence[float]]
@@ -56,10 +67,10 @@ class Card:
         told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
         if "noise" in about:  # fine-tuning has none; a stack's pretraining may have had some
             told["Noise in training"] = ", ".join(about["noise"]) or "none"
-        told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["replicates"]}
+        told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["num_seeds"]}
         told |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
         told |= {f"Diagnosis: {name}": words for name, words in about.get("diagnoses", {}).items()}
-        told |= {"Saw labels": "yes"} if about.get("saw_labels") else {}
+        told |= {"Saw labels": "yes"} if about.get("uses_labels") else {}
         told |= {"Best model": self.why} if self.why else {}
         measured = [
             f"| {name} | {spread(self.numbers[name])} |" for name in self.numbers if name.partition("/")[0] in NUMBERS
@@ -130,7 +141,7 @@ def usage(card: Card) -> str:
         lines += [f"model.predict(images)  # {card.output}; {images}"]
         lines += ['model.predict(images, params={"output": "codes"})'] * (card.output != "codes")
     else:
-        lines = ["from aelab import serving", f'model = serving.load("{card.name}")']
+        lines = ["from aelab.inference import predictor", f'model = predictor.load("{card.name}")']
         ask = "classify" if card.output == "classes" else "rebuild"
         lines += [f"model.{ask}(images)  # {images}", "model.encode(images)"]
     return "\n".join(["```python", *lines, "```"])
@@ -190,7 +201,7 @@ def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    config = {"name": card.name, "root": str(places.root()), "output": card.output}
+    config = {"name": card.name, "root": str(repository.root()), "output": card.output}
     config |= {"about": card.about, "numbers": dict(card.numbers)}
     mlflow.pyfunc.save_model(
         str(folder),

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
 
+from aelab.runner.repository import root
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # in every process that imports MLflow after this
-
-
-def root() -> Path:
-    """The project's main checkout, also for an experiment that DVC runs in a temporary folder.
-
-    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder where git knows none.
-    """
-    top = os.environ.get("DVC_ROOT") or git("rev-parse", "--show-toplevel")
-    return Path(top or os.getcwd()).resolve()
 
 
 def store() -> str:
@@ -27,16 +19,3 @@ def store() -> str:
 def spool() -> Path:
     """The folder of what is not yet written to the store: one per store, so that one process writes to it."""
     return root() / ".aelab" / f"tracking-{hashlib.sha256(store().encode()).hexdigest()[:8]}"
-
-
-def git(*command: str, index: Path | None = None) -> str | None:
-    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's. index: another
-    index than the repository's."""
-    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
-    words = ["git", "--no-optional-locks", *command]
-    try:
-        return subprocess.run(
-            words, env=environment, capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -41,9 +41,20 @@ from aelab.tracking import facts, outbox
 if TYPE_CHECKING:
     import numpy as np
 
+    from aelab.runner.stage import Job
+
 CLOCK = ("seconds_per_epoch", "images_per_second")  # ends of the names of metrics that differ from run to run
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 CUT_SHORT = (SystemExit, KeyboardInterrupt, MemoryError, ChildProcessError)  # the last: a seed was killed
+
+
+def track(job: Job, experiment: str) -> Recorder:
+    """The MLflow run of a stage in `experiment`, the name of the data set.
+
+    Open it first: the writer process takes seconds to start, while the stage imports its libraries. It may still be
+    writing when the stage has ended. The stage's results hold everything logged, as tracked.json.
+    """
+    return Recorder(experiment, job.stage, job.name or None, wait=False, keep=job.out / "tracked.json")
 
 
 class Recorder:
@@ -139,7 +150,7 @@ class Recorder:
         why: str = "",
         aliases: Sequence[str] = ("champion",),
     ) -> None:
-        """Log a trained model: `about` says how to build it and where its weights lie (see serving.of), `numbers` how
+        """Log a trained model: `about` says how to build it and where its weights lie (see predictor.of), `numbers` how
         good each seed of it is. With a task it also becomes the registry's model of that task, under
         these aliases; why says by what it was chosen."""
         fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why, "aliases": list(aliases)}

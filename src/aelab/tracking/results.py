@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import places
+from aelab.runner import repository
 
 
 def path() -> Path:
-    return places.root() / ".aelab" / "results.jsonl"
+    return repository.root() / ".aelab" / "results.jsonl"
 
 
 def add(result: dict[str, Any]) -> None:

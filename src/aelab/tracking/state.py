@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking.places import git
+from aelab.runner.repository import git
 
 CODE = re.compile(r"src/[\w/]+(?:\.py)?")  # among the deps of dvc.yaml
 SHOWN = 3  # changed parameters in a name

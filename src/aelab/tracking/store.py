@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking.places import root, store
+from aelab.runner.repository import root
+from aelab.tracking.places import store
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's mode; without it, that for language models
 STARTING = 110.0  # seconds that another process may take to make the store

@@ -15,6 +15,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from aelab.runner import repository
 from aelab.tracking import places, store, tree
 
 HOST = "127.0.0.1"
@@ -37,7 +38,7 @@ def serve(port: int) -> None:
     os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
     subprocess.Popen([sys.executable, "-m", "aelab.tracking.ui", str(port)])
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    os.chdir(places.root())
+    os.chdir(repository.root())
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])
 
 

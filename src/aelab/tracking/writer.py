@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from aelab.runner import repository
 from aelab.tracking import places
 from aelab.tracking.runs import Runs
 from aelab.tracking.system import Meter
@@ -157,7 +158,9 @@ def main() -> None:
     """Write until there is nothing to write; leaves at once, since MLflow's threads would wait at exit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)  # stages come first
-    os.chdir(places.root())  # DVC deletes the folder of a temporary experiment; relative stores mean the main checkout
+    os.chdir(
+        repository.root()
+    )  # DVC deletes the folder of a temporary experiment; relative stores mean the main checkout
     spool = places.spool()
     while (lock := hold(spool)) is not None:
         write(spool)

@@ -1,0 +1,1 @@
+"""The command `aelab`: only what dvc and mlflow do not do."""

@@ -1,0 +1,181 @@
+"""`aelab` commands for trained models: show, encode, decode, denoise, sample, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aelab.inference.file_io import Codes
+    from aelab.inference.predictor import Predictor
+
+EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "noise-map")  # figures that show all of them
+EVERY_STACK = ("stacks", "stack-curves", "labels", "class-errors")
+
+app = typer.Typer()
+
+Name = Annotated[
+    str, typer.Option("-m", "--model", help="A trained model such as vae, or a champion such as encoder@champion.")
+]
+Seed = Annotated[int, typer.Option("--replicate", min=0, help="Which of its seeds.")]
+Files = Annotated[
+    list[Path], typer.Argument(help="PNG pictures of the model's size, white on black, or npz files with `images`.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz, or .png for images.")]
+
+
+@app.command()
+def show(model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")]) -> None:
+    """What a model is, its numbers, what is wrong with it, and the pictures that show it."""
+    from aelab.inference import predictor
+    from aelab.tracking.models import Card
+
+    name, about, _ = predictor.find(model)
+    numbers = about.pop("metrics", {})
+    say(Card(about, numbers).text())
+    found = [path for path in pictures(name, about["kind"]) if path.exists()]
+    say("\n".join(["Pictures:", *map(str, found)]) if found else "Pictures: none yet; `aelab repro` draws them")
+
+
+@app.command()
+def encode(files: Files, model: Name = "encoder@champion", out: Out = Path("codes.npz"), replicate: Seed = 0) -> None:
+    """Images -> codes, one row of numbers each, as an npz with `codes` that says which model made them."""
+    from aelab.inference import file_io
+
+    served = load(model, replicate)
+    images, labels = read(files, served)
+    codes = served.encode(images, labels)
+    file_io.write_codes(out, file_io.Codes(codes, served.name, replicate, served.weights, labels))
+    say(f"{out}: {codes.shape[0]} codes of {codes.shape[1]} numbers, by {served.name}")
+
+
+@app.command()
+def decode(
+    file: Annotated[
+        Path, typer.Argument(help="An npz as encode writes it, or of your own: `codes` [N, K], `labels` for cvae.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", help="Of codes that do not say which model made them; none: encoder@champion."),
+    ] = None,
+    out: Out = Path("images.png"),
+    replicate: Annotated[int | None, typer.Option(min=0, help="Which of its seeds, of such codes; none: 0.")] = None,
+) -> None:
+    """Codes -> images, by the model that made the codes."""
+    from aelab.inference import file_io
+
+    codes = file_io.read_codes(file)
+    served = maker(file, codes, model, replicate)
+    can(served, "decode")
+    if served.needs_labels and codes.labels is None:
+        raise ValueError(f"{file}: {served.name} must be told the class; give `labels` beside `codes`")
+    write(out, served.decode(codes.codes, codes.labels if served.needs_labels else None), served)
+
+
+@app.command()
+def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("clean.png"), replicate: Seed = 0) -> None:
+    """Images -> what the model makes of them: of a denoiser, clean images."""
+    served = load(model, replicate)
+    can(served, "denoise")
+    write(out, served.rebuild(*read(files, served)), served)
+
+
+@app.command()
+def sample(
+    model: Name = "generator@champion",
+    n: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 25,
+    seed: Annotated[int, typer.Option(help="Other seeds, other images.")] = 0,
+    out: Out = Path("samples.png"),
+    replicate: Seed = 0,
+) -> None:
+    """New images from a generative model's prior."""
+    served = load(model, replicate)
+    can(served, "sample")
+    write(out, served.sample(n, seed), served)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; made where it is missing.")] = Path("onnx"),
+    replicate: Seed = 0,
+) -> None:
+    """Write encoder.onnx and decoder.onnx, for runtimes without Python."""
+    from aelab.inference import onnx_export
+
+    for path in onnx_export.export(load(model, replicate), out):
+        say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def pictures(name: str, kind: str) -> list[Path]:
+    """The figures that show a model: those that show all, and those that say in their file that they show it."""
+    from PIL import Image
+
+    from aelab.runner import stage
+
+    folder = stage.folder("compare") / "figures"
+    mine = []
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path, formats=("PNG",)) as picture:
+            if name in picture.info.get("Models", "").split():
+                mine.append(path)
+    figures = EVERY_STACK if kind == "classifier" else EVERY_MODEL
+    return [*(folder / f"{figure}.png" for figure in figures), *mine]
+
+
+def load(name: str, replicate: int) -> Predictor:
+    from aelab.inference import predictor
+
+    known, about, root = predictor.find(name)
+    return predictor.of(known, about, replicate, root)
+
+
+def can(served: Predictor, task: str) -> None:
+    """Raises ValueError for a model that cannot do a task, with the names of those that can."""
+    from aelab.inference import predictor
+
+    if reason := served.cannot(task):
+        raise ValueError(f"{reason}; models that can {task}: {', '.join(predictor.able(task)) or 'none'}")
+
+
+def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) -> Predictor:
+    """The model that made the codes of a file; where the file does not say it, the one asked for. Raises ValueError
+    where another one is asked for, and where the model's weights are no longer those."""
+    from aelab.inference import predictor
+
+    if not codes.model:
+        return load(model or "encoder@champion", replicate or 0)
+    asked = predictor.find(model)[0] if model else codes.model
+    seed = codes.replicate if replicate is None else replicate
+    if (asked, seed) != (codes.model, codes.replicate):
+        made, wanted = f"{codes.model} (replicate {codes.replicate})", f"{asked} (replicate {seed})"
+        raise ValueError(f"{file}: codes of {made}, which {wanted} cannot decode; leave out -m and --replicate")
+    served = load(model or codes.model, seed)
+    if served.weights != codes.weights:
+        raise ValueError(f"{file}: codes of {codes.model} before it was trained anew; encode the images again")
+    return served
+
+
+def read(files: list[Path], served: Predictor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images, and labels for a model that must be told them."""
+    from aelab.inference import file_io
+
+    images, labels = file_io.read_images(files, served.spec.shape)
+    if served.needs_labels and labels is None:
+        raise ValueError(f"{served.name}: must be told the class; give one npz with `images` and `labels`")
+    return images, labels if served.needs_labels else None
+
+
+def write(out: Path, images: np.ndarray, served: Predictor) -> None:
+    from aelab.inference import file_io
+
+    file_io.write_images(out, images)
+    say(f"{out}: {len(images)} images, by {served.name}")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,29 @@
+"""Drawn shapes: images that are ood to a data set where no other one is at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aelab.data.splits import Part
+
+COUNT = 1000  # that `prepare` draws
+
+
+def shapes(n: int, size: tuple[int, int], classes: int, seed: int) -> Part:
+    """n images [n, H, W], white on black, edges one pixel soft: discs, bars and crosses by turns.
+
+    Centres lie within the middle half, sizes between 1/8 and 3/8 of the shorter side, bars at any angle. Models that
+    are told a label are told one of the `classes` after the other.
+    """
+    (height, width), side = size, min(size)
+    u = np.random.default_rng(seed).random((5, n, 1, 1))
+    rows = np.arange(height)[:, None] - (height - 1) * (0.25 + 0.5 * u[0])  # [n, H, 1]
+    columns = np.arange(width) - (width - 1) * (0.25 + 0.5 * u[1])  # [n, 1, W]
+    half, thickness, angle = side * (1 + 2 * u[2]) / 8, side * (1 + u[3]) / 28, np.pi * u[4]
+    along = abs(rows * np.sin(angle) + columns * np.cos(angle))
+    across = abs(rows * np.cos(angle) - columns * np.sin(angle))
+    disc = np.hypot(rows, columns) - half  # distance to the edge, below 0 inside
+    bar = np.maximum(along - half, across - thickness)
+    cross = np.minimum(bar, np.maximum(across - half, along - thickness))
+    distance = np.choose((np.arange(n) % 3)[:, None, None], [disc, bar, cross])
+    return (255 * (0.5 - distance).clip(0, 1)).round().astype(np.uint8), np.arange(n) % classes

@@ -1,0 +1,115 @@
+"""What every model is held against: classical filters, the noisy input, and codes that nobody had to learn."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from aelab.data.tensors import Tensors, pixels
+from aelab.evaluation import feature_classifier, filters, reconstruction
+from aelab.evaluation.evaluate import EvalContext, representation_metrics
+from aelab.evaluation.generation import random_codes
+from aelab.evaluation.images import shown, spread
+from aelab.evaluation.pca import PCA
+
+
+def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All baselines as numbers, by measure (see baselines.json), and as pictures."""
+    data, sizes = context.data, context.sizes
+    denoised, pictures = denoising(context)
+    pca, test = PCA(data.train.x.flatten(1)), data.test.x.flatten(1)
+    pictures |= {"pca_codes": pca.encode(test, 2).cpu().numpy(), "pca_labels": data.test.y.cpu().numpy()}
+    pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
+    found = {
+        "test_images": len(data.test.y),
+        "sizes": dataclasses.asdict(sizes),
+        "denoising": denoised,
+        "probes": probes(context, pca, context.draw("random codes")),
+        "pca_sse": pca.errors(test),
+        "pca_validation_sse": pca.errors(data.validation.x.flatten(1)),
+        "pca_ood_sse": pca.errors(context.ood.x.flatten(1)),
+        "feature_classifier_accuracy": feature_classifier.accuracy(context.classifier, data),
+        "generation": generation(context, pca, context.draw("generated")),
+        "keras_accuracy": black_accuracy(data.test),
+    }
+    return found, pictures
+
+
+def flat(found: dict[str, Any]) -> dict[str, float]:
+    """The numbers of `everything` that a model has too, as metric[/noise]/baseline."""
+    numbers = {
+        f"{metric}/{noise}/{baseline}": measured[metric]
+        for noise, by_baseline in found["denoising"].items()
+        for baseline, measured in by_baseline.items()
+        for metric in ("psnr", "ssim")
+    }
+    for group in ("probes", "generation"):
+        numbers |= {f"{m}/{baseline}": v for baseline, measured in found[group].items() for m, v in measured.items()}
+    return numbers
+
+
+def denoising(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Per noise: PSNR and SSIM of the noisy input and of each filter at the parameter that was best on validation.
+
+    Also the pictures: clean, noisy and filtered test digits, uint8 [digits, H, W].
+    """
+    data = context.data
+    rows = spread(data.test.y, context.sizes.digits)
+    found: dict[str, Any] = {}
+    pictures = {"clean": shown(data.test.x[rows]), "labels": data.test.y[rows].cpu().numpy()}
+    for label, stored in data.noisy.items():
+        noisy, held_out = pixels(stored), pixels(context.noisy_validation[label])
+        found[label] = {"noisy": quality(data.test.x, noisy)}
+        pictures[f"noisy/{label}"] = shown(noisy[rows])
+        for name, apply in filters.FILTERS.items():
+            parameter = filters.choose(name, held_out, data.validation.x)
+            filtered = apply(noisy, parameter)
+            found[label][name] = {**quality(data.test.x, filtered), "parameter": parameter}
+            pictures[f"{name}/{label}"] = shown(filtered[rows])
+    return found, pictures
+
+
+def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
+    """PSNR (dB) and SSIM, means over images."""
+    return {
+        "psnr": reconstruction.psnr(x, x_hat).mean().item(),
+        "ssim": reconstruction.ssim(x, x_hat).mean().item(),
+    }
+
+
+def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
+    """What raw pixels, PCA codes and a random projection to as many numbers are worth (see evaluation.worth)."""
+    data, code = context.data, context.sizes.latent_dim
+    flat = [split.x.flatten(1) for split in (data.train, data.validation, data.test)]
+    random = torch.randn(flat[0].shape[1], code, generator=generator, device=flat[0].device)
+    encoders = {
+        "raw pixels": lambda x: x,
+        f"PCA {code}": lambda x: pca.encode(x, code),
+        f"random {code}": lambda x: x @ random,
+    }
+    labels = (data.train.y, data.validation.y, data.test.y)
+    return {
+        name: representation_metrics(context, list(zip(map(encode, flat), labels, strict=True))).test
+        for name, encode in encoders.items()
+    }
+
+
+def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
+    """The judge on training images, which nothing generated can beat, and on a gaussian of as many PCA codes."""
+    train, code = context.data.train.x, context.sizes.latent_dim
+    codes = pca.encode(train[: context.sizes.max_train_codes].flatten(1), code)
+    n = min(context.sizes.num_samples, len(context.data.test.x))
+    made = pca.decode(random_codes(codes, n, generator)).view(-1, *train.shape[1:])
+    return {
+        "training images": context.generation_metrics(train[:n]).test,
+        f"PCA {code} gaussian": context.generation_metrics(made).test,
+    }
+
+
+def black_accuracy(test: Tensors) -> float:
+    """What Keras would print as the "accuracy" of a black image for every test image."""
+    return reconstruction.keras_accuracy(test.x, torch.zeros_like(test.x))

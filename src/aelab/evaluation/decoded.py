@@ -1,0 +1,146 @@
+"""Images that no test image is the original of: from mixed, drawn, chosen, swapped and clustered codes.
+
+What applies to a model is asked of its methods, so that a family gets its picture without being named here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from aelab.data.tensors import Tensors, mapped
+from aelab.evaluation import generation
+from aelab.evaluation.evaluate import Draw
+from aelab.evaluation.images import shown
+from aelab.evaluation.settings import Evaluate
+from aelab.models.common import Autoencoder, Generative
+
+GRID = 15  # steps along each number of a 2-D code
+REACH = (0.02, 0.98)  # quantiles of the test codes between which they lie
+CHOSEN = (1.19, -3.36, 2.06)  # the code that the chapter of "Learn deep learning with PyTorch" decodes
+STYLES = 5  # codes decoded under every label
+
+
+@runtime_checkable
+class LabelConditional(Protocol):
+    """A generative model that is told a label; its prior over codes is N(0, I)."""
+
+    latent: int
+
+    def one_hot(self, condition: Tensor | None) -> Tensor: ...
+
+
+@runtime_checkable
+class Clustering(Protocol):
+    """A model whose code is one-hot: V choices among C categories, `shape` (V, C)."""
+
+    shape: tuple[int, int]
+
+    def assign(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Swapping(Protocol):
+    """A model that decodes the content of one image in the style of another."""
+
+    def swap(self, x_content: Tensor, x_style: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Masking(Protocol):
+    """A model that hides the same places of every image, rebuilds these, and leaves the rest as it came."""
+
+    def hidden_error(self, x: Tensor, generator: Generator) -> Tensor: ...
+
+
+def of(
+    model: Autoencoder, test: Tensors, rows: Tensor, codes: Tensor, settings: Evaluate, draw: Draw
+) -> dict[str, np.ndarray]:
+    """All that applies to `model`, as uint8 [n, H, W] if not said otherwise; `rows`: the test digits shown,
+    codes [N, K]: of all test images."""
+    kept: dict[str, np.ndarray] = {}
+    digits, labels = test.x[rows], test.y[rows]
+    if model.decodes:
+        kept |= mixed(model, codes, rows, labels, settings, draw)
+        if codes.shape[1] == 2:
+            kept |= grid(model, codes, labels)
+        if codes.shape[1] == len(CHOSEN):
+            kept |= chosen(model, test, codes)
+    with torch.no_grad():
+        if isinstance(model, Generative):
+            kept["samples"] = shown(model.sample(settings.samples, draw("samples")))
+        if isinstance(model, LabelConditional):
+            kept["by_class"] = by_class(model, draw("by_class"))
+        if isinstance(model, Clustering) and model.shape[0] == 1:
+            kept |= clusters(model, test)
+        if isinstance(model, Swapping):
+            style = digits.repeat_interleave(len(digits), 0)
+            kept["swaps"] = shown(model.swap(digits.repeat(len(digits), 1, 1, 1), style))
+        if isinstance(model, Masking):
+            kept["hidden"] = (model.reconstruct(digits, labels) != digits).any(0)[0].cpu().numpy()
+    return kept
+
+
+def mixed(
+    model: Autoencoder, codes: Tensor, rows: Tensor, labels: Tensor, settings: Evaluate, draw: Draw
+) -> dict[str, np.ndarray]:
+    """`interpolation`: equal steps between two test images' codes; `random_codes`: codes of a fitted gaussian."""
+    first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
+    steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
+    between = torch.lerp(first, last, steps)
+    fitted = generation.random_codes(codes, settings.samples, draw("random_codes"))
+    told = labels.repeat(len(fitted))[: len(fitted)]
+    return {
+        "interpolation": shown(mapped(model.decode, between, labels[:1].expand(len(between)))),
+        "random_codes": shown(mapped(model.decode, fitted, told)),
+    }
+
+
+def grid(model: Autoencoder, codes: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
+    """`grid` [GRID^2, H, W]: decoded, the first number growing to the right and the second upwards.
+
+    `grid_codes` float32 [2, GRID]: the values of each number, growing.
+    """
+    low, high = codes.quantile(torch.tensor(REACH, device=codes.device), 0)
+    steps = torch.linspace(0, 1, GRID, device=codes.device)
+    first, second = torch.lerp(low[:, None], high[:, None], steps)
+    places = torch.stack([first.repeat(GRID), second.flip(0).repeat_interleave(GRID)], 1)
+    images = shown(mapped(model.decode, places, labels[:1].expand(len(places))))
+    return {"grid": images, "grid_codes": torch.stack([first, second]).cpu().numpy()}
+
+
+def chosen(model: Autoencoder, test: Tensors, codes: Tensor) -> dict[str, np.ndarray]:
+    """`chosen` [3, H, W], decoded from `chosen_codes` float32 [3, K]: each number's median over the test images, the
+    test image's code that is nearest to CHOSEN, and CHOSEN; `chosen_original` [1, H, W]: that test image."""
+    wanted = torch.tensor(CHOSEN, device=codes.device)
+    nearest = int((codes - wanted).square().sum(1).argmin())
+    places = torch.stack([codes.quantile(0.5, 0), codes[nearest], wanted])
+    return {
+        "chosen": shown(mapped(model.decode, places, test.y[:1].expand(len(places)))),
+        "chosen_codes": places.cpu().numpy(),
+        "chosen_original": shown(test.x[nearest : nearest + 1]),
+    }
+
+
+def by_class(model: LabelConditional, generator: Generator) -> np.ndarray:
+    """STYLES codes from the prior, each decoded under every label: uint8 [STYLES * classes, H, W], code by code."""
+    assert isinstance(model, Autoencoder)
+    classes = model.spec.classes
+    z = torch.randn(STYLES, model.latent_dim, generator=generator, device=generator.device)
+    labels = torch.arange(classes, device=z.device).repeat(STYLES)
+    return shown(model.decode(z.repeat_interleave(classes, 0), labels))
+
+
+def clusters(model: Clustering, test: Tensors) -> dict[str, np.ndarray]:
+    """`prototypes` [C, H, W]: every category decoded; `clusters` int64 [N]: each test image's, beside its `labels`."""
+    assert isinstance(model, Autoencoder)
+    one_hot = torch.eye(model.shape[1], device=test.x.device)
+    found = torch.cat([model.assign(part)[:, 0] for part in test.x.split(1000)])
+    return {
+        "prototypes": shown(model.decode(one_hot)),
+        "clusters": found.cpu().numpy(),
+        "labels": test.y.cpu().numpy(),
+    }

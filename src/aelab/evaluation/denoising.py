@@ -1,0 +1,35 @@
+"""What a model makes of noisy images, against the clean ones."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from aelab.data.tensors import Tensors, mapped, pixels
+from aelab.evaluation import reconstruction
+from aelab.models.common import Autoencoder
+
+
+def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
+    """PSNR (dB) and SSIM of rebuilt noisy images, uint8 [N, C, H, W] by noise; PSNR by ink too."""
+    found = {}
+    for label, images in noisy.items():
+        rebuilt = _rebuilt(model, images, clean.y)
+        found[f"psnr/{label}"] = reconstruction.psnr(clean.x, rebuilt).mean().item()
+        found[f"ssim/{label}"] = reconstruction.ssim(clean.x, rebuilt).mean().item()
+        by_ink = reconstruction.by_ink(clean.x, rebuilt)
+        found |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
+    return found
+
+
+def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
+    """PSNR (dB) of the rebuilt images, clean and under each noise."""
+    model = cast(Autoencoder, model)
+    rebuilt = {"clean": mapped(model.reconstruct, *clean)}
+    rebuilt |= {label: _rebuilt(model, images, clean.y) for label, images in noisy.items()}
+    return {label: reconstruction.psnr(clean.x, x_hat).mean().item() for label, x_hat in rebuilt.items()}
+
+
+def _rebuilt(model: Autoencoder, images: Tensor, labels: Tensor) -> Tensor:
+    return mapped(lambda x, y: model.reconstruct(pixels(x), y), images, labels)

@@ -1,0 +1,87 @@
+"""The judge: a small classifier, trained once in `baselines`, in whose features generated images are compared.
+
+Inception features, which the published scores use, know photographs; a classifier of the same data set knows what
+matters in its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from aelab.data.tensors import Data, mapped
+from aelab.models.common import Autoencoder, Output, Spec, initialise
+from aelab.training.classifier import Classifier, predictions
+from aelab.training.loop import Epoch, fit
+from aelab.training.settings import Training
+
+FEATURES = 64
+CHANNELS = 16, 32
+
+
+class Quiet:
+    """Hears of every epoch and says nothing (see loop.Watch)."""
+
+    def steps(self, phase: str, total: int) -> None: ...
+    def step(self) -> None: ...
+    def epoch(self, epoch: Epoch, model: nn.Module) -> None: ...
+
+
+def build(spec: Spec, generator: Generator) -> Classifier:
+    """Two convolutions of stride 2, FEATURES units, softmax; its weights drawn from `generator` (a CPU generator)."""
+    first, second = CHANNELS
+    maps = nn.Sequential(
+        nn.Conv2d(spec.shape[0], first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU(), nn.Flatten()
+    )
+    with torch.no_grad():
+        wide = maps(torch.zeros(1, *spec.shape)).shape[1]
+    body = Autoencoder(
+        spec,
+        nn.Sequential(maps, nn.Linear(wide, FEATURES), nn.ReLU()),
+        nn.Identity(),
+        Output("sigmoid", "bce", "sum"),
+    )
+    initialise(body, generator)
+    return Classifier(body, spec)
+
+
+def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator]) -> Classifier:
+    """The judge of this data set, its best epoch chosen on validation. draw(use): a CPU generator."""
+    settings = Training(
+        optimizer="adam",
+        lr=4e-3,
+        schedule="one_cycle",
+        weight_decay=0.0,
+        batch_size=64,
+        epochs=epochs,
+        epochs_factor={},
+        batch_factor={},
+        lr_factor={},
+        patience=None,
+        num_seeds=1,
+        noise=(),
+        augment=(),
+        panel=(),
+    )
+    model = build(spec, draw("judge init")).to(data.train.x.device)
+    fit(model, data.train, data.validation, settings, lambda use: draw(f"judge {use}"), Quiet())
+    return model.eval()
+
+
+def load(spec: Spec, weights: dict[str, Tensor], device: torch.device) -> Classifier:
+    """The judge that `baselines` has trained. Raises RuntimeError where weights and data set disagree."""
+    model = build(spec, torch.Generator())
+    model.load_state_dict(weights)
+    return model.to(device).eval()
+
+
+def accuracy(classifier: Classifier, data: Data) -> float:
+    """The share of test images whose class it finds."""
+    return (predictions(classifier, data.test.x) == data.test.y).double().mean().item()
+
+
+def features(classifier: Classifier, x: Tensor) -> Tensor:
+    """Images [N, C, H, W] -> what the judge's last hidden layer makes of them [N, FEATURES]."""
+    return mapped(lambda part: classifier.encoder(classifier.scale(part)).flatten(1), x)

@@ -1,0 +1,64 @@
+"""The classical denoising filters that every denoising autoencoder is held against.
+
+Images are float32 [N, 1, H, W] in [0, 1]. Each filter has one parameter, chosen on validation by PSNR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.evaluation.reconstruction import psnr
+
+GRIDS: dict[str, tuple[float, ...]] = {
+    "median": (3, 5),  # window, pixels
+    "gaussian": (0.5, 0.75, 1.0, 1.5, 2.0),  # standard deviation, pixels
+    "non_local_means": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),  # h: how different patches may be
+}
+TRIED = 200  # validation images that choose a parameter
+
+
+def median(noisy: Tensor, size: float) -> Tensor:
+    """The median of a size x size window around every pixel."""
+    from scipy.ndimage import median_filter
+
+    return _as(noisy, median_filter(_array(noisy), size=(1, 1, int(size), int(size))))
+
+
+def gaussian(noisy: Tensor, sigma: float) -> Tensor:
+    """The gaussian mean of standard deviation `sigma` pixels around every pixel."""
+    from scipy.ndimage import gaussian_filter
+
+    return _as(noisy, gaussian_filter(_array(noisy), sigma=(0, 0, sigma, sigma)))
+
+
+def non_local_means(noisy: Tensor, h: float) -> Tensor:
+    """Means over similar 5 x 5 patches at most 5 pixels away (Buades, Coll & Morel 2005)."""
+    from skimage.restoration import denoise_nl_means
+
+    found = [denoise_nl_means(image[0], patch_size=5, patch_distance=5, h=h, fast_mode=True) for image in _array(noisy)]
+    return _as(noisy, np.stack(found)[:, None])
+
+
+FILTERS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "median": median,
+    "gaussian": gaussian,
+    "non_local_means": non_local_means,
+}
+
+
+def choose(name: str, noisy: Tensor, clean: Tensor) -> float:
+    """The parameter of filter `name` with the highest PSNR over the first TRIED validation images."""
+    noisy, clean = noisy[:TRIED], clean[:TRIED]
+    return max(GRIDS[name], key=lambda value: psnr(clean, FILTERS[name](noisy, value)).mean().item())
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.cpu().numpy()
+
+
+def _as(like: Tensor, found: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(found, dtype=np.float32)).to(like.device)

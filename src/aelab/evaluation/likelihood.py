@@ -1,0 +1,50 @@
+"""What models with a likelihood say of the test images, in nats per image."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor
+
+from aelab.models.common import Likelihood
+
+AT_ONCE = 2000  # decoded draws
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A model whose log p(x) importance sampling can estimate."""
+
+    def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
+        """log p(x|z) p(z) / q(z|x) at k draws of z per image, [k, B]."""
+        ...
+
+
+def bound(model: Likelihood, x: Tensor, generator: Generator) -> dict[str, float]:
+    """Rate, distortion and their sum, the negative ELBO: one draw of z per image, of whatever targets it learnt on."""
+    with torch.no_grad():
+        pairs = [model.rate_distortion(part, generator) for part in x.split(1000)]
+    rate, distortion = (torch.cat(values).double().mean().item() for values in zip(*pairs, strict=True))
+    return {"rate": rate, "distortion": distortion, "negative_elbo": rate + distortion}
+
+
+def importance(model: Weighted, x: Tensor, k: int, generator: Generator) -> dict[str, float]:
+    """nll: -log of the mean of k importance weights w (Burda 2015, eq. 8), of BINARY images x [N, C, H, W]: never
+    below -log p(x) in the mean, and falling towards it with k.
+
+    ess: the effective sample size (sum w)^2 / sum w^2, mean over images, 1 to k: near 1, a single draw decides
+    and the estimate is loose.
+    """
+    rows = max(1, AT_ONCE // k)
+    with torch.no_grad():
+        log_w = torch.cat([model.log_weights(part, k, generator).double() for part in x.split(rows)], 1)  # [k, N]
+    total = log_w.logsumexp(0)
+    effective = (2 * total - (2 * log_w).logsumexp(0)).exp()
+    return {"nll": (math.log(k) - total).mean().item(), "ess": effective.mean().item()}
+
+
+def binarised(x: Tensor, generator: Generator) -> Tensor:
+    """Grey images as zeros and ones, each pixel 1 with its grey value as the chance: what `nll` is about."""
+    return (torch.rand(x.shape, generator=generator, device=x.device) < x).to(x.dtype)

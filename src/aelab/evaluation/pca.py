@@ -1,0 +1,45 @@
+"""Principal component analysis (Pearson 1901): the baseline of every autoencoder with as many numbers per code."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aelab.evaluation.images import shown
+
+SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers per code of PCA's pictures
+
+
+class PCA:
+    """Principal components of images x [N, pixels]: mean [pixels], directions [pixels, pixels], largest variance
+    first."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.mean = x.mean(0)
+        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        for rows in x.split(10_000):
+            centred = (rows - self.mean).double()
+            covariance += centred.T @ centred
+        self.directions = torch.linalg.eigh(covariance)[1].flip(1).to(x.dtype)
+
+    def encode(self, x: Tensor, k: int) -> Tensor:
+        """The first k numbers [N, k] of images [N, pixels]."""
+        return (x - self.mean) @ self.directions[:, :k]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images [N, pixels] from codes [N, k]."""
+        return self.mean + codes @ self.directions[:, : codes.shape[1]].T
+
+    def errors(self, x: Tensor) -> list[float]:
+        """Squared error per image of x [N, pixels], rebuilt from K = 0, 1, ..., pixels numbers."""
+        centred = x - self.mean
+        codes = (centred @ self.directions).double()
+        kept = codes.square().mean(0).cumsum(0)
+        total = centred.double().square().sum(1).mean()
+        return [total.item(), *(total - kept).clamp_min(0).tolist()]
+
+    def pictures(self, digits: Tensor) -> dict[str, np.ndarray]:
+        """Images [n, C, H, W] rebuilt, as uint8 [n, H, W] under "pca/<numbers per code>"."""
+        codes = self.encode(digits.flatten(1), max(SIZES))
+        return {f"pca/{k}": shown(self.decode(codes[:, :k]).view_as(digits)) for k in SIZES}

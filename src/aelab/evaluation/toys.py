@@ -1,0 +1,82 @@
+"""Autoencoders of points in the plane, where everything that they do can be seen.
+
+Always on the CPU, in float32: the same pictures whatever the device of the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from aelab.evaluation.pca import PCA
+from aelab.models.common import initialise, mlp
+from aelab.training.optimizers import Adam
+
+POINTS = 200
+STEPS = 1000  # of Adam, each on all points
+LR = 0.01  # at first; it falls to 0 as a half cosine
+NOISE = 0.3  # standard deviation of what the denoising one learns to undo
+REACH, GRID = 1.6, 21  # of the field: from -REACH to REACH in both directions, so many places along each
+
+
+def manifolds(generator: Generator) -> dict[str, np.ndarray]:
+    """Points near a straight line and near a bent one, and what one number per point finds of them.
+
+    Per kind: `points` [POINTS, 2], `pca` [2, 2] the ends of PCA's line, `ae` [POINTS, 2] the curve that the decoder
+    of an autoencoder 2-32-1-32-2 draws, `errors` [2] the mean squared distance to what PCA and it make of each point.
+    """
+    found = {}
+    along = torch.linspace(-1, 1, POINTS)
+    off = 0.05 * torch.randn(POINTS, 2, generator=generator)
+    for kind, across in (("straight", 0.6 * along), ("bent", 1.6 * along.square() - 0.6)):
+        x = torch.stack([along, across], 1) + off
+        pca = PCA(x)
+        code = pca.encode(x, 1)
+        ends = torch.stack([code.min(0).values, code.max(0).values])
+        encoder, decoder = _net([2, 32, 1], generator), _net([1, 32, 2], generator)
+        _learn(nn.Sequential(encoder, decoder), lambda x=x: (x, x))
+        with torch.no_grad():
+            z = encoder(x)
+            walk = torch.lerp(z.min(), z.max(), torch.linspace(0, 1, POINTS))[:, None]
+            rebuilt = pca.decode(code), decoder(z)
+            errors = torch.stack([(x - x_hat).square().sum(1).mean() for x_hat in rebuilt])
+            kept = {"points": x, "pca": pca.decode(ends), "ae": decoder(walk), "errors": errors}
+        found |= {f"toy/{kind}_{name}": value.numpy() for name, value in kept.items()}
+    return found
+
+
+def field(generator: Generator) -> dict[str, np.ndarray]:
+    """What denoising moves: g(f(x)) - x on a grid of places, for points on a circle (as Alain & Bengio 2014, fig. 4).
+
+    `field_points` [POINTS, 2], `field_places` [GRID^2, 2], `field_moves` [GRID^2, 2]: the vector at each place, about
+    NOISE^2 times the gradient of the log density of the noisy points (their theorem 1).
+    """
+    turn = torch.linspace(0, 2 * math.pi, POINTS + 1)[:-1]
+    x = torch.stack([turn.cos(), turn.sin()], 1)
+    net = _net([2, 64, 64, 2], generator)
+    _learn(net, lambda: (x + NOISE * torch.randn(x.shape, generator=generator), x))
+    axis = torch.linspace(-REACH, REACH, GRID)
+    places = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        moves = net(places) - places
+    kept = {"points": x, "places": places, "moves": moves}
+    return {f"toy/field_{name}": value.numpy() for name, value in kept.items()}
+
+
+def _net(sizes: list[int], generator: Generator) -> nn.Sequential:
+    net = nn.Sequential(*mlp(sizes, "tanh"))
+    initialise(net, generator)
+    return net
+
+
+def _learn(net: nn.Module, draw: Callable[[], tuple[Tensor, Tensor]]) -> None:
+    """Minimise the squared error of net(input) against the target, for pairs that `draw` gives anew at each step."""
+    optimizer = Adam(list(net.parameters()), weight_decay=0.0, decoupled=False)
+    for step in range(STEPS):
+        given, target = draw()
+        (net(given) - target).square().sum(1).mean().backward()
+        optimizer.step(LR * 0.5 * (1 + math.cos(math.pi * step / STEPS)))

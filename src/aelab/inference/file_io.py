@@ -1,0 +1,149 @@
+"""Images and codes in files that people have: PNG and npz in, PNG and npz out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aelab.data.storage import read_arrays
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # others run other programs, or read other files
+GAP = 2  # pixels between the images of a sheet
+MOST = 100  # images on a sheet
+ORIGIN = {"model": ("U", 0), "replicate": ("i", 0), "weights": ("U", 0)}  # kinds and axes of what tells codes' model
+
+
+class WrongSizeError(ValueError):
+    """A picture that does not fit the model."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes [N, K] and the model that made them: its name (empty: unknown), seed and the MD5 of its weights; and the
+    labels [N] that it was told."""
+
+    codes: np.ndarray
+    model: str = ""
+    replicate: int = 0
+    weights: str = ""
+    labels: np.ndarray | None = None
+
+
+def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """All images of some files, [N, C, H, W] as a model of `shape` takes them, and their labels where a lone npz holds
+    such: pictures one each, npz files in the array `images` (or their only one).
+
+    Raises FileNotFoundError, and ValueError that names a file which is damaged or of another size.
+    """
+    parts, labels = [], None
+    for path in paths:
+        if path.suffix.lower() in PICTURES:
+            parts.append(picture(path, shape)[None])
+        elif path.suffix.lower() == ".npz":
+            arrays = read_arrays(path)
+            found = array(path, arrays, "images")
+            if not found.ndim or not len(found) or found.size != len(found) * math.prod(shape):
+                raise ValueError(f"{path}: images {list(found.shape)}; allowed: [N, {', '.join(map(str, shape))}]")
+            parts.append(found.reshape(-1, *shape))
+            labels = arrays.get("labels") if len(paths) == 1 else None
+        else:
+            raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*PICTURES, '.npz'))}")
+    if len({part.dtype.kind in "iu" for part in parts}) > 1:
+        raise ValueError("images: whole numbers and fractions in one call; give files of one kind")
+    return np.concatenate(parts), labels
+
+
+def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """One picture, uint8 [C, H, W]: made grey for a model of grey images; its size must be the model's."""
+    from PIL import Image
+
+    channels, height, width = shape
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            if file.size != (width, height):
+                is_now = f"{file.width} x {file.height} pixels"
+                raise WrongSizeError(f"{path}: {is_now}; the model takes {width} x {height}, so scale it first")
+            found = np.asarray(file.convert("L" if channels == 1 else "RGB"))
+    except (FileNotFoundError, WrongSizeError):
+        raise
+    except Exception as error:  # damaged bytes make PIL raise a dozen kinds
+        raise ValueError(f"{path}: not a readable picture") from error
+    return found.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The array of that name, or the only one there is. Raises ValueError."""
+    if name in arrays:
+        return arrays[name]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    raise ValueError(f"{path}: no array {name!r}; there are: {', '.join(arrays) or 'none'}")
+
+
+def write_images(path: Path, images: np.ndarray) -> None:
+    """float [N, C, H, W] in 0 to 1 -> an npz with `images` float32, or a PNG: one image as it is, several on a sheet.
+
+    Raises ValueError for another kind of file, and where a sheet cannot hold them all.
+    """
+    if path.suffix == ".npz":
+        save(path, images=images.astype(np.float32))
+        return
+    if path.suffix != ".png":
+        raise ValueError(f"{path}: unknown kind of file; allowed: .png, .npz")
+    if len(images) > MOST:
+        raise ValueError(f"{path}: {len(images)} images; a sheet holds {MOST}, an .npz any number")
+    from PIL import Image
+
+    place(path)
+    Image.fromarray(sheet((images * 255).round().astype(np.uint8))).save(path)
+
+
+def sheet(images: np.ndarray) -> np.ndarray:
+    """uint8 [N, C, H, W] -> one picture uint8 [rows, columns(, C)], about as wide as high."""
+    n, c, h, w = images.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    found = np.full((rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 128, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (h + GAP), i % columns * (w + GAP)
+        found[top : top + h, left : left + w] = image.transpose(1, 2, 0)
+    return found[:, :, 0] if c == 1 else found
+
+
+def write_codes(path: Path, codes: Codes) -> None:
+    """An npz with what is known of `codes`, by the names of its fields. Raises ValueError for another kind of file."""
+    if path.suffix != ".npz":
+        raise ValueError(f"{path}: unknown kind of file; allowed: .npz")
+    fields = {name: np.asarray(value) for name, value in vars(codes).items() if value is not None}
+    save(path, **fields)
+
+
+def read_codes(path: Path) -> Codes:
+    """The codes of an npz that write_codes wrote, or of a user's own with `codes` alone or beside `labels`.
+
+    Raises FileNotFoundError, and ValueError that names a file which is damaged or does not say in proper form whose
+    codes it holds.
+    """
+    arrays = read_arrays(path)
+    labels = arrays.pop("labels", None)
+    origin = {name: arrays.pop(name) for name in ORIGIN if name in arrays}
+    codes = array(path, arrays, "codes")
+    if not origin:
+        return Codes(codes, labels=labels)
+    if {name: (value.dtype.kind, value.ndim) for name, value in origin.items()} != ORIGIN:
+        raise ValueError(f"{path}: {', '.join(ORIGIN)} are not as `aelab encode` writes them")
+    return Codes(codes, str(origin["model"]), int(origin["replicate"]), str(origin["weights"]), labels)
+
+
+def save(path: Path, **arrays: np.ndarray) -> None:
+    place(path)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def place(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)

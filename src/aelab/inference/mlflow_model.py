@@ -1,0 +1,61 @@
+"""The model that `mlflow.pyfunc.load_model` gives; MLflow keeps a copy of this file with each model and runs that.
+
+model.predict(images)                                   what the model makes of the images
+model.predict(images, params={"output": "codes"})       or codes, or classes of a classifier
+
+images: an array, nested lists or a pandas frame with a row each, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels are
+whole numbers 0 to 255, or floats 0 to 1.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+
+class RefusedError(MlflowException, ValueError):
+    """A wrong question: a ValueError in Python, one line with status 400 where MLflow serves."""
+
+    def serialize_as_json(self) -> str:
+        """Without the whole question, which MLflow puts before the message."""
+        return json.dumps({"error_code": self.error_code, "message": self.args[0]})
+
+
+class Model(PythonModel):
+    """Builds the network when first loaded; its weights stay where DVC keeps them."""
+
+    def load_context(self, context: Any) -> None:
+        from aelab.inference import predictor
+
+        self.config = context.model_config
+        self.served = predictor.of(self.config["name"], self.config["about"], 0, Path(self.config["root"]))
+
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[override]
+        # np.ndarray is the hint of which MLflow makes no schema (one shape), and without one it has a warning
+        asked = {"output": self.config["output"], "labels": []} | (params or {})
+        images: Any = model_input  # in truth also a frame
+        try:
+            return self.answer(images.to_numpy() if hasattr(images, "to_numpy") else np.asarray(images), **asked)
+        except ValueError as error:
+            raise RefusedError.invalid_parameter_value(str(error)) from error
+
+    def answer(self, images: np.ndarray, output: str, labels: Any) -> np.ndarray:
+        """Images, codes or classes. Raises ValueError for what is wrong with images, labels or output."""
+        told = np.asarray(labels, np.int64) if len(labels) else None
+        match output:
+            case "images":
+                return self.served.rebuild(images, told)
+            case "codes":
+                return self.served.encode(images, told)
+            case "classes":
+                return self.served.classify(images)
+        raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes")
+
+
+set_model(Model())

@@ -1,0 +1,225 @@
+"""Trained models for use: arrays in, codes or images out, and wrong shapes refused in one line.
+
+vae = predictor.load("vae")
+codes = vae.encode(images)              # [N, 28, 28], [N, 1, 28, 28] or [N, 784]
+images = vae.decode(codes)              # float32 0 to 1, [N, 1, 28, 28]
+
+Pixels are whole numbers 0 to 255, of any integer type, or floats 0 to 1. The type decides: of whole numbers, 1 is the
+darkest grey but black.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, nn
+
+from aelab.config import params, runtime, seeding
+from aelab.data import storage
+from aelab.data.tensors import mapped
+from aelab.models.common import Autoencoder, Generative, Spec, registry
+from aelab.runner import stage
+from aelab.tracking import models
+from aelab.training import weight_files
+from aelab.training.classifier import Classifier, predictions
+
+PIXELS = "whole numbers 0 to 255, or floats 0 to 1"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model. labels: classes int [N] in 0, 1, ..., which models that are told the class ask for.
+
+    replicate: which of its seeds; weights: the MD5 of their file.
+    """
+
+    name: str
+    model: nn.Module
+    spec: Spec
+    replicate: int = 0
+    weights: str = ""
+
+    def cannot(self, task: str) -> str:
+        """Why the model cannot `decode`, `denoise` or `sample`; empty: it can."""
+        if task == "sample":
+            return "" if isinstance(self.model, Generative) else f"{self.name}: has no prior to draw from"
+        if not isinstance(self.model, Autoencoder):
+            return f"{self.name}: a classifier, it has no decoder"
+        return f"{self.name}: its codes alone decode to nothing" if task == "decode" and not self.model.decodes else ""
+
+    def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images -> codes float32 [N, K]; of a classifier, its last hidden layer. Raises ValueError for wrong shapes or
+        values."""
+        return self.through(self.encoder, self.images(images), labels)
+
+    def decode(self, codes: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Codes [N, K] -> images float32 [N, C, H, W] in 0 to 1. Raises ValueError for wrong shapes or values, and for
+        a model whose codes alone decode to nothing."""
+        model, found = self.autoencoder("decode"), np.asarray(codes)
+        if found.ndim != 2 or not len(found) or found.shape[1] != self.width:
+            raise ValueError(f"codes: {list(found.shape)}; {self.name} takes [N, {self.width}]")
+        if found.dtype.kind not in "fiub" or not np.isfinite(found).all():
+            raise ValueError(f"codes: {found.dtype}, not all of them finite numbers")
+        return self.through(model.decode, torch.from_numpy(found.astype(np.float32)), labels).clip(0, 1)
+
+    def rebuild(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images -> what the model makes of them, float32 [N, C, H, W] in 0 to 1: of a denoiser, clean images."""
+        model = self.autoencoder("denoise")
+        return self.through(model.reconstruct, self.images(images), labels).clip(0, 1)
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Images -> the most likely class of each, int64 [N]. Raises ValueError for a model that is no classifier."""
+        if not isinstance(self.model, Classifier):
+            raise ValueError(f"{self.name}: no classifier")
+        return predictions(self.model, self.images(images)).numpy()
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """n new images float32 [n, C, H, W] in 0 to 1. Raises ValueError for a model without a prior."""
+        if not isinstance(self.model, Generative):
+            raise ValueError(self.cannot("sample"))
+        with torch.no_grad():
+            return self.model.sample(n, seeding.generator(seed, "sample")).clamp(0, 1).numpy()
+
+    @functools.cached_property
+    def needs_labels(self) -> bool:
+        """Whether the model must be told the class of an image."""
+        try:
+            self.encoder(torch.zeros(1, *self.spec.shape))
+        except ValueError:
+            return True
+        return False
+
+    @functools.cached_property
+    def width(self) -> int:
+        """Numbers of a code."""
+        blank = torch.zeros(1, *self.spec.shape)
+        with torch.no_grad():
+            return self.encoder(blank, torch.zeros(1, dtype=torch.int64)).shape[1]
+
+    @property
+    def encoder(self) -> Callable[..., torch.Tensor]:
+        """Images [B, C, H, W] -> codes [B, K], given labels [B] too where the model is told them."""
+        assert isinstance(self.model, Autoencoder | Classifier)
+        return self.model.encode
+
+    def autoencoder(self, task: str) -> Autoencoder:
+        """The model, for a task that takes a decoder. Raises ValueError where it cannot."""
+        if reason := self.cannot(task):
+            raise ValueError(reason)
+        assert isinstance(self.model, Autoencoder)
+        return self.model
+
+    def through(self, function: Any, x: torch.Tensor, labels: np.ndarray | None) -> np.ndarray:
+        """function(x, labels), in parts that fit into memory. Raises ValueError where labels are wrong or missing."""
+        n = len(x)
+        if labels is None:
+            if self.needs_labels:
+                allowed = f"{n} whole numbers below {self.spec.classes}"
+                raise ValueError(f"{self.name}: must be told the class of each image; `labels` allowed: {allowed}")
+            return mapped(function, x).numpy()
+        found = np.asarray(labels)
+        known = set(range(self.spec.classes))
+        if found.shape != (n,) or found.dtype.kind not in "iu" or not set(np.unique(found)) <= known:
+            is_now = f"{found.dtype} {list(found.shape)}"
+            raise ValueError(f"labels: {is_now}; allowed: {n} whole numbers below {self.spec.classes}")
+        return mapped(function, x, torch.from_numpy(found.astype(np.int64))).numpy()
+
+    def images(self, images: np.ndarray) -> torch.Tensor:
+        """Images as the model takes them, float32 [N, C, H, W] in 0 to 1."""
+        found, shape = np.asarray(images), self.spec.shape
+        forms = {shape, shape[1:] if shape[0] == 1 else shape, (self.spec.pixels,)}
+        if found.ndim < 2 or not len(found) or found.shape[1:] not in forms:
+            allowed = " or ".join(str([None, *form]).replace("None", "N") for form in sorted(forms, key=len))
+            raise ValueError(f"images: {list(found.shape)}; {self.name} takes {allowed}")
+        if found.dtype.kind not in "fiub":
+            raise ValueError(f"images: {found.dtype}; allowed: {PIXELS}")
+        low, high, most = found.min(), found.max(), 255 if found.dtype.kind in "iu" else 1
+        if not (low >= 0 and high <= most):  # neither holds of NaN
+            raise ValueError(f"images: {found.dtype} from {low} to {high}; allowed: {PIXELS}")
+        return torch.from_numpy(found.astype(np.float32) / np.float32(most)).view(len(found), *shape)
+
+
+def load(name: str, replicate: int = 0, root: Path = Path()) -> Predictor:
+    """The model that the pipeline in `root` trained and measured as `name`, one of its seeds.
+
+    Raises ValueError with the names that there are, and what `of` raises.
+    """
+    return of(name, described(name, root), replicate, root)
+
+
+def find(name: str, root: Path = Path()) -> tuple[str, dict[str, Any], Path]:
+    """A model's name, what `of` asks for, and the root of its weights: of a trained model of the pipeline in `root`,
+    or of a champion of the registry such as denoiser@champion. Raises ValueError."""
+    if "@" in name:
+        return models.champion(name)
+    return name, described(name, root), root
+
+
+def able(task: str, root: Path = Path()) -> list[str]:
+    """The models of the pipeline in `root` that can `decode`, `denoise` or `sample`, as `evaluate` found."""
+    found = {file.parent.name: storage.load_json(file) for file in measured(root)}
+    nets = {name: about.get("samples") for name, about in found.items() if about["kind"] != "classifier"}
+    samples = {"decode": ("prior", "random codes"), "denoise": ("prior", "random codes", None), "sample": ("prior",)}
+    return [name for name, drawn_from in nets.items() if drawn_from in samples[task]]
+
+
+def measured(root: Path) -> list[Path]:
+    """What `evaluate` left of each model."""
+    return sorted((root / stage.folder("evaluate")).glob("*/metrics.json"))
+
+
+def described(name: str, root: Path = Path()) -> dict[str, Any]:
+    """What `evaluate` left of a model (metrics.json). Raises ValueError with the names that there are."""
+    files = {file.parent.name: file for file in measured(root)}
+    if name not in files:
+        near = difflib.get_close_matches(name, files, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        there = ", ".join(files) or "none: `aelab repro` trains them"
+        raise ValueError(f"{name}: no such model{hint}; there are: {there}; or a champion such as encoder@champion")
+    return storage.load_json(files[name])
+
+
+def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Path()) -> Predictor:
+    """The model that `about` describes, one of its seeds.
+
+    about: kind, family, config, shape, classes; source: the folder of its weights below root; weights: file -> MD5.
+    A stack gives the classifier of its largest label budget. Weights that have changed since are taken from DVC's
+    cache. Raises ValueError for a seed that is not there, FileNotFoundError where the weights are gone.
+    """
+    runtime.pin("cpu", 1)
+    if about["family"] not in params.families():
+        raise ValueError(f"{name}: its family {about['family']!r} is unknown; allowed: {', '.join(params.families())}")
+    files = [file for file in about["weights"] if Path(file).name == f"weights-{replicate}.safetensors"]
+    if not files:
+        seeds = len({Path(file).name for file in about["weights"]})
+        raise ValueError(f"replicate: {replicate} is out of range; {name} has 0 to {seeds - 1}")
+    spec = Spec(tuple(about["shape"]), about["classes"])
+    model: nn.Module = registry.build(about["family"], about["config"], spec, Generator())
+    if about["kind"] == "classifier":
+        model = Classifier(model, spec)  # type: ignore[arg-type]
+    path = weights(root, Path(about["source"], files[-1]), about["weights"][files[-1]])
+    model.load_state_dict(weight_files.load_weights(path))
+    return Predictor(name, model.eval(), spec, replicate, about["weights"][files[-1]])
+
+
+def weights(root: Path, file: Path, md5: str) -> Path:
+    """Where a file of this MD5 lies: in its place, or in DVC's cache. Raises FileNotFoundError."""
+    place = root / file
+    if place.is_file() and storage.md5(place) == md5:
+        return place
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    with contextlib.suppress(NotDvcRepoError), Repo(str(root)) as repo:
+        kept = Path(repo.cache.local.path, md5[:2], md5[2:])
+        if kept.is_file() and storage.md5(kept) == md5:
+            return kept
+    raise FileNotFoundError(2, "other weights lie there and DVC's cache lacks these", str(file))

@@ -1,0 +1,33 @@
+"""What every model is, and the parts that families share. A family imports from here and from no other family.
+
+protocol     Autoencoder and what it is given and gives; the protocols of those that generate
+output       raw outputs to data units, reconstruction losses
+layers       activations, dense layers, first weights
+feedforward  the dense autoencoder and its knobs
+gaussian     gaussian posteriors: what the variational families share
+boltzmann    the restricted Boltzmann machine
+greedy       stacks that learn layer by layer
+registry     a model by its family's name
+"""
+
+from aelab.models.common.feedforward import DenseConfig, dense_parts
+from aelab.models.common.gaussian import GaussianAutoencoder, gaussian_draw, gaussian_kl, log_bernoulli
+from aelab.models.common.greedy import GreedyLayer, GreedyStack
+from aelab.models.common.layers import (
+    ACTIVATIONS,
+    Activation,
+    ConvTranspose2d,
+    Transposed,
+    bernoulli_kl,
+    dense,
+    downsample_stack,
+    initialise,
+    mlp,
+    require,
+    require_widths,
+    start_at_mean,
+    widen,
+)
+from aelab.models.common.output import Output, OutputActivation, ReconstructionLoss, Reduction, cross_entropy
+from aelab.models.common.protocol import DROPOUT, Autoencoder, Batch, Generative, Likelihood, Losses, Phase, Spec
+from aelab.models.common.rbm_layer import RBMLayer, bernoulli

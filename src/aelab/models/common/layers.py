@@ -1,0 +1,135 @@
+"""What networks are built of, and how their weights start."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+Activation = Literal["linear", "relu", "sigmoid", "tanh", "silu"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+def require(condition: bool, key: str, value: object, allowed: str) -> None:
+    """Raise ValueError "key: value is wrong; allowed: ..." unless `condition` holds (see params.check)."""
+    if not condition:
+        raise ValueError(f"{key}: {value} is wrong; allowed: {allowed}")
+
+
+def require_widths(key: str, widths: Sequence[int]) -> None:
+    """Raise ValueError unless there are widths, all positive."""
+    require(len(widths) > 0 and min(widths) > 0, key, list(widths), "one or more positive numbers")
+
+
+def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
+    """One dense layer and its activation: [B, inputs] -> [B, outputs]."""
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
+
+
+def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Dense layers of these widths, the first being the input's, with `activation` between them; the last is linear."""
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
+    return layers[:-1]
+
+
+def downsample_stack(
+    shape: tuple[int, int, int], channels: Sequence[int], activation: Activation
+) -> tuple[list[nn.Module], list[nn.Module], tuple[int, int, int]]:
+    """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape
+    between them.
+
+    The latter begin with an activation, for whatever comes before them. Raises ValueError that begins with `channels`.
+    """
+    by, (colours, height, width) = 2 ** len(channels), shape
+    require(
+        height % by == width % by == 0,
+        "channels",
+        f"{len(channels)} halvings of {height} x {width} pixels",
+        "as many as divide both by 2",
+    )
+    forth: list[nn.Module] = []
+    back: list[nn.Module] = []
+    for a, b in itertools.pairwise([colours, *channels]):
+        forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
+        back = [ACTIVATIONS[activation](), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+    return forth, back, (channels[-1], height // by, width // by)
+
+
+class Transposed(nn.Module):
+    """A dense layer whose weight is another's transpose, with a bias of its own: [B, out] -> [B, in]."""
+
+    def __init__(self, source: nn.Linear) -> None:
+        super().__init__()
+        self._source = (source,)  # in a tuple, so that the weight is registered, saved and updated once
+        self.bias = nn.Parameter(torch.zeros(source.in_features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.linear(z, self._source[0].weight.t(), self.bias)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's, but onto one channel on a CPU in half the time.
+
+    oneDNN fills vectors with channels, so that a single one costs what eight would. There, each pixel's products with
+    all weights are one matrix product, added up where kernels overlap.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        plain = output_size is None and self.dilation == (1, 1)
+        if self.out_channels > 1 or input.device.type != "cpu" or not plain:
+            return super().forward(input, output_size)
+        padding = cast(tuple[int, int], self.padding)
+        axes = zip(input.shape[2:], self.stride, padding, self.kernel_size, self.output_padding, strict=True)
+        size = [(n - 1) * stride - 2 * pad + kernel + extra for n, stride, pad, kernel, extra in axes]
+        products = self.weight.flatten(1).t() @ input.flatten(2)
+        out = F.fold(products, tuple(size), self.kernel_size, padding=padding, stride=self.stride)
+        return out if self.bias is None else out + self.bias
+
+
+def initialise(model: nn.Module, generator: Generator) -> None:
+    """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def widen(encoder: nn.Sequential) -> None:
+    """Make the weights of an encoder's sigmoid blocks four times as large (as deeplearning.net's SdA and DBN).
+
+    A sigmoid's slope is at most 1/4, so that deep stacks which start smaller take long to learn anything at all.
+    """
+    with torch.no_grad():
+        for block in encoder:
+            if any(isinstance(module, nn.Sigmoid) for module in block.modules()):
+                for module in block.modules():
+                    if isinstance(module, (nn.Linear, nn.Conv2d)):
+                        module.weight.mul_(4)
+
+
+def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
+    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
+    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
+
+
+def bernoulli_kl(rho: float, rho_hat: Tensor) -> Tensor:
+    """KL(rho || rho_hat) of two coins in nats, elementwise; 0 where they agree."""
+    rho_hat = rho_hat.float().clamp(1e-6, 1 - 1e-6)  # a unit at rest on a whole batch has log 0
+    p = rho_hat.new_full((), rho)
+    return p * (p / rho_hat).log() + (1 - p) * ((1 - p) / (1 - rho_hat)).log()

@@ -1,0 +1,148 @@
+"""What every model is.
+
+Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. Images are float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from aelab.models.common.output import Output
+
+DROPOUT = "dropout draws from torch's own generator, not from each seed's"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model must know of its data: the image's shape (C, H, W) and the number of classes."""
+
+    shape: tuple[int, int, int]
+    classes: int
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.shape)
+
+
+class Batch(NamedTuple):
+    """What a loss is given: clean images [B, ...], what the model sees of them (noisy, same shape), labels [B]."""
+
+    clean: Tensor
+    noisy: Tensor
+    label: Tensor
+
+
+class Losses(NamedTuple):
+    """A batch's loss (scalar) and its named parts (scalars, detached by the loop), means over the batch's images."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimisation: which parameters, which loss, and which of its terms early stopping and best epoch watch.
+
+    `inputs` maps images to what this phase learns on (frozen layers below); the loop applies it once, before noise.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    loss: Callable[[Batch, Generator], Losses]
+    monitor: str = "total"
+    inputs: Callable[[Tensor], Tensor] | None = None
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """A model that can make new images."""
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """n images [n, C, H, W] from the model's prior."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """A model with an evidence lower bound on log p(x)."""
+
+    targets: Literal["grey", "binary"]
+
+    def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Per image [B], in nats: the rate KL(q(z|x) || p(z)) and the distortion -log p(x|z) at one draw of z."""
+        ...
+
+
+class Autoencoder(nn.Module):
+    """The base of all families: an encoder in blocks, a decoder to raw outputs, one reconstruction loss.
+
+    A variant overrides one method, usually `penalty` (as in Locatello et al.'s disentanglement_lib).
+    """
+
+    uses_labels = False  # whether learning or encoding uses labels; the table says so
+    decodes = True  # whether any code decodes to an image by itself
+    inactive_value = 0.0  # what a number of the code is that says nothing
+    vmap_unsupported_reason = (
+        ""  # why its seeds cannot learn in one loop with stacked weights (learning/together.py); empty: they can
+    )
+    targets: Literal["grey", "binary"] = "grey"  # what its likelihood is of: pixels as they are, or binary ones drawn
+    learned_buffers: tuple[str, ...] = ()  # names of buffers that hold learned numbers, as parameters do
+    tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
+
+    def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
+        super().__init__()
+        self.spec, self.encoder, self.decoder, self.output = spec, encoder, decoder, output
+        if any(isinstance(module, nn.Dropout) for module in self.modules()):
+            self.vmap_unsupported_reason = DROPOUT
+
+    @property
+    def bounded(self) -> bool:
+        """Whether reconstructions lie in [0, 1]."""
+        return self.output.bounded
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images [B, C, H, W] -> codes [B, K] as used downstream; `condition` is for models that are told the label."""
+        return self.encoder(self.output.scale(x)).flatten(1)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Codes [B, K] -> images [B, C, H, W] in data units."""
+        return self.output(self.decoder(z))
+
+    def code_bits(self, numbers: int) -> float:
+        """Bits of one code of so many numbers, as it would be stored; float32 where a family says nothing else."""
+        return 32.0 * numbers
+
+    def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images -> their reconstructions, both [B, C, H, W]."""
+        return self.decode(self.encode(x, condition), condition)
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """The reconstruction error of the clean images from the noisy ones, plus the family's penalties."""
+        hidden = self.activations(batch.noisy)
+        terms = {"reconstruction": self.output.error(self.decoder(hidden[-1].flatten(1)), batch.clean)}
+        terms |= self.penalty(hidden)
+        return Losses(torch.stack(list(terms.values())).sum(), terms)
+
+    def penalty(self, hidden: list[Tensor]) -> dict[str, Tensor]:
+        """Further terms of the loss, by name, from the activations of each encoder block [B, ...]; none here."""
+        return {}
+
+    def activations(self, x: Tensor) -> list[Tensor]:
+        """What every encoder block puts out for images [B, C, H, W]; the last one is the code."""
+        hidden = [self.output.scale(x)]
+        for block in self.encoder:
+            hidden.append(block(hidden[-1]))
+        return hidden[1:]
+
+    def phases(self) -> list[Phase]:
+        """What to optimise, in order. Default: one phase, all parameters."""
+        return [Phase("all", list(self.parameters()), self.loss)]
+
+    def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
+        """See the training set [N, C, H, W], [N] once before learning; closed-form models solve here."""

@@ -1,0 +1,56 @@
+"""A variational autoencoder on convolutions (Kingma & Welling 2013; the layout of Keras's example).
+
+The loss of `variational` at beta 1, E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I)), Bernoulli pixels with grey targets;
+only the two networks differ. Each encoder layer halves the image, each decoder layer doubles it; kernels of the
+decoder (4) are a multiple of the stride (2), so that no pixel is written more often than its neighbour (Odena 2016).
+
+MNIST, channels 32-64, 20 latent numbers: expect a test loss some nats below the dense net's 105.6 at equal epochs, with
+a quarter of its parameters and ten times its arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, nn
+
+from aelab.models.common import (
+    Activation,
+    GaussianAutoencoder,
+    Spec,
+    downsample_stack,
+    initialise,
+    require,
+    require_widths,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """channels: of each halving of the image, mirrored in the decoder; latent: K."""
+
+    channels: tuple[int, ...]
+    latent_dim: int
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        require_widths("channels", self.channels)
+        require(self.latent_dim > 0, "latent_dim", self.latent_dim, "1 or more")
+
+
+class ConvVAE(GaussianAutoencoder):
+    """The encoder puts out mu and log sigma^2; the code used downstream is mu."""
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        forth, back, inner = downsample_stack(spec.shape, config.channels, config.activation)
+        encoder = nn.Sequential(*forth, nn.Flatten(), nn.Linear(math.prod(inner), 2 * config.latent_dim))
+        decoder = nn.Sequential(nn.Linear(config.latent_dim, math.prod(inner)), nn.Unflatten(1, inner), *back)
+        super().__init__(spec, encoder, decoder, config.latent_dim)
+
+
+def build(config: Config, spec: Spec, generator: Generator) -> ConvVAE:
+    model = ConvVAE(config, spec)
+    initialise(model, generator)
+    return model.to(memory_format=torch.channels_last)  # as in `conv`: faster on a CPU

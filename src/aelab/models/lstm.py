@@ -1,0 +1,168 @@
+"""Recurrent autoencoders: an image read row by row (Sutskever, Vinyals & Le 2014; Srivastava et al. 2015).
+
+An LSTM reads the H rows from the top; the state it ends in is the code; a second LSTM starts from that state and emits
+the rows in reverse, the last one read first, because what was read last is nearest in the state (Sutskever 2014). It is
+given nothing but the state: no row that it or the data put out (Srivastava's unconditioned decoder).
+
+With `predicted` rows it is Srivastava's composite model: only the rows above them are read, and from the one state a
+decoder rebuilds those in reverse and another predicts the rest from the top down; both losses add up.
+
+Against the dense families: far fewer weights, shared by all rows, and a code that was written in reading order.
+Expect: behind a dense net of the same code size after few epochs, as gradients travel 2 H steps. No score is
+published for still digits (Srivastava's are of moving ones); `prediction` is expected above `reconstruction`, since the
+bottom half is not determined by the top half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from aelab.models.common import (
+    Autoencoder,
+    Batch,
+    Losses,
+    Output,
+    OutputActivation,
+    ReconstructionLoss,
+    Reduction,
+    Spec,
+    require,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """units: of each LSTM, whose state of 2 x units numbers is the code; predicted: rows at the bottom never read."""
+
+    units: int
+    predict_rows: int = 0
+    output: OutputActivation = "sigmoid"
+    loss: ReconstructionLoss = "bce"
+    reduction: Reduction = "sum"
+
+    def __post_init__(self) -> None:
+        require(self.units > 0, "units", self.units, "1 or more")
+        require(self.predict_rows >= 0, "predict_rows", self.predict_rows, "0 or more")
+
+
+class LSTM(nn.Module):
+    """Long short-term memory with forget gates (Hochreiter & Schmidhuber 1997, Gers 2000):
+
+        i, f, o = sigmoid(W x_t + U h + b), g = tanh(W x_t + U h + b)    each with weights of its own
+        c = f * c + i * g
+        h = o * tanh(c)
+
+    inputs = 0: nothing is read, W x_t is absent. The four gates' weights are one matrix, in the order i, f, g, o.
+    """
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(torch.zeros(4 * units, inputs)) if inputs else None  # W
+        self.recurrent = nn.Parameter(torch.zeros(4 * units, units))  # U
+        self.bias = nn.Parameter(torch.zeros(4 * units))
+
+    def initialise(self, generator: Generator) -> None:
+        """Glorot uniform gate by gate, bias 1 for forgetting (Gers 2000), 0 elsewhere: at first the cell remembers."""
+        for weight in (self.inputs, self.recurrent):
+            for gate in weight.data.chunk(4) if weight is not None else ():
+                nn.init.xavier_uniform_(gate, generator=generator)
+        nn.init.zeros_(self.bias)
+        nn.init.ones_(self.bias.data.chunk(4)[1])
+
+    def step(self, given: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: W x_t + b, `given` [B or 1, 4 units], and the state h, c [B, units] -> the next h, c."""
+        i, f, g, o = (F.linear(h, self.recurrent) + given).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class Reader(LSTM):
+    """Rows from the top -> the state after the last of them: [B, C, H, W] -> [B, 2 units], first h, then c."""
+
+    def __init__(self, rows: int, inputs: int, units: int) -> None:
+        super().__init__(inputs, units)
+        self.rows = rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = x[:, :, : self.rows].permute(2, 0, 1, 3).flatten(2)  # [rows, B, C W]
+        assert self.inputs is not None
+        given = F.linear(read, self.inputs, self.bias)  # all at once: [rows, B, 4 units]
+        h = c = x.new_zeros(x.shape[0], self.recurrent.shape[1])
+        for row in given:
+            h, c = self.step(row, h, c)
+        return torch.cat([h, c], 1)
+
+
+class Writer(LSTM):
+    """A state [B, 2 units] -> `rows` raw rows, from the bottom up where `reverse`: [B, C, rows, W]."""
+
+    def __init__(self, shape: tuple[int, int, int], units: int, reverse: bool) -> None:
+        super().__init__(0, units)
+        self.shape, self.reverse = shape, reverse
+        self.row = nn.Linear(units, shape[0] * shape[2])
+
+    def initialise(self, generator: Generator) -> None:
+        super().initialise(generator)
+        nn.init.xavier_uniform_(self.row.weight, generator=generator)
+        nn.init.zeros_(self.row.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h, c = z.chunk(2, 1)
+        states = []
+        for _ in range(self.shape[1]):
+            h, c = self.step(self.bias, h, c)
+            states.append(h)
+        top_down = states[::-1] if self.reverse else states
+        rows = self.row(torch.stack(top_down, 1))  # [B, rows, C W]
+        return rows.unflatten(2, (self.shape[0], self.shape[2])).transpose(1, 2)
+
+
+class Halves(nn.Module):
+    """Two decoders of one state: the rows that were read, above those that were not; [B, 2 units] -> [B, C, H, W]."""
+
+    def __init__(self, seen: Writer, unseen: Writer) -> None:
+        super().__init__()
+        self.seen, self.unseen = seen, unseen
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.cat([self.seen(z), self.unseen(z)], 2)
+
+
+class CompositeAutoencoder(Autoencoder):
+    """The composite model: encode() reads the top rows alone.
+
+    reconstruct() returns the whole image, the top rebuilt and the bottom predicted, both from the top rows only.
+    """
+
+    def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: Halves, output: Output) -> None:
+        super().__init__(spec, encoder, decoder, output)
+        self.seen = decoder.seen.shape[1]
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        raw = self.decoder(self.encoder(self.output.scale(batch.noisy)))
+        top, bottom = slice(None, self.seen), slice(self.seen, None)
+        rebuilt = self.output.error(raw[:, :, top], batch.clean[:, :, top])
+        predicted = self.output.error(raw[:, :, bottom], batch.clean[:, :, bottom])
+        return Losses(rebuilt + predicted, {"reconstruction": rebuilt, "prediction": predicted})
+
+
+def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
+    channels, height, width = spec.shape
+    require(config.predict_rows < height, "predict_rows", config.predict_rows, f"below the image's {height} rows")
+    seen = height - config.predict_rows
+    reader = Reader(seen, channels * width, config.units)
+    writer = Writer((channels, seen, width), config.units, reverse=True)
+    output = Output(config.output, config.loss, config.reduction)
+    if config.predict_rows:
+        further = Writer((channels, config.predict_rows, width), config.units, reverse=False)
+        model: Autoencoder = CompositeAutoencoder(spec, nn.Sequential(reader), Halves(writer, further), output)
+    else:
+        model = Autoencoder(spec, nn.Sequential(reader), writer, output)
+    for module in model.modules():
+        if isinstance(module, LSTM):
+            module.initialise(generator)
+    return model

@@ -1,0 +1,206 @@
+"""Masked autoencoder (He et al. 2021): three quarters of an image's patches are hidden, and rebuilt from the rest.
+
+    patchify, hide 75% of the patches at random, encode the visible ones alone, add a mask token for every hidden one,
+    decode them all with a light decoder; the loss counts the hidden patches only.
+
+Both are transformers (Dosovitskiy et al. 2020) on 4x4 patches with fixed sine-cosine positions. As in the paper the
+number of visible patches is rounded down: 12 of 49, so 37 (75.5%) are hidden. What differs from it: cross-entropy on
+pixels in place of squared error on standardised patches, no class token, and a small net (the code is `width` numbers).
+
+The code is the mean over all tokens of the whole image, nothing hidden. It does not decode by itself: `decodes` is
+False. reconstruct() hides the same fixed 37 patches of every image and rebuilds them; the 12 visible ones stay as they
+came, so errors over whole images flatter it and `hidden_error` is its honest number. Expect: a worse rebuilt image than
+any autoencoder that sees all of it, and codes that a linear probe reads well after long training (He: 800 epochs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from aelab.models.common import Autoencoder, Batch, Losses, Output, Spec, initialise, require
+
+FIXED_MASK = 0  # seed of the one mask that reconstruct() uses, the same for every model
+
+
+@dataclass(frozen=True)
+class Config:
+    """width, depth, heads: of the encoder; decoder_width, decoder_depth: of the decoder, with as many heads."""
+
+    embed_dim: int
+    depth: int
+    heads: int
+    decoder_embed_dim: int
+    decoder_depth: int
+    patch: int = 4  # rows and columns of a patch
+    mask_ratio: float = 0.75  # share of the patches
+
+    def __post_init__(self) -> None:
+        for key in ("depth", "heads", "decoder_depth", "patch"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "1 or more")
+        for key in ("embed_dim", "decoder_embed_dim"):
+            allowed = f"multiples of 4 and of {self.heads} heads"
+            width = getattr(self, key)
+            require(width > 0 and width % 4 == 0 and width % self.heads == 0, key, width, allowed)
+        require(0 < self.mask_ratio < 1, "mask_ratio", self.mask_ratio, "between 0 and 1")
+
+
+class Attention(nn.Module):
+    """softmax(Q K^T / sqrt(d)) V for each head of d numbers (Vaswani et al. 2017): [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, heads, T, d]
+        share = (q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(3)  # [B, heads, T, T]
+        return self.out((share @ v).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, x + attention(norm x), then x + mlp(norm x): [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+def patchify(x: Tensor, size: int) -> Tensor:
+    """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row."""
+    b, c, h, w = x.shape
+    x = x.reshape(b, c, h // size, size, w // size, size)
+    return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // size) * (w // size), size * size * c)
+
+
+def unpatchify(patches: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
+    """Patches [B, T, size^2 C] -> images [B, *shape], the inverse of `patchify`."""
+    c, h, w = shape
+    x = patches.reshape(patches.shape[0], h // size, w // size, size, size, c)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(patches.shape[0], c, h, w)
+
+
+def positions(rows: int, columns: int, width: int) -> Tensor:
+    """Where each token stands [rows * columns, width]: sines, cosines of its row, of its column (as Vaswani 2017)."""
+    speed = 10_000 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+    row, column = (torch.arange(n, dtype=torch.float64)[:, None] * speed for n in (rows, columns))
+    waves = [
+        wave
+        for angles in (row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1))
+        for wave in (angles.sin(), angles.cos())
+    ]
+    return torch.cat(waves, 2).flatten(0, 1).float()
+
+
+def pick(rows: Tensor, which: Tensor) -> Tensor:
+    """Some of each image's rows: [B or 1, T, D] at `which` [B, n] -> [B, n, D]."""
+    index = which[:, :, None].expand(-1, -1, rows.shape[2])
+    return rows.expand(which.shape[0], -1, -1).gather(1, index)
+
+
+class MaskedAutoencoder(Autoencoder):
+    """Tokens carry their positions, so their order is free: visible patches first, hidden ones after them."""
+
+    decodes = False
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        pixels = config.patch**2 * spec.shape[0]
+        super().__init__(spec, nn.Sequential(), nn.Identity(), Output("sigmoid", "bce", "sum"))
+        self.patch = config.patch
+        rows, columns = (n // config.patch for n in spec.shape[1:])
+        self.patches = rows * columns
+        self.visible = int(self.patches * (1 - config.mask_ratio))
+        self.embed = nn.Linear(pixels, config.embed_dim)
+        self.blocks = nn.Sequential(*(Block(config.embed_dim, config.heads) for _ in range(config.depth)))
+        self.norm = nn.LayerNorm(config.embed_dim)
+        self.narrow = nn.Linear(config.embed_dim, config.decoder_embed_dim)
+        self.mask_token = nn.Parameter(torch.zeros(config.decoder_embed_dim))
+        light = (Block(config.decoder_embed_dim, config.heads) for _ in range(config.decoder_depth))
+        self.light = nn.Sequential(
+            *light, nn.LayerNorm(config.decoder_embed_dim), nn.Linear(config.decoder_embed_dim, pixels)
+        )
+        fixed = torch.randperm(self.patches, generator=torch.Generator().manual_seed(FIXED_MASK))
+        self.register_buffer("where", positions(rows, columns, config.embed_dim)[None], persistent=False)
+        self.register_buffer("light_where", positions(rows, columns, config.decoder_embed_dim)[None], persistent=False)
+        self.register_buffer("fixed", fixed[None], persistent=False)
+
+    where: Tensor  # positions of the encoder's tokens [1, T, width]
+    light_where: Tensor  # and of the decoder's [1, T, decoder_width]
+    fixed: Tensor  # the order that reconstruct() hides by [1, T]
+
+    def shuffled(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """For each of n images a random choice of visible [n, V] and hidden patches [n, T - V]."""
+        noise = torch.rand(n, self.patches, generator=generator, device=generator.device)
+        return self.cut(noise.argsort(1))
+
+    def cut(self, order: Tensor) -> tuple[Tensor, Tensor]:
+        """An order of patches [B, T] -> which are visible [B, V] and which hidden [B, T - V]."""
+        return order[:, : self.visible], order[:, self.visible :]
+
+    def tokens(self, patches: Tensor, which: Tensor) -> Tensor:
+        """The encoder: patches [B, T, P], of which it sees `which` [B, V] -> tokens [B, V, width]."""
+        return self.norm(self.blocks(self.embed(pick(patches, which)) + pick(self.where, which)))
+
+    def predict(self, patches: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Raw outputs for the hidden patches [B, T - V, P], from the visible ones alone."""
+        seen = self.narrow(self.tokens(patches, visible))
+        masks = self.mask_token.expand(*hidden.shape, -1)
+        x = torch.cat([seen, masks], 1) + pick(self.light_where, torch.cat([visible, hidden], 1))
+        return self.light(x)[:, self.visible :]
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """Cross-entropy of the hidden patches, in nats: summed over their pixels, mean over images."""
+        visible, hidden = self.shuffled(len(batch.clean), generator)
+        raw = self.predict(patchify(batch.noisy, self.patch), visible, hidden)
+        error = self.output.error(raw, pick(patchify(batch.clean, self.patch), hidden))
+        return Losses(error, {"reconstruction": error})
+
+    def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
+        """Squared error per hidden pixel of each image [B], under one random mask for each."""
+        visible, hidden = self.shuffled(len(x), generator)
+        patches = patchify(x, self.patch)
+        rebuilt = self.output(self.predict(patches, visible, hidden))
+        return F.mse_loss(rebuilt, pick(patches, hidden), reduction="none").mean((1, 2))
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The mean token of the whole image: [B, C, H, W] -> [B, width]."""
+        everything = torch.arange(self.patches, device=x.device).expand(x.shape[0], -1)
+        return self.tokens(patchify(x, self.patch), everything).mean(1)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Raises NotImplementedError: the mean of tokens no longer says what stood where."""
+        raise NotImplementedError("masked: a code does not decode by itself; reconstruct(x) rebuilds hidden patches")
+
+    def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Images with the fixed hidden patches rebuilt from the visible ones, which stay as they are."""
+        visible, hidden = self.cut(self.fixed.expand(len(x), -1))
+        patches = patchify(x, self.patch)
+        rebuilt = self.output(self.predict(patches, visible, hidden))
+        where = hidden[:, :, None].expand_as(rebuilt)
+        return unpatchify(patches.scatter(1, where, rebuilt), self.patch, self.spec.shape)
+
+
+def build(config: Config, spec: Spec, generator: Generator) -> MaskedAutoencoder:
+    for n in spec.shape[1:]:
+        require(n % config.patch == 0, "patch", config.patch, f"a divisor of the image's {n} rows or columns")
+    patches = spec.shape[1] * spec.shape[2] // config.patch**2
+    require(
+        int(patches * (1 - config.mask_ratio)) > 0,
+        "mask_ratio",
+        config.mask_ratio,
+        f"what leaves one of {patches} patches",
+    )
+    model = MaskedAutoencoder(config, spec)
+    initialise(model, generator)
+    nn.init.normal_(model.mask_token, std=0.02, generator=generator)
+    return model

@@ -1,0 +1,178 @@
+"""Vector-quantised autoencoders (van den Oord, Vinyals & Kavukcuoglu 2017): an image becomes a map of indices.
+
+Each vector z_e of the encoder's map is replaced by its nearest code e of a codebook (eq. 1, 2), and the decoder's
+gradient is copied to z_e as if nothing had happened (straight-through). Per image, with sg = no gradient (eq. 3),
+
+    loss = -log p(x|e) + commitment * sum ||z_e - sg[e]||^2.
+
+The codebook is no parameter: each code follows the mean of the vectors it takes (exponential moving averages N of their
+number, m of their sum; appendix A.1): N <- decay N + (1 - decay) n, m <- decay m + (1 - decay) sum z_e, e = m / N.
+Not in the paper: codes start on vectors of the data; one with N < 1, which takes less than one vector per batch, is
+dead and moves to a random vector of the batch (Dhariwal et al. 2020, Jukebox). Bernoulli pixels replace their gaussian
+ones. Unlike `categorical` nothing is drawn and no KL term is learned: with a uniform prior over the codes it is the
+constant (vectors per image) * log(codes).
+
+MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction far below that of `variational`, and most codes
+in use (perplexity of 50 or more). The paper samples from a PixelCNN over the indices; here there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from aelab.models.common import (
+    Autoencoder,
+    Batch,
+    Losses,
+    Output,
+    Spec,
+    downsample_stack,
+    initialise,
+    require,
+    require_widths,
+)
+
+SEEDS = 1000  # training images whose vectors the codebook starts from
+
+
+@dataclass(frozen=True)
+class Config:
+    """channels: of each halving of the image, mirrored in the decoder; depth: numbers per code vector; codes: how many.
+
+    commitment: beta of the paper; decay: gamma, of the codebook's moving averages.
+    """
+
+    channels: tuple[int, ...]
+    depth: int = 16
+    codebook_size: int = 128
+    commitment: float = 0.25
+    decay: float = 0.99
+
+    def __post_init__(self) -> None:
+        require_widths("channels", self.channels)
+        require(self.depth > 0, "depth", self.depth, "1 or more")
+        require(self.codebook_size > 1, "codebook_size", self.codebook_size, "2 or more")
+        require(self.commitment >= 0, "commitment", self.commitment, "0 or more")
+        require(0 <= self.decay < 1, "decay", self.decay, "0 up to, without, 1")
+
+
+class VQVAE(Autoencoder):
+    """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
+
+    vmap_unsupported_reason = "the codebook follows counts of its codes, which vmap has no rule for"
+    learned_buffers = ("codebook",)  # count and total are what it follows from
+
+    codebook: Tensor  # e [codes, depth]
+    count: Tensor  # N [codes]
+    total: Tensor  # m [codes, depth]
+
+    def __init__(self, config: Config, spec: Spec) -> None:
+        forth, back, (last, height, width) = downsample_stack(spec.shape, config.channels, "relu")
+        shape = (config.depth, height, width)
+        encoder = nn.Sequential(*forth, nn.Conv2d(last, config.depth, 1))
+        decoder = nn.Sequential(nn.Unflatten(1, shape), nn.Conv2d(config.depth, last, 3, padding=1), *back)
+        super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))
+        self.config, self.map = config, shape
+        self.register_buffer("codebook", torch.zeros(config.codebook_size, config.depth))
+        self.register_buffer("count", torch.ones(config.codebook_size))
+        self.register_buffer("total", torch.zeros(config.codebook_size, config.depth))
+
+    def start(self, codes: Tensor) -> None:
+        """Set the codebook [codes, depth], each code as if it had taken one vector."""
+        self.codebook.copy_(codes)
+        self.total.copy_(codes)
+        self.count.fill_(1)
+
+    @torch.no_grad()
+    def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
+        """Start the codebook on vectors of up to 1,000 images, spread evenly over images and places."""
+        vectors = self.vectors(self.encoder(clean[:: math.ceil(len(clean) / SEEDS)]))
+        rows = (
+            torch.arange(self.config.codebook_size, device=vectors.device) * len(vectors) // self.config.codebook_size
+        )
+        self.start(vectors[rows])
+
+    def vectors(self, z_e: Tensor) -> Tensor:
+        """Map [B, depth, h, w] -> its vectors [B * h * w, depth], row by row, in the codebook's precision."""
+        return z_e.movedim(1, 3).reshape(-1, self.map[0]).to(self.codebook.dtype)
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """Vectors [n, depth] -> number [n] of the code nearest to each: argmin of |e|^2 - 2 z_e.e."""
+        with torch.no_grad():
+            return torch.addmm(self.codebook.square().sum(1), vectors, self.codebook.T, alpha=-2).argmin(1)
+
+    def looked_up(self, indices: Tensor) -> Tensor:
+        """Numbers [B * h * w] -> maps of their codes [B, depth, h, w]."""
+        depth, h, w = self.map
+        return self.codebook[indices].view(-1, h, w, depth).movedim(3, 1)
+
+    def indices(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> int64 [B, h, w]: the shortest form of their codes."""
+        return self.nearest(self.vectors(self.encoder(x))).view(-1, *self.map[1:])
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.looked_up(self.indices(x).flatten()).flatten(1)
+
+    def code_bits(self, numbers: int) -> float:
+        """The number of a code at each place."""
+        return math.prod(self.map[1:]) * math.log2(self.config.codebook_size)
+
+    def loss(self, batch: Batch, generator: Generator) -> Losses:
+        """`perplexity` is logged, not minimised: exp of the entropy of the batch's codes, 1 to `codes`."""
+        z_e = self.encoder(batch.noisy)
+        vectors = self.vectors(z_e)
+        indices = self.nearest(vectors)
+        e = self.looked_up(indices)
+        reconstruction = self.output.error(self.decoder(straight_through(z_e, e).flatten(1)), batch.clean)
+        commitment = self.config.commitment * F.mse_loss(z_e, e, reduction="sum") / len(z_e)
+        if self.training and torch.is_grad_enabled():
+            self.follow(vectors.detach(), indices, generator)
+        terms = {"reconstruction": reconstruction, "commitment": commitment}
+        return Losses(
+            reconstruction + commitment, terms | {"perplexity": perplexity(indices, self.config.codebook_size)}
+        )
+
+    @torch.no_grad()
+    def follow(self, vectors: Tensor, indices: Tensor, generator: Generator) -> None:
+        """Move the codebook towards the vectors [n, depth] that its codes [n] took; dead codes to random ones."""
+        step = 1 - self.config.decay
+        taken = torch.zeros_like(self.total).index_add_(0, indices, vectors)
+        self.count.lerp_(torch.bincount(indices, minlength=self.config.codebook_size).to(self.count), step)
+        self.total.lerp_(taken, step)
+        dead = self.count < 1
+        rows = torch.randint(len(vectors), dead.shape, generator=generator, device=vectors.device)
+        self.total.copy_(torch.where(dead[:, None], vectors[rows], self.total))
+        self.count.clamp_min_(1)
+        self.codebook.copy_(self.total / self.count[:, None])
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """Every place draws its code by itself, as often as learning used it: no prior over whole images is learned.
+
+        So neighbours do not match and no digit appears; it shows what the missing prior has to do.
+        """
+        places = n * self.map[1] * self.map[2]
+        drawn = torch.multinomial(self.count, places, replacement=True, generator=generator)
+        return self.decode(self.looked_up(drawn).flatten(1))
+
+
+def straight_through(z_e: Tensor, e: Tensor) -> Tensor:
+    """e forwards, z_e backwards: its gradient goes to z_e unchanged."""
+    return z_e + (e - z_e).detach()
+
+
+def perplexity(indices: Tensor, codes: int) -> Tensor:
+    """exp of the entropy of how often each code occurs in indices [n]; a scalar from 1 to `codes`."""
+    share = torch.bincount(indices, minlength=codes) / len(indices)
+    return torch.special.entr(share).sum().exp()
+
+
+def build(config: Config, spec: Spec, generator: Generator) -> VQVAE:
+    model = VQVAE(config, spec)
+    initialise(model, generator)
+    model.start(torch.randn(config.codebook_size, config.depth, generator=generator))
+    return model.to(memory_format=torch.channels_last)  # as in `conv`: faster on a CPU

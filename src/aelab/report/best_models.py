@@ -1,0 +1,177 @@
+"""The best model per task: chosen on validation images, reported with its test number, offered by the registry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aelab.report.formatting import NA, grid, name
+from aelab.report.metric_specs import number, spec
+from aelab.report.results import Item, Results
+from aelab.report.statistics import difference, exact, of_seeds
+
+SIZES = (4, 32)  # numbers per code up to which encoders are compared; beyond, up to one less than there are pixels
+MIDDLE = 32  # the size of encoder@champion
+WORDS = (
+    "The best learnt model per task, by its mean over seeds on validation images; its number on test images is what "
+    "counts, mean ± standard deviation over seeds, with the mean's 95% interval (Student's t). Baselines: on the same "
+    "test images."
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """values: one per replicate of an item, from its metrics on test or on validation images; none where it does not
+    apply. allows: who may be chosen. baselines: what nobody trained, with its number on test images, the best first."""
+
+    name: str  # of the registered model
+    aliases: tuple[str, ...]
+    words: str
+    metric: str
+    values: Callable[[dict[str, list[float]]], Sequence[float]]
+    allows: Callable[[Item], bool]
+    baselines: Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best model of a task; validation, test: one number per replicate."""
+
+    task: Task
+    item: Item
+    validation: Sequence[float]
+    test: Sequence[float]
+
+    @property
+    def shown(self) -> str:
+        """Its test number: mean ± standard deviation over seeds."""
+        spread = f" ± {self._number(float(np.std(self.test, ddof=1)))}" if len(self.test) > 1 else ""
+        return self._number(float(np.mean(self.test))) + spread
+
+    @property
+    def interval(self) -> str:
+        """The 95% interval of the test number's mean; n/a of one seed."""
+        found = difference(of_seeds(self.test), exact(0.0))
+        return NA if math.isnan(found.margin) else " to ".join(map(self._number, found.interval))
+
+    @property
+    def chosen_by(self) -> str:
+        """Its number on validation images."""
+        return self._number(float(np.mean(self.validation)))
+
+    @property
+    def baselines(self) -> str:
+        return ", ".join(f"{who} {self._number(value)}" for who, value in self.task.baselines().items()) or NA
+
+    @property
+    def by(self) -> str:
+        """The metric, its unit and direction."""
+        row = spec(self.task.metric)
+        return f"{row.title}{f', {row.unit}' if row.unit else ''} {row.arrow}"
+
+    @property
+    def why(self) -> str:
+        """What a model card says."""
+        return (
+            f"{self.task.words}, by {self.by}: chosen on validation images ({self.chosen_by}), "
+            f"{self.shown} on test images"
+        )
+
+    def _number(self, value: float) -> str:
+        return number(value, self.task.metric)
+
+
+def best_models(results: Results) -> list[Best]:
+    """The best learnt model of every task that one does, by its mean over replicates on validation images; the first of
+    equals. An entry without validation numbers is not chosen."""
+    found = []
+    for task in tasks(results):
+        scored = [
+            (item, validation, test)
+            for item in results.models
+            if not item.is_baseline and task.allows(item)
+            if (validation := task.values(item.validation)) and (test := task.values(item.metrics))
+            if not math.isnan(np.mean(validation))
+        ]
+        best = {"higher": max, "lower": min}[spec(task.metric).direction]
+        if scored:
+            found.append(Best(task, *best(scored, key=lambda each: float(np.mean(each[1])))))
+    return found
+
+
+def tasks(results: Results) -> list[Task]:
+    """Denoise, make codes of several sizes, make new images."""
+    n = len(results.noises)
+    filters = float(np.mean([results.best_filter(noise)[1] for noise in results.noises]))
+    prior, gaussian = results.gaussian
+    denoiser = Task(
+        "denoiser",
+        ("champion",),
+        f"removes noise, mean over {n} noises",
+        "psnr",
+        results.over_noises,
+        lambda _: True,
+        lambda: {"the best filter of each noise": filters},
+    )
+    generator = Task(
+        "generator",
+        ("champion",),
+        "makes new images from its prior",
+        "frechet_distance",
+        lambda metrics: metrics.get("frechet_distance", []),
+        lambda item: item.about.get("samples") == "prior",
+        lambda: {prior: gaussian["frechet_distance"]},
+    )
+    return [denoiser, *(_encoder(results, size) for size in sizes(results)), generator]
+
+
+def sizes(results: Results) -> list[int]:
+    """The bounds of the sizes of codes: never as many numbers as pixels, which would be no code."""
+    most = results.pixels - 1
+    return sorted({min(size, most) for size in SIZES} | {most})
+
+
+def _encoder(results: Results, size: int) -> Task:
+    def baselines() -> dict[str, float]:
+        """The best untrained codes of this size, and raw pixels."""
+        probes = {who: measured["probe_accuracy"] for who, measured in results.baselines["probes"].items()}
+        raw = probes.pop("raw pixels")
+        least = results.baselines["sizes"]["latent_dim"]
+        best = max(probes, key=probes.__getitem__, default=None) if least <= size else None
+        return ({best: probes[best]} if best else {}) | {f"raw pixels ({results.pixels:,} numbers)": raw}
+
+    middle = size == min(MIDDLE, results.pixels - 1)
+    return Task(
+        "encoder",
+        (f"up-to-{size}", *(["champion"] if middle else [])),
+        f"codes of up to {size:,} numbers, learnt without labels",
+        "probe_accuracy",
+        lambda metrics: metrics.get("probe_accuracy", []),
+        lambda item: not item.uses_labels and item.mean("latent_dim") <= size,
+        baselines,
+    )
+
+
+def section(results: Results) -> list[str]:
+    """The best models as a table; none, no section."""
+    found = best_models(results)
+    if not found:
+        return []
+    rows = [
+        [
+            each.task.words,
+            each.by,
+            name(results, each.item),
+            each.chosen_by,
+            f"**{each.shown}**",
+            each.interval,
+            each.baselines,
+            ", ".join(f"`{each.task.name}@{alias}`" for alias in each.task.aliases),
+        ]
+        for each in found
+    ]
+    head = ["task", "by", "model", "validation", "test", "95% interval", "baseline", "in the registry"]
+    return ["## Best models", WORDS, grid(head, rows)]

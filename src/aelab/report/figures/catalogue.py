@@ -1,0 +1,60 @@
+"""All figures, by file name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aelab.report.figures import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
+from aelab.report.figures.selection import shown
+from aelab.report.figures.style import save, title
+from aelab.report.results import Results
+from aelab.report.settings import Compare
+from aelab.runner.parallel import run
+
+FIGURES = {
+    "reconstructions": pictures.reconstructions,
+    "pca": pictures.pca,
+    "denoising": pictures.denoising,
+    "noise-map": heatmap.noise_map,
+    "noise-transfer": heatmap.noise_transfer,
+    "quality": quality.quality,
+    "capacity": tradeoffs.capacity,
+    "cost": tradeoffs.cost,
+    "rate": tradeoffs.rate,
+    "codes": codes.codes,
+    "codes-3d": codes.codes_3d,
+    "grids": decoded.grids,
+    "chosen": decoded.chosen,
+    "samples": pictures.samples,
+    "by-class": decoded.by_class,
+    "clusters": decoded.clusters,
+    "swaps": decoded.swaps,
+    "masked": decoded.masked,
+    "interpolations": pictures.interpolations,
+    "filters": pictures.filters,
+    "units": pictures.units,
+    "epochs": pictures.epochs,
+    "noisy-epochs": pictures.noisy_epochs,
+    "curves": charts.curves,
+    "stack-curves": charts.stack_curves,
+    "stacks": charts.stacks,
+    "labels": charts.labels,
+    "class-errors": heatmap.class_errors,
+    "manifolds": toys.manifolds,
+    "field": toys.field,
+}
+
+
+def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
+    """Draw every figure that the results allow into `folder`, as PNG, several at once; their titles by name."""
+    folder.mkdir()
+    names = list(FIGURES)
+
+    def one(number: int, _: object) -> str | None:
+        figure = FIGURES[names[number]](results, settings)
+        if figure is None:
+            return None
+        save(figure, folder / f"{names[number]}.png", shown(results, settings, names[number]))
+        return title(figure)
+
+    return {name: found for name, found in zip(names, run(one, len(names)), strict=True) if found is not None}

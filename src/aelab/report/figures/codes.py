@@ -1,0 +1,100 @@
+"""Codes of two and three numbers as points, each drawn as its class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aelab.report.figures.selection import select
+from aelab.report.figures.style import TEN, TITLE, grid_of
+from aelab.report.results import Results
+from aelab.report.settings import Compare
+
+POINTS = 1500  # codes drawn per panel
+
+
+def codes(results: Results, settings: Compare) -> Figure:
+    """2-D codes of test images, each drawn as its class: PCA beside autoencoders."""
+    pictures, names = results.pictures, results.data["classes"]
+    found = [
+        (
+            f"PCA: squared error {results.baselines['pca_sse'][2]:.1f} per image",
+            pictures["pca_codes"][:, :2],
+            pictures["pca_labels"],
+        ),
+        *(
+            (
+                f"{item.name}: squared error {item.mean('sse'):.1f} per image",
+                item.arrays["codes"],
+                item.arrays["labels"],
+            )
+            for item in select(results, settings, "codes")
+        ),
+    ]
+    numbered = _numbered(names)
+    title = "Test images by the two numbers of their code, each drawn as its class"
+    figure, axes = grid_of(len(found), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
+    for each, (heading, points, labels) in zip(axes.flat, found, strict=False):
+        _classes(each, points[:POINTS], labels[:POINTS], names)
+        each.set_title(heading)
+        each.set_xlabel("first number of the code")
+    for row in axes:
+        row[0].set_ylabel("second number of the code")
+    if not numbered:
+        axes[0, -1].legend(*axes[0, 0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _numbered(names: list[str]) -> bool:
+    """Whether classes are called by their numbers, so that points drawn as numbers need no legend."""
+    return names == [str(i) for i in range(len(names))]
+
+
+def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
+    """Points [n, 2], in space [n, 3], drawn as the number of their class, in turns, so that no class covers all."""
+    turns = 5
+    for turn in range(turns):
+        for label, name in enumerate(names):
+            mine = points[turn::turns][labels[turn::turns] == label]
+            how: dict[str, Any] = {"color": TEN[label % len(TEN)], "marker": f"${label}$", "linewidths": 0.2}
+            axes.scatter(*mine.T, s=16, zorder=2 + turn, label=name if turn == 0 else None, **how)
+
+
+NUMBERS = ("first", "second", "third")
+
+
+def codes_3d(results: Results, settings: Compare) -> Figure | None:
+    """3-D codes of test images, each drawn as its class: in space, and from its three sides."""
+    names = results.data["classes"]
+    items = select(results, settings, "codes_3d")
+    if not items:
+        return None
+    tall = 7.9  # inches per model
+    wide = 8.6 if _numbered(names) else 9.9  # the rest for the legend
+    figure = Figure(figsize=(wide, tall * len(items)))
+    title = "Test images by the three numbers of their code, each drawn as its class"
+    figure.suptitle(title, y=1 - 0.12 / (tall * len(items)), va="top", **TITLE)
+    for row, item in enumerate(items):
+        points, labels = item.arrays["codes"][:POINTS], item.arrays["labels"][:POINTS]
+
+        def place(left: float, bottom: float, row: int = row, **how: str) -> Any:
+            share = 8.6 / wide
+            box = (left * share, (len(items) - 1 - row + bottom) / len(items), 0.41 * share, 0.4 / len(items))
+            return figure.add_axes(box, **how)  # type: ignore[arg-type]
+
+        space = place(0.02, 0.5, projection="3d")
+        _classes(space, points, labels, names)
+        space.set(xlabel="first number", ylabel="second number", zlabel="third number")
+        space.tick_params(labelsize=7, pad=-1)
+        space.set_title(f"{item.name}: squared error {item.mean('sse'):.1f} per image")
+        for (a, b), corner in (((0, 1), (0.57, 0.53)), ((0, 2), (0.08, 0.06)), ((1, 2), (0.57, 0.06))):
+            axes = place(*corner)
+            _classes(axes, points[:, [a, b]], labels, names)
+            axes.set(xlabel=f"{NUMBERS[a]} number of the code", ylabel=f"{NUMBERS[b]} number")
+    if not _numbered(names):
+        handles, words = figure.axes[-1].get_legend_handles_labels()
+        figure.legend(handles, words, loc="center right", fontsize=8)
+    return figure

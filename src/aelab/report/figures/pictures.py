@@ -1,0 +1,234 @@
+"""Figures that are rows of images, and weights seen as images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from aelab.report.figures.selection import select
+from aelab.report.figures.style import GREY, Page, Row, panels, strips, tile
+from aelab.report.results import Item, Results, spoken
+from aelab.report.settings import Compare
+
+
+def reconstructions(results: Results, settings: Compare) -> Figure | None:
+    """The same test images through every model."""
+    if not results.models:
+        return None
+    rows = [
+        Row(item.name, item.arrays["reconstructions"], (f"{item.mean('latent_dim'):,.0f}", f"{item.mean('sse'):.1f}"))
+        for item in sorted(results.rebuilding, key=lambda item: item.mean("sse"))
+    ]
+    return strips(
+        [[Row("original", results.pictures["clean"])], rows],
+        "The same test images rebuilt by every model, smallest error first",
+        ("numbers", "sse"),
+        "numbers: per code; sse: squared error per image, mean over all\n"
+        "test images and seeds; the images are the first seed's",
+    )
+
+
+DIGITS = 3  # per noise, in the denoising figure
+BAND = 4  # noises side by side
+
+
+def denoising(results: Results, settings: Compare) -> Figure:
+    """Per noise: clean, noisy, the best filter, then the models, each with its PSNR over all test images."""
+    items = select(results, settings, "denoising")
+    names = ["original", "noisy", "best filter", *(item.name for item in items)]
+    said = ["", "", "", *(trained(item) for item in items)]
+    n = min([len(results.pictures["clean"]), *(len(item.arrays["reconstructions"]) for item in items)])
+    shown = np.unique(np.linspace(0, n - 1, min(n, DIGITS) + 2).round().astype(int)[1:-1])
+    bands = [results.noises[i : i + BAND] for i in range(0, len(results.noises), BAND)]
+    size, labels, number, top = 0.42, 1.55, 0.42, 0.5
+    block = size * len(shown) + number
+    tall = 0.3 + size * len(names) + 0.15
+    title = "Noisy test images, cleaned by the best classical filter and by autoencoders"
+    note = (
+        "psnr in dB, mean over all test images and seeds, the best in bold; filter: the best of median, gaussian and "
+        "non-local means,\nits strength chosen on validation; in grey: what a model met in training; first "
+        "seed's images"
+    )
+    page = Page(labels + block * len(bands[0]) + 0.1, top + tall * len(bands) + 0.45, title, note)
+    for b, band in enumerate(bands):
+        y = top + b * tall + 0.3
+        for r, (name, words) in enumerate(zip(names, said, strict=True)):
+            middle = y + (r + 0.5) * size
+            page.text(labels - 0.08, middle - (0.07 if words else 0), name, ha="right", va="center")
+            page.text(labels - 0.08, middle + 0.09, words, ha="right", va="center", fontsize=7, color=GREY)
+        for c, noise in enumerate(band):
+            x = labels + c * block
+            page.text(x, y - 0.06, spoken(noise), va="bottom")
+            column = _denoised(results, items, noise)
+            best = max(psnr for _, psnr in column[1:])
+            for r, (images, psnr) in enumerate(column):
+                page.picture(x, y + r * size, size * len(shown), size, tile(images[shown]))
+                weight = "bold" if psnr == best else "normal"
+                words = f"{psnr:.1f}" if r else "psnr"
+                page.text(
+                    x + block - number + 0.04, y + (r + 0.5) * size, words, va="center", fontsize=8, fontweight=weight
+                )
+    return page.figure
+
+
+def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.ndarray, float]]:
+    """The rows of one noise: images and their PSNR in dB (the clean ones: NaN)."""
+    name, psnr = results.best_filter(noise)
+    noisy = results.baselines["denoising"][noise]["noisy"]["psnr"]
+    baselines = [("clean", float("nan")), (f"noisy/{noise}", noisy), (f"{name}/{noise}", psnr)]
+    rows = [(results.pictures[key], value) for key, value in baselines]
+    return rows + [(item.arrays[f"denoised/{noise}"], item.mean(f"psnr/{noise}")) for item in items]
+
+
+def trained(item: Item) -> str:
+    """What a model met in training, short enough for a label."""
+    words = [spoken(each) for each in item.noise]
+    return "clean images" if not words else words[0] if len(words) == 1 else f"{len(words)} noises mixed"
+
+
+def epochs(results: Results, settings: Compare) -> Figure | None:
+    """Validation digits after the epochs that were drawn, one group of rows per model."""
+    groups: list[list[Row]] = []
+    for item in select(results, settings, "epochs"):
+        drawn = sorted(key for key in item.arrays if key.startswith("preview/epoch-"))
+        seen = Row(f"input, {trained(item)}" if item.noise else "original", item.arrays["preview/input"])
+        if item.noise:
+            groups.append([seen])
+        elif not any(group[0].label == "original" for group in groups):
+            groups.insert(0, [seen])
+        labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{kept(item)} (kept)"]
+        labels[0] = f"{item.name}, epoch {labels[0]}"
+        groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
+    title = "Validation images rebuilt in the course of learning"
+    note = "rows: after so many epochs; kept: the epoch with\nthe smallest validation loss; first seed"
+    return strips(groups, title, note=note) if groups else None
+
+
+def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
+    """Noisy validation digits through models that learn from clean ones, in the course of learning."""
+    groups: list[list[Row]] = []
+    for item in select(results, settings, "noisy_epochs"):
+        drawn = sorted(key for key in item.arrays if key.startswith("preview/noisy-epoch-"))
+        clean, noisy = item.arrays["preview/input"], item.arrays["preview/noisy-input"]
+        if not groups:
+            groups.append([Row("clean", clean), Row("noisy, the input", noisy, (f"{decibels(clean, noisy):.1f}",))])
+        labels = [f"epoch {int(key[-3:])}" for key in drawn[:-1]] + [f"epoch {kept(item)} (kept)"]
+        labels[0] = f"{item.name}, {labels[0]}"
+        images = [item.arrays[key] for key in drawn]
+        groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in zip(labels, images, strict=True)])
+    title = "Trained on clean images only, then shown noisy ones: does it learn to copy the noise?"
+    note = (
+        "noise: impulse 0.1, a fifth of the pixels become random; psnr: of the row against\n"
+        "the clean images, dB; kept: the epoch with the smallest validation loss; first seed"
+    )
+    return strips(groups, title, ("psnr",), note) if groups else None
+
+
+def decibels(clean: np.ndarray, x: np.ndarray) -> float:
+    """10 log10(1 / mean squared error) in dB over all pixels of two rows of images, uint8; inf where they agree."""
+    error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
+    return float(10 * np.log10(1 / error)) if error else math.inf
+
+
+def pca(results: Results, settings: Compare) -> Figure | None:
+    """By numbers per code: what PCA rebuilds of the test digits, and what models with as many numbers do."""
+    by_size: dict[int, list[Item]] = {}
+    for item in select(results, settings, "pca"):
+        by_size.setdefault(round(item.mean("latent_dim")), []).append(item)
+    groups = [[Row("original", results.pictures["clean"])]]
+    for k in sorted(size for size in by_size if f"pca/{size}" in results.pictures):
+        rows = [
+            Row(
+                f"PCA, {k} number{'s' * (k > 1)}",
+                results.pictures[f"pca/{k}"],
+                (f"{results.baselines['pca_sse'][k]:.1f}",),
+            )
+        ]
+        items = sorted(by_size[k], key=lambda item: item.mean("sse"))
+        rows += [Row(item.name, item.arrays["reconstructions"], (f"{item.mean('sse'):.1f}",)) for item in items]
+        groups.append(rows)
+    title = "Test images rebuilt from as few numbers by PCA and by autoencoders"
+    note = "sse: squared error per image, mean over all test images and seeds;\nthe images are the first seed's"
+    return strips(groups, title, ("sse",), note) if len(groups) > 1 else None
+
+
+def kept(item: Item) -> int:
+    """The epoch, counted over all phases, whose weights the first seed kept; its panel is the last one drawn."""
+    curves = item.curves()
+    return int(sum(np.isfinite(phase.validation[0]).sum() for phase in curves[:-1]) + curves[-1].kept[0])
+
+
+def interpolations(results: Results, settings: Compare) -> Figure | None:
+    """Codes mixed in equal steps, beside what mixing the pixels gives."""
+    items = select(results, settings, "interpolations")
+    if not items or len(results.pictures["clean"]) < 2:
+        return None
+    ends = results.pictures["clean"][:2].astype(np.float64)
+    shares = np.linspace(0, 1, len(items[0].arrays["interpolation"]))[:, None, None]
+    blend = ((1 - shares) * ends[0] + shares * ends[1]).round().astype(np.uint8)
+    rows = [Row(item.name, item.arrays["interpolation"]) for item in items]
+    title = "From one test image to another: mixed as pixels, and as codes"
+    note = "equal steps; a useful code passes through digits, not through a double exposure"
+    return strips([[Row("pixels", blend)], rows], title, note=note)
+
+
+DRAWN = {"rbm": "by Gibbs sampling", "vq_vae": "places drawn alone"}  # family -> how, if not from a prior
+
+
+def samples(results: Results, settings: Compare) -> Figure | None:
+    """Generative models draw from their prior; a plain autoencoder's codes have none, so a gaussian is fitted."""
+    found = [
+        (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
+        for item in select(results, settings, "samples")
+    ]
+    found += [
+        (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5))
+        for item in select(results, settings, "plain")
+    ]
+    title = "New images: from a trained prior, and from random codes of a plain autoencoder"
+    note = "random codes: of a gaussian with mean and covariance of the test images' codes; none was picked by hand"
+    return panels(found, title, note, dots=62, columns=4) if found else None
+
+
+def filters(results: Results, settings: Compare) -> Figure | None:
+    """First-layer weights, every unit on its own scale: what it looks for, not how strongly."""
+    items = select(results, settings, "filters")
+    scaled = []
+    for item in items:
+        weights = item.arrays["filters"]
+        scaled.append(weights / np.maximum(np.abs(weights).max((1, 2), keepdims=True), 1e-12))
+    title = "First-layer weights, one square per unit: does training with noise change what units look for?"
+    note = "white: positive, mid-grey: zero, black: negative; every unit on its own scale; first seed"
+    return _units(items, scaled, title, note, 1.0)
+
+
+def units(results: Results, settings: Compare) -> Figure | None:
+    """The input of length 1 that most excites each unit, w / |w|, on one scale for all inputs of a size."""
+    items = select(results, settings, "units")
+    normal = [item.arrays["filters"] for item in items]
+    normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]
+    largest, scaled = max((w.shape[1] for w in normal), default=1), []
+    for weights in normal:
+        alike = np.concatenate([w for w in normal if w.shape[1:] == weights.shape[1:]])
+        pixel = np.ones((1, *[round(largest / weights.shape[1])] * 2))  # patches are drawn as large as images
+        scaled.append(np.kron(weights / np.quantile(np.abs(alike), 0.97), pixel))
+    title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
+    note = "white: positive, mid-grey: zero, black: negative; the strongest 3% clipped; first seed"
+    return _units(items, scaled, title, note, 1.0)
+
+
+def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:
+    found = [
+        (f"{item.name}: {_about(item)}", tile(units, 10, blank=bound))
+        for item, units in zip(items, weights, strict=True)
+    ]
+    return panels(found, title, note, vmin=-bound, vmax=bound, columns=2 if len(found) == 4 else 3) if found else None
+
+
+def _about(item: Item) -> str:
+    config = item.about["config"]
+    if config.get("penalty"):
+        return f"{config['penalty'].upper()} penalty, weight {config['weight']:g}"
+    return f"trained {'with' if item.noise else 'on'} {trained(item)}"

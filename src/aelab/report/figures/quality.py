@@ -1,0 +1,129 @@
+"""Error against code size, with PCA of every size as the line to beat, and names that do not hide each other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from aelab.report.figures.style import COLOURS, GREY, MARKERS, TITLE, round_ticks
+from aelab.report.results import Item, Results
+from aelab.report.settings import Compare
+
+
+def quality(results: Results, settings: Compare) -> Figure | None:
+    """Squared error per test image against numbers per code."""
+    items = results.rebuilding
+    if not items:
+        return None
+    figure = Figure(figsize=(10.2, 5.4))
+    axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # the families stand beside it
+    x = np.array([item.mean("latent_dim") for item in items])
+    y = np.array([item.mean("sse") for item in items])
+    pca = np.array(results.baselines["pca_sse"])
+    sizes = np.arange(1, results.pixels)
+    axes.plot(sizes, pca[1:-1], color=GREY, lw=1.6, label="PCA of every size", zorder=1)
+    axes.axvline(results.pixels, color=GREY, lw=0.8, ls=":", zorder=1)
+    spread = np.nan_to_num([item.spread("sse") for item in items])
+    by_family(axes, items, x, y, spread)
+    low, high = float(y.min()) * 0.55, float(y.max()) * 1.35
+    axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(0.8, max(results.pixels, float(x.max())) * 2.6))
+    for axis, bounds in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, (low, high))):
+        ticks = round_ticks(*bounds)
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    axes.text(results.pixels * 1.04, high * 0.97, "as many as pixels", rotation=90, va="top", fontsize=7, color=GREY)
+    axes.set_xlabel("numbers per code")
+    axes.set_ylabel("squared error per test image (bars: spread over seeds)")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    figure.suptitle("Error against code size: below the grey line, an autoencoder beats PCA", y=0.975, **TITLE)
+    lines = [np.stack([sizes, pca[1:-1]], 1), np.array([[results.pixels, low], [results.pixels, high]])]
+    label(axes, [item.name for item in items], np.stack([x, y], 1), spread, lines)
+    return figure
+
+
+def by_family(axes: Axes, items: list[Item], x: np.ndarray, y: np.ndarray, bars: np.ndarray) -> None:
+    """One point with an upright bar per item, all [n]; marker and colour say the family."""
+    families = list(dict.fromkeys(item.about["family"] for item in items))
+    for i, family in enumerate(families):
+        mine = [k for k, item in enumerate(items) if item.about["family"] == family]
+        how = {"fmt": MARKERS[i % len(MARKERS)], "ms": 6.5, "mec": "white", "mew": 0.6}
+        axes.errorbar(x[mine], y[mine], bars[mine], color=COLOURS[i % len(COLOURS)], label=family, **how)
+
+
+NEAR, FAR = 9, (9, 15, 22, 32, 44)  # typographic points between a point and its name
+TURNS = (0, 180, 90, -90, 40, -40, 140, -140)  # degrees
+
+
+def label(axes: Axes, names: list[str], points: np.ndarray, bars: np.ndarray, lines: list[np.ndarray]) -> None:
+    """Write each name beside its point [n, 2] where it hides least: other names, points and bars [n], lines [m, 2].
+
+    A greedy choice among places around the point, from near to far; the far ones get a thin line.
+    """
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()  # places the legend
+    unit = figure.dpi / 72  # display units per typographic point
+    spots = axes.transData.transform(points)
+    drawn = np.concatenate([_dense(axes.transData.transform(line)) for line in lines])
+    taken = []
+    for (x, y), bar in zip(points, bars, strict=True):
+        (left, bottom), (right, top) = axes.transData.transform([(x, max(y - bar, 1e-9)), (x, y + bar)])
+        taken.append(Bbox.from_extents(left - 5 * unit, bottom - 5 * unit, right + 5 * unit, top + 5 * unit))
+    markers = np.array([box.extents for box in taken])
+    legend = axes.get_legend()
+    if legend is not None:
+        taken.append(legend.get_window_extent())
+    for i in np.lexsort((points[:, 1], points[:, 0])):
+        size = 4.7 * unit * len(names[i]), 9 * unit
+        places = [(far, _place(spots[i], far * unit, turn, size)) for far in FAR for turn in TURNS]
+        others = np.delete(markers, i, 0)
+        best = (math.inf, NEAR, places[0][1])
+        for far, box in places:
+            hidden = sum(_overlap(box, other) for other in taken)
+            crossed = _covered(drawn, np.array([box.extents])) > 0
+            misled = 0 if far == NEAR else _covered(_dense(np.array([spots[i], _middle(box)])), others)
+            outside = not (axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1))
+            cost = 10 * hidden + 200 * crossed + 50 * misled + far * unit + 1e6 * outside
+            best = min(best, (cost, far, box), key=lambda found: found[0])
+        _, far, box = best
+        taken.append(box)
+        middle = axes.transData.inverted().transform(_middle(box))
+        arrow = {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": 3} if far > NEAR else None
+        axes.annotate(
+            names[i], tuple(points[i]), tuple(middle), fontsize=7.5, ha="center", va="center", arrowprops=arrow
+        )
+
+
+def _place(spot: np.ndarray, far: float, turn: float, size: tuple[float, float]) -> Bbox:
+    """The box of a name of `size` that lies `far` from `spot` in the direction `turn`."""
+    cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    width, height = size
+    left = spot[0] + far * cosine - width * (0.5 - 0.5 * round(cosine, 1))
+    return Bbox.from_bounds(left, spot[1] + far * sine - height / 2, width, height)
+
+
+def _dense(line: np.ndarray) -> np.ndarray:
+    """A line [m, 2] in display units as points no further apart than one unit or so; of no points, none."""
+    if not len(line):
+        return line
+    steps = np.concatenate([[0], np.cumsum(np.abs(np.diff(line, axis=0)).max(1))])
+    at = np.linspace(0, steps[-1], math.ceil(steps[-1]) + 1)
+    return np.stack([np.interp(at, steps, line[:, axis]) for axis in (0, 1)], 1)
+
+
+def _covered(line: np.ndarray, boxes: np.ndarray) -> int:
+    """How many points of a line [m, 2] lie in boxes [n, 4] (left, bottom, right, top)."""
+    return int(((line[:, None] > boxes[None, :, :2]) & (line[:, None] < boxes[None, :, 2:])).all(2).sum())
+
+
+def _middle(box: Bbox) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    both = Bbox.intersection(a, b)
+    return both.width * both.height if both is not None else 0.0

@@ -1,0 +1,84 @@
+"""How a number, a row and a table look: what the sections of the comparison share."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from aelab.report import warnings
+from aelab.report.metric_specs import number, spec
+from aelab.report.results import Item, Results, spoken
+from aelab.report.statistics import Difference
+
+NA = "n/a"
+
+
+def name(results: Results, item: Item, *groups: str) -> str:
+    """A row's first cell: baselines in italics, ¹ where a flag of these groups is set, ² where the model saw labels,
+    ³ where its net is changed for this data set."""
+    mark = "¹" if any(flag.group in groups for flag in warnings.of(results, item)) else ""
+    changed = "³" * (item.name in results.changed)
+    return (f"*{item.name}*" if item.is_baseline else item.name + mark) + "²" * item.uses_labels + changed
+
+
+def ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:
+    """The cells of a table, item by item; bold is what prints like a metric's best of two or more comparable items."""
+    best: dict[tuple[str, str], str] = {}
+    for metric in metrics:
+        direction, values = spec(metric).direction, defaultdict(list)
+        for item in items:
+            if not math.isnan(item.mean(metric)):
+                values[kind(item, metric)].append(item.mean(metric))
+        for group, known in values.items():
+            if direction != "none" and len(known) > 1:
+                best[metric, group] = number((max if direction == "higher" else min)(known), metric)
+
+    def text(item: Item, metric: str) -> str:
+        shown = cell(item, metric)
+        leads = shown != NA and number(item.mean(metric), metric) == best.get((metric, kind(item, metric)))
+        return f"**{shown}**" if leads else shown
+
+    return [[text(item, metric) for metric in metrics] for item in items]
+
+
+def kind(item: Item, metric: str) -> str:
+    """Within what an item's metric is compared, such as "grey" targets; "" where it is with all others."""
+    key = spec(metric).comparable_within
+    return item.about[key] if key else ""
+
+
+def cell(item: Item, metric: str) -> str:
+    """mean ± spread; n/a where the metric does not apply."""
+    value, spread = item.mean(metric), item.spread(metric)
+    if math.isnan(value):
+        return NA
+    with_spread = not math.isnan(spread) and not spec(metric).count
+    return number(value, metric) + (f" ± {number(spread, metric)}" if with_spread else "")
+
+
+def title(metric: str, classes: Sequence[str] = (), within: str = "") -> str:
+    """A column's head: "psnr, gaussian 0.5, dB", "test error, all labels, %"; classes: names for class_error."""
+    base, _, rest = metric.partition("/")
+    row = spec(metric)
+    if base == "test_error":
+        rest = "all labels" if rest == "all" else f"{int(rest):,} labels"
+    elif base == "class_error":
+        rest = str(classes[int(rest)])
+    group = f"{within} {row.comparable_within}" if within else ""
+    return ", ".join(filter(None, (row.title, spoken(rest), group, row.unit)))
+
+
+def gap(difference: Difference, metric: str) -> tuple[str, str]:
+    """A difference with its 95% interval, and its degrees of freedom."""
+    value, (low, high) = number(difference.value, metric, "+"), difference.interval
+    if math.isnan(difference.margin):
+        return value, NA
+    df = NA if math.isnan(difference.df) else f"{difference.df:.1f}"
+    return f"{value} ({number(low, metric, '+')} to {number(high, metric, '+')})", df
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, first column left, the others right."""
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,0 +1,200 @@
+"""Digits that a slider leads through: in the course of learning, and under more and more noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aelab.report.figures.pictures import decibels, kept, trained
+from aelab.report.figures.style import tile
+from aelab.report.html import images
+from aelab.report.results import FILTERS, Item, Results, spoken
+
+Frames = Mapping[str, np.ndarray]  # a name -> digits, uint8 [n, H, W]
+GAP, BLACK, GREY = 2, 0, 119  # pixels between digits and between frames, and their values
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a strip shows at one place of the slider: a frame (from 0), words beside it, a value to rank by."""
+
+    frame: int
+    words: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The digits of one model: every frame below the other in one picture.
+
+    about: what it met in training; pinned: stays on top, whatever the ranking; given: what a model was shown, where
+    that differs from the originals; steps: by track, a Step for each place of the slider, None where there is nothing.
+    """
+
+    name: str
+    about: str
+    kind: str  # model, baseline or pinned
+    picture: str
+    frames: int
+    steps: dict[str, list[Step | None]]
+    given: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """tracks: what a reader chooses -> the places of the slider; width, height: of one frame in pixels."""
+
+    key: str
+    tracks: dict[str, list[str]]
+    strips: list[Strip]
+    width: int
+    height: int
+
+    def content(self) -> dict[str, Any]:
+        """What the page's script needs, as plain JSON."""
+
+        def plain(step: Step | None) -> Any:
+            finite = step and step.value is not None and math.isfinite(step.value)
+            return step and [step.frame, step.words, step.value if finite else None]
+
+        strips = [
+            {
+                "frames": strip.frames,
+                "steps": {track: [plain(step) for step in steps] for track, steps in strip.steps.items()},
+            }
+            for strip in self.strips
+        ]
+        return {"tracks": list(self.tracks.items()), "strips": strips}
+
+
+LEARNT, UNMET = "digits as in training", "noisy digits, never met in training"
+
+
+def learning(results: Results) -> Gallery | None:
+    """Validation digits after the epochs that were drawn, as every model rebuilds them."""
+    items = [item for item in results.models if _drawn(item, "")]
+    if not items:
+        return None
+    epochs = sorted({epoch for item in items for epoch in _drawn(item, "")[:-1]})
+    places = [f"after {epoch} epoch{'s' * (epoch > 1)}" for epoch in epochs] + ["at the end"]
+    clean = [item for item in items if not item.noise]
+    tracks = {LEARNT: places} | ({UNMET: places} if any(_drawn(item, "noisy-") for item in items) else {})
+    strips = [_reference(clean[0], len(places))] if clean else []
+    strips += [_learner(item, epochs) for item in items]
+    return Gallery("learning", tracks, strips, *_size(items[0].arrays["preview/input"]))
+
+
+def _drawn(item: Item, kind: str) -> list[int]:
+    """After which epochs the digits were drawn; the last is the end. kind: "" or "noisy-"."""
+    start = f"preview/{kind}epoch-"
+    return sorted(int(key.removeprefix(start)) for key in item.arrays if key.startswith(start))
+
+
+def _reference(item: Item, places: int) -> Strip:
+    """The digits that are to be rebuilt and, in the second track, those that were shown instead."""
+    original = item.arrays["preview/input"]
+    frames: list[np.ndarray] = [original]
+    steps: dict[str, list[Step | None]] = {LEARNT: [Step(0, "")] * places}
+    if "preview/noisy-input" in item.arrays:
+        frames.append(noisy := item.arrays["preview/noisy-input"])
+        steps[UNMET] = [Step(1, f"{decibels(original, noisy):.1f} dB")] * places
+    return Strip("input", "validation digits", "pinned", _sprite(frames), len(frames), steps)
+
+
+def _learner(item: Item, epochs: Sequence[int]) -> Strip:
+    frames: list[np.ndarray] = []
+    steps: dict[str, list[Step | None]] = {}
+    for track, kind in ((LEARNT, ""), (UNMET, "noisy-")):
+        if not (drawn := _drawn(item, kind)):
+            continue
+        end = f"epoch {kept(item)}, kept" if item.curves() else "solved, no epochs"
+        labels = [f"epoch {epoch}" for epoch in drawn[:-1]] + [end]
+        found = []
+        for index, label in enumerate(labels):
+            digits = item.arrays[f"preview/{kind}epoch-{drawn[index]:03d}"]
+            psnr = decibels(item.arrays["preview/input"], digits) if kind else None
+            found.append(Step(len(frames), label if psnr is None else f"{psnr:.1f} dB, {label}", psnr))
+            frames.append(digits)
+        steps[track] = [found[sum(each <= epoch for each in drawn[1:])] for epoch in epochs] + found[-1:]
+    given = _sprite([item.arrays["preview/input"]]) if item.noise else ""
+    kind = "baseline" if item.is_baseline else "model"
+    return Strip(item.name, _met(item), kind, _sprite(frames), len(frames), steps, given)
+
+
+def noise(results: Results) -> Gallery | None:
+    """Test digits under every noise of the test set, by kind and level, as the models and the filters clean them."""
+    items = [item for item in results.rebuilding if "reconstructions" in item.arrays]
+    if not items:
+        return None
+    kinds: dict[str, list[str]] = {}
+    for each in sorted(results.noises, key=lambda each: float(each.rpartition("-")[2])):
+        kinds.setdefault(each.rpartition("-")[0], []).append(each)
+    kinds = {kind: kinds[kind] for kind in dict.fromkeys(each.rpartition("-")[0] for each in results.noises)}
+    tracks = {_words(kind): ["no noise", *(each.rpartition("-")[2] for each in kinds[kind])] for kind in kinds}
+    pictures, clean = results.pictures, results.pictures["clean"]
+    strips = [_strip("original", "test digits", "pinned", kinds, {"": clean}, {}, clean)]
+
+    def floor(words: str, key: str, kind: str) -> Strip:
+        frames = {each: pictures[f"{key}/{each}"] for each in results.noises}
+        psnr = {each: results.baselines["denoising"][each][key]["psnr"] for each in results.noises}
+        return _strip(words, "", kind, kinds, frames, psnr)
+
+    strips += [
+        floor("the noisy image", "noisy", "pinned"),
+        *(floor(spoken(each), each, "baseline") for each in FILTERS),
+    ]
+    for item in items:
+        frames = {"": item.arrays["reconstructions"]}
+        frames |= {each: item.arrays[f"denoised/{each}"] for each in results.noises}
+        psnr = {"": item.mean("psnr")} | {each: item.mean(f"psnr/{each}") for each in results.noises}
+        kind = "baseline" if item.is_baseline else "model"
+        strips.append(_strip(item.name, _met(item), kind, kinds, frames, psnr))
+    return Gallery("noise", tracks, strips, *_size(clean))
+
+
+def _strip(
+    name: str,
+    about: str,
+    kind: str,
+    kinds: Mapping[str, Sequence[str]],
+    frames: Frames,
+    psnr: Mapping[str, float],
+    always: np.ndarray | None = None,
+) -> Strip:
+    """frames and psnr (dB) by noise, "" for none; always: digits that are shown where there are none."""
+    places = {each: place for place, each in enumerate(frames)}
+
+    def step(each: str) -> Step | None:
+        if each in places:
+            value = psnr.get(each)
+            return Step(places[each], "" if value is None else f"{value:.2f} dB", value)
+        return None if always is None else Step(0, "")
+
+    steps = {_words(kind): [step(each) for each in ("", *levels)] for kind, levels in kinds.items()}
+    return Strip(name, about, kind, _sprite(list(frames.values())), len(frames), steps)
+
+
+def _met(item: Item) -> str:
+    """Which noise a model met in training."""
+    return f"trained on {trained(item)}" if item.noise else ""
+
+
+def _words(kind: str) -> str:
+    """A kind of noise as readers know it."""
+    return kind.replace("_", " & ")
+
+
+def _size(digits: np.ndarray) -> tuple[int, int]:
+    """Width and height in pixels of digits [n, H, W] side by side."""
+    n, height, width = digits.shape
+    return n * (width + GAP) - GAP, height
+
+
+def _sprite(frames: Sequence[np.ndarray]) -> str:
+    """Every frame's digits in a row, the frames below each other, as a data URI."""
+    rows = np.stack([tile(digits, gap=GAP, blank=GREY) for digits in frames])
+    return images.sprite(tile(rows, 1, GAP, BLACK))

@@ -1,0 +1,99 @@
+"""The rows of the report's table: every model and stack, and among them the baselines that they are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aelab.report import warnings
+from aelab.report.formatting import cell, kind
+from aelab.report.html.table_columns import Column
+from aelab.report.metric_specs import number, spec
+from aelab.report.results import FILTERS, Item, Results, spoken
+from aelab.report.table import DIGITS
+from aelab.report.warnings import ResultWarning
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: as people read it, empty where the metric does not apply; value: to sort by, as in comparison.csv."""
+
+    text: str
+    value: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """kind: model, stack or baseline; an entry of comparison.csv is `listed`, other baselines are not."""
+
+    name: str
+    kind: str
+    family: str
+    device: str
+    replicates: str
+    uses_labels: bool
+    changed: str  # what params.yaml changes of its net for this data set, "" for nothing
+    warnings: list[ResultWarning]
+    cells: list[Cell]
+    listed: bool
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of columns in which it has a number."""
+        return list(dict.fromkeys(group for each in self.cells if each.text for group in each.groups))
+
+
+def rows(results: Results, columns: Sequence[Column]) -> list[Entry]:
+    """In the order of comparison.csv, further baselines below."""
+    found = [_entry(results, item, columns) for item in results.items.values()]
+    return found + [_baseline(name, values, columns) for name, values in baselines(results).items()]
+
+
+def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
+    def made(column: Column) -> Cell:
+        pca = column.metric == "pca"
+        value = (results.pca(item) if "sse" in item.metrics else math.nan) if pca else item.mean(column.metric)
+        if math.isnan(value) or (column.within and column.within != kind(item, column.metric)):
+            return Cell("", "", column.groups)
+        text = number(value, column.metric) if pca else cell(item, column.metric)
+        return Cell(text, plain(value, column.metric), column.groups)
+
+    role = "stack" if item.is_stack else "baseline" if item.is_baseline else "model"
+    about = item.about["family"], item.about["device"], str(item.about["num_seeds"])
+    cells = [made(column) for column in columns]
+    changed = results.changed.get(item.name, "")
+    return Entry(item.name, role, *about, item.uses_labels, changed, warnings.of(results, item), cells, listed=True)
+
+
+def _baseline(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:
+    def made(column: Column) -> Cell:
+        if (value := values.get(column.metric)) is None:
+            return Cell("", "", column.groups)
+        return Cell(number(value, column.metric), plain(value, column.metric), column.groups)
+
+    cells = [made(column) for column in columns]
+    return Entry(name, "baseline", "", "", "", False, "", [], cells, listed=False)
+
+
+def plain(value: float, metric: str) -> str:
+    """A value as comparison.csv holds it."""
+    return f"{value:.0f}" if spec(metric).count else f"{value:.{DIGITS}g}"
+
+
+def baselines(results: Results) -> dict[str, dict[str, float]]:
+    """What nobody trained and comparison.csv does not list: name -> metric -> value."""
+    names = {"noisy": "the noisy image"} | {name: spoken(name) for name in FILTERS}
+    found = {
+        words: {
+            f"{metric}/{noise}": measured[name][metric]
+            for noise, measured in results.baselines["denoising"].items()
+            for metric in ("psnr", "ssim")
+        }
+        for name, words in names.items()
+    }
+    found["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
+    for group in ("probes", "generation"):
+        found |= {name: dict(values) for name, values in results.baselines[group].items()}
+    return found

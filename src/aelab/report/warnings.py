@@ -1,0 +1,108 @@
+"""Flags: where a model is beaten by what nobody had to learn, and what the training doctor found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aelab.report.results import Item, Results, spoken
+from aelab.report.statistics import share_interval
+
+WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
+SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+
+
+@dataclass(frozen=True)
+class ResultWarning:
+    """One way in which a model is beaten by a baseline, or unwell.
+
+    group: reconstruction, shift, denoising, representation, generation, classification or health.
+    """
+
+    group: str
+    words: str
+    noise: str = ""  # the test noise it is about, in the group denoising
+
+
+def of(results: Results, item: Item) -> list[ResultWarning]:
+    """All flags of one model. Baselines that are models themselves have none."""
+    if item.is_baseline:
+        return []
+    measures = (classification,) if item.is_stack else (reconstruction, shift, denoising, representation, generation)
+    return [flag for measure in measures for flag in measure(results, item)] + health(item)
+
+
+def classification(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether a fine-tuned stack, with all labels, is worse than a linear classifier on raw pixels."""
+    right, linear = 1 - item.mean("test_error/all"), results.baselines["probes"]["raw pixels"]["probe_accuracy"]
+    words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
+    return [ResultWarning("classification", words)] if right < linear else []
+
+
+def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether PCA with as many numbers rebuilds images better, and the mean image what was hidden."""
+    found = []
+    numbers, sse, pca = round(item.mean("latent_dim")), item.mean("sse"), results.pca(item)
+    mean = results.baselines["pca_sse"][0]
+    if numbers < results.pixels and sse > SLACK * pca:
+        words = f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+        found.append(words + f", the mean image {mean:.2f}" * (sse > mean))
+    hidden, by_pixel = item.mean("hidden_mse"), mean / results.pixels
+    if hidden > by_pixel:
+        found.append(f"mse {hidden:.4f} per hidden pixel, the mean image has {by_pixel:.4f} per pixel")
+    return [ResultWarning("reconstruction", words) for words in found]
+
+
+def shift(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether PCA with as many numbers rebuilds ood images better."""
+    numbers = round(item.mean("latent_dim"))
+    if "ood_sse" not in item.metrics or numbers >= results.pixels:
+        return []
+    ood, pca = item.mean("ood_sse"), results.pca(item, "pca_ood_sse")
+    words = f"sse {ood:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+    return [ResultWarning("shift", words)] if ood > SLACK * pca else []
+
+
+def denoising(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether a filter, or the noisy image itself, is nearer to the clean one, at noises like those of training."""
+    found = []
+    for noise in results.trained_on(item):
+        psnr, (name, best) = item.mean(f"psnr/{noise}"), results.best_filter(noise)
+        baselines = {
+            "the noisy image": results.baselines["denoising"][noise]["noisy"]["psnr"],
+            f"the {spoken(name)}": best,
+        }
+        beaten = [f"{who} has {value:.2f}" for who, value in baselines.items() if psnr < value]
+        if beaten:
+            found.append(ResultWarning("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
+    return found
+
+
+def representation(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether raw pixels are worth more than codes, and whether the style tells the class better than chance."""
+    found, raw = [], results.baselines["probes"]["raw pixels"]
+    beaten = [
+        f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
+        for metric, words in WORTH.items()
+        if metric in item.metrics and item.mean(metric) < raw[metric]
+    ]
+    if beaten:
+        found.append("; ".join(beaten))
+    told, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
+    if told > share_interval(chance, results.baselines["test_images"])[1]:
+        found.append(f"the style tells the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
+    return [ResultWarning("representation", words) for words in found]
+
+
+def generation(results: Results, item: Item) -> list[ResultWarning]:
+    """Whether decoded gaussian PCA codes are nearer to real images."""
+    if "frechet_distance" not in item.metrics:
+        return []
+    made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
+    words = f"frechet_distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
+    return [ResultWarning("generation", words)] if made > gaussian["frechet_distance"] else []
+
+
+def health(item: Item) -> list[ResultWarning]:
+    """What the training doctor found."""
+    diagnoses = {name: words for name, words in item.diagnoses.items() if name != "below_baseline"}
+    return [ResultWarning("health", f"{name.replace('_', ' ')}: {words}") for name, words in diagnoses.items()]

@@ -1,0 +1,262 @@
+"""Stages side by side: DVC says what has to run and keeps the books, this says when.
+
+`dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose upstream is done starts
+in a process of its own. What has changed, what the run cache restores, hashes, cache, locks and the form of dvc.lock
+are DVC's own (see books.py), so the result is that of `dvc repro`, byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import networkx
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from dvc.stage import PipelineStage
+from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
+
+from aelab.runner import cores, fork_server, recovery, yaml_cache
+from aelab.runner.lockfile import LockfileWriter
+
+LOGS = Path("logs")
+NOT_KEPT = "DVC's cache took its outs twice and holds others; does a process still write to them, or is a disk damaged?"
+PAUSE = 0.05  # seconds between looks at the running stages
+RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
+
+
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    @property
+    def returncode(self) -> Any: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def terminate(self) -> None: ...
+
+
+class View(Protocol):
+    """Who is told what happens; names are DVC's, such as train@vae."""
+
+    def plan(self, names: Sequence[str]) -> None: ...
+
+    def started(self, name: str, log: Path) -> None: ...
+
+    def ended(self, name: str, how: str, seconds: float) -> None:
+        """how: ran, cached (restored by DVC), unchanged, failed, skipped (something upstream failed)."""
+        ...
+
+    def tick(self) -> None:
+        """Time has passed."""
+        ...
+
+
+@dataclass
+class Running:
+    """A stage at work, and locks on what it reads and writes that other processes of DVC's respect."""
+
+    stage: PipelineStage
+    process: Process
+    began: float
+    gpu: str | None
+    held: contextlib.ExitStack
+
+
+class Run:
+    """One pass over the pipeline in the working folder; see `everything`."""
+
+    def __init__(
+        self,
+        repo: Repo,
+        view: View,
+        jobs: int,
+        gpus: Sequence[str] = (),
+        force: bool = False,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """jobs: cores to use; check: called before the first stage that has to run; what it raises ends the run."""
+        self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
+        self.lockfile = LockfileWriter(repo)
+        self.environment: dict[str, str] = {}  # of the stages, beside that of this process
+        self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
+        self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
+        self.running: list[Running] = []
+        self.failed: list[str] = []
+        self.server: fork_server.Server | None = None
+
+    def everything(self, targets: Sequence[str] = ()) -> list[str]:
+        """Bring `targets` (none: all of dvc.yaml) up to date; the names of the stages that failed.
+
+        Raises DvcException where the pipeline cannot be loaded or is locked by another process.
+        """
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
+        with self.lockfile.locked(), self.repo.scm_context(quiet=True), cores.share(self.jobs) as turns:
+            self.environment |= turns
+            recovery.mend(self.repo)
+            graph = get_active_graph(self.repo.index.graph)
+            plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
+            self.lockfile.open(plan)
+            first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))  # most others wait for it
+            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
+            self.view.plan([name(stage) for stage in plan])
+            try:
+                while self.waiting or self.running:
+                    self.start_ready()
+                    self.wait()
+                    for each in self.ended():
+                        self.finish(each)
+                    self.lockfile.write()
+            finally:
+                self.stop()
+                self.lockfile.write(everything=True)
+        return self.failed
+
+    def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
+        """What to bring up to date for these, in DVC's order: all upstream of them too."""
+        return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
+
+    def start_ready(self) -> None:
+        """Start stages whose upstream is done, while there is room: first those for which most others wait."""
+        for stage in [each for each, upstream in self.waiting.items() if not upstream]:
+            if len(self.running) == self.jobs:
+                return
+            if self.later.get(stage, 0.0) > time.monotonic():
+                continue
+            try:
+                how = self.start(stage)
+            except LockError:
+                self.later[stage] = time.monotonic() + RETRY
+                continue
+            except (DvcException, OSError) as error:
+                how = self.broken(stage, str(error))
+            del self.waiting[stage]
+            if how:
+                self.pass_on(stage, how, 0.0)
+
+    def start(self, stage: PipelineStage) -> str | None:
+        """unchanged, cached, or None where the stage now runs. The steps are those of dvc.stage.Stage.reproduce.
+
+        Raises LockError where another process of DVC's reads what this stage writes, or writes what it reads.
+        """
+        if not (self.force or stage.changed()):
+            return "unchanged"
+        if self.check:
+            self.check()
+            self.check = None
+        stage.remove_outs(ignore_remove=False, force=False)
+        if not self.force and self.lockfile.restored(stage):
+            return "cached"
+        options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
+        if gpu is not None:
+            options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
+        log.parent.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as held, open(log, "wb") as out:
+            held.enter_context(self.lockfile.claimed(stage))
+            process = self.process(stage, options, log, out)
+            self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
+        self.view.started(name(stage), log)
+        return None
+
+    def process(self, stage: PipelineStage, options: Any, log: Path, out: IO[bytes]) -> Process:
+        """The stage's command at work: a script of Python's in a fork that has its libraries already."""
+        if words := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
+            self.server = self.server or fork_server.Server(os.environ)
+            return self.server.start(words, options["cwd"], options["env"], log)
+        command: Any = _make_cmd(get_executable(), stage.cmd)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
+
+    def free_gpu(self) -> str | None:
+        """The GPU with the fewest stages, None where there is none to share out."""
+        taken = [each.gpu for each in self.running]
+        return min(self.gpus, key=taken.count, default=None)
+
+    def wait(self) -> None:
+        """Until something has ended or may be tried again; DVC's lock is free meanwhile, so that others can look."""
+        until = min(self.later.values(), default=0.0) or float("inf")
+        with self.lockfile.unlocked():
+            while all(each.process.poll() is None for each in self.running) and time.monotonic() < until:
+                if not self.running and not self.later:
+                    return
+                self.view.tick()
+                time.sleep(PAUSE)
+            self.later = {stage: when for stage, when in self.later.items() if when > time.monotonic()}
+
+    def ended(self) -> list[Running]:
+        """Those that have ended, taken from the running ones."""
+        ended = [each for each in self.running if each.process.poll() is not None]
+        self.running = [each for each in self.running if each not in ended]
+        return ended
+
+    def finish(self, each: Running) -> None:
+        """Hash and keep what a stage made, or leave out all that depends on it."""
+        each.held.close()
+        how = "ran" if each.process.returncode == 0 else "failed"
+        try:
+            # the second time: DVC had damaged files under the names of new ones; they are gone now
+            if how == "ran" and not (self.lockfile.keep(each.stage) or self.lockfile.keep(each.stage)):
+                how = self.broken(each.stage, NOT_KEPT)
+        except (DvcException, OSError) as error:  # such as an out that it did not make, or a full disk
+            how = self.broken(each.stage, str(error))
+        self.pass_on(each.stage, how, time.monotonic() - each.began)
+
+    def broken(self, stage: PipelineStage, why: str) -> str:
+        """failed, by DVC's word, which goes to the stage's log."""
+        log_of(name(stage)).parent.mkdir(exist_ok=True)
+        with open(log_of(name(stage)), "a") as log:
+            log.write(f"{why}\n")
+        return "failed"
+
+    def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
+        """Tell the view, and let downstream stages go or skip them."""
+        self.view.ended(name(stage), how, seconds)
+        if how == "failed":
+            self.failed.append(name(stage))
+        for below in [each for each, upstream in self.waiting.items() if stage in upstream]:
+            if how not in ("failed", "skipped"):
+                self.waiting[below].discard(stage)
+            elif self.waiting.pop(below, None) is not None:
+                self.pass_on(below, "skipped", 0.0)
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for each in self.running:
+            each.process.terminate()
+        for each in self.running:
+            each.process.wait()
+            each.held.close()
+        self.running = []
+        if self.server:
+            self.server.close()
+
+
+def name(stage: PipelineStage) -> str:
+    """DVC's name of a stage, such as train@vae."""
+    return str(stage.addressing)
+
+
+def log_of(name: str) -> Path:
+    """Where a stage's words go."""
+    return LOGS / f"{name.replace(os.sep, '-')}.log"
+
+
+def repro(
+    targets: Sequence[str],
+    view: View,
+    jobs: int,
+    gpus: Sequence[str] = (),
+    force: bool = False,
+    check: Callable[[], None] | None = None,
+) -> list[str]:
+    """Bring the pipeline of the working folder up to date (see Run and Run.everything)."""
+    yaml_cache.remember()
+    with Repo() as repo:
+        return Run(repo, view, jobs, gpus, force, check).everything(targets)

@@ -1,0 +1,45 @@
+"""A copy of the project in a folder of its own, for runs that are to leave the working folder as it is.
+
+It holds the files that git knows as they are now, and shares DVC's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dvc.config import Config
+
+from aelab.runner import repository
+
+LOGS = Path("logs")
+
+
+@contextlib.contextmanager
+def copy(folder: Path, cache: str, logs: Path) -> Iterator[Path]:
+    """Make `folder`; the draft that the `with` is given becomes it in one rename, with what was added to it.
+
+    cache: the folder of DVC's cache, logs: where the copy's logs go. Raises ValueError outside git, which knows what is
+    a file of the project.
+    """
+    draft = folder.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    names = repository.git("ls-files", "-coz", "--exclude-standard")
+    if names is None:
+        raise ValueError("this runs on a copy of the files that git knows, and there is no git repository here")
+    for name in [".dvc/config.local", *filter(None, names.split("\0"))]:
+        if os.path.isfile(name):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, draft / name)
+    config: Any
+    with Config(str(draft / ".dvc")).edit("local") as config:
+        config.setdefault("core", {}).update(no_scm=True, site_cache_dir=str(folder.resolve() / ".dvc" / "site"))
+        config.setdefault("cache", {})["dir"] = cache
+    logs.mkdir(parents=True, exist_ok=True)
+    (draft / LOGS).symlink_to(logs.resolve())
+    yield draft
+    draft.rename(folder)

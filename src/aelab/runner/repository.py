@@ -1,0 +1,29 @@
+"""The Git repository that the project lies in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def root() -> Path:
+    """The project's main checkout, also for an experiment that DVC runs in a temporary folder.
+
+    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder where git knows none.
+    """
+    top = os.environ.get("DVC_ROOT") or git("rev-parse", "--show-toplevel")
+    return Path(top or os.getcwd()).resolve()
+
+
+def git(*command: str, index: Path | None = None) -> str | None:
+    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's. index: another
+    index than the repository's."""
+    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    words = ["git", "--no-optional-locks", *command]
+    try:
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

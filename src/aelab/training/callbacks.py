@@ -1,0 +1,169 @@
+"""Who is told while a model learns: the history, the tracking store, the bar, and the panel of validation digits."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from aelab.config import seeding
+from aelab.data.corruption import Noise, corrupt_mixed
+from aelab.data.tensors import Tensors
+from aelab.runner import parallel
+from aelab.runner.progress import Progress
+from aelab.training.loop import Epoch
+from aelab.training.settings import Training
+
+if TYPE_CHECKING:
+    from aelab.training.task import Task
+
+
+class SeedCallback:
+    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
+
+    images: of training; how many pass per second (of seeds in one loop, while all of them learn) is tracked and kept
+    nowhere else, as no file may depend on the hour.
+    """
+
+    def __init__(
+        self, task: Task, replicate: int, metrics: parallel.Metrics, preview: ReconstructionPreview | None, images: int
+    ) -> None:
+        self.task, self.replicate, self.metrics, self.preview = task, replicate, metrics, preview
+        self.images, self.began = images, 0.0
+        self.progress = Progress(replicate)
+        self.history: list[dict[str, Any]] = []
+        self.passed = 0  # epochs over all phases: the step in the tracking store
+
+    def steps(self, phase: str, total: int) -> None:
+        self.progress.start(f"{self.task.stream[2]} #{self.replicate} {phase}", total)
+        self.began = time.monotonic()
+
+    def step(self) -> None:
+        self.progress.step()
+
+    def epoch(self, epoch: Epoch, model: nn.Module) -> None:
+        self.history.append(dataclasses.asdict(epoch))
+        self.tell(self.history[-1])
+        self.progress.note(f"epoch {epoch.epoch}, validation {epoch.monitor:.4g}")
+        seconds = time.monotonic() - self.began
+        cost = {"seconds_per_epoch": seconds, "images_per_second": self.images / seconds}
+        prefix = self.prefix(epoch.phase)
+        self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
+        self.began += seconds
+        if self.preview and self.passed in self.task.settings.panel:
+            self.preview.draw(model, self.passed)
+
+    def tell(self, epoch: dict[str, Any]) -> None:
+        """Track what the next epoch, a row of the history, came to."""
+        self.passed += 1
+        for kind in ("train", "validation"):
+            values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
+            self.metrics(values, self.passed, self.replicate)
+
+    def prefix(self, phase: str) -> str:
+        """Of the names of the numbers in the tracking store."""
+        return self.task.prefix + ("" if phase == "all" else f"{phase}/")
+
+    def end(self, model: nn.Module) -> list[dict[str, Any]]:
+        """The end of training: the last preview; returns the history."""
+        if self.preview:
+            self.preview.draw(model, self.passed, kept=True)
+        return self.history
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.close()
+
+    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """The history and the panel, for a snapshot."""
+        pictures = self.preview.pictures if self.preview else {}
+        numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
+        return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
+
+    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
+        """What `state` gave, after a kill, told again: the tracking store takes what it lacks."""
+        self.history = numbers["history"]
+        for epoch in self.history:
+            self.tell(epoch)
+        if self.preview:
+            self.preview.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
+            for name in self.preview.pictures:
+                if name.startswith("epoch-"):
+                    self.preview.track(int(name.removeprefix("epoch-")))
+
+
+class CallbackList:
+    """Those of all seeds, for a snapshot of all."""
+
+    def __init__(self, callbacks: Sequence[SeedCallback]) -> None:
+        self.callbacks = callbacks
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for callback in self.callbacks:
+            callback.progress.close()
+
+    def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """Of each one; only the first has pictures."""
+        states = [callback.state() for callback in self.callbacks]
+        return [numbers for numbers, _ in states], states[0][1]
+
+    def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
+        for callback, own in zip(self.callbacks, numbers, strict=True):
+            callback.restore(own, pictures)
+
+
+class ReconstructionPreview:
+    """One validation digit per class, as the model rebuilds it in the course of learning.
+
+    Where it learns from clean images it is shown the digits under a noise too: what it makes of what it never met
+    (Dezeming's booklet, 2.4). The noise is the same for every model.
+    """
+
+    NOISE = Noise("impulse", 0.1)
+
+    def __init__(self, validation: Tensors, settings: Training, stream: tuple[Any, ...], recorder: Any) -> None:
+        first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
+        noises = [Noise.parse(each) for each in settings.noise]
+        clean, self.labels = validation.x[first], validation.y[first]
+        shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "panel", device=clean.device))
+        self.seen = {"": shown}  # by prefix of the name in `pictures`
+        if not noises:
+            generator = seeding.generator(stream[0], "panel", device=clean.device)
+            self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
+        self.recorder = recorder
+        self.pictures: dict[str, np.ndarray] = {}
+
+    def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
+        """Keep and track what `model` makes of the panel after `step` epochs, or of the weights that are kept; a
+        classifier draws nothing."""
+        if not hasattr(model, "reconstruct"):
+            return
+        model.eval()
+        for kind, x in self.seen.items():
+            with torch.no_grad():
+                rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
+            self.pictures[f"{kind}input"] = _bytes(x)
+            self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
+        self.track(step)
+        if kept:  # models last unequally long: here is one picture that all have at the same step
+            self.track(step, name="preview_best", as_step=0)
+
+    def track(self, step: int, name: str = "preview", as_step: int | None = None) -> None:
+        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
+        shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
+        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
+        self.recorder.image(name, pair, step=step if as_step is None else as_step)
+
+
+def _bytes(x: torch.Tensor) -> np.ndarray:
+    return x.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,123 @@
+"""The knobs of learning: the blocks `train`, `pretrain`, `finetune`, `unroll`, `capacity` and
+`noise_transfer` of params.yaml.
+
+An entry of `models:` may override those of `train`, one of the stacks those of `pretrain`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model learns; the epoch that was best on validation is kept."""
+
+    optimizer: Literal["adam", "adamw", "sgd"]
+    lr: float
+    schedule: Literal["constant", "one_cycle"]
+    weight_decay: float
+    batch_size: int
+    epochs: int  # per phase
+    epochs_factor: dict[str, float]  # data set -> factor on `epochs`
+    batch_factor: dict[str, float]  # data set -> factor on `batch`
+    lr_factor: dict[str, float]  # data set -> factor on `lr`
+    patience: int | None  # epochs without a better validation value before a phase ends; null: all epochs
+    num_seeds: int  # seeds
+    noise: tuple[str, ...]  # "kind level": the model sees x so corrupted and is to rebuild the clean x
+    augment: tuple[str, ...]  # "kind most": training images are moved so much, see augmentation.py
+    panel: tuple[int, ...]  # epochs after which the panel of validation digits is drawn; the last one always is
+
+    def __post_init__(self) -> None:
+        for key, least in (
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("num_seeds", 1),
+            ("weight_decay", 0),
+            ("patience", 1),
+        ):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
+        for key in ("epochs_factor", "batch_factor", "lr_factor"):
+            if any(not 0 < factor < 1e6 for factor in getattr(self, key).values()):
+                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: numbers above 0")
+        if self.augment:
+            from aelab.training import augmentation
+
+            augmentation.parse(self.augment)
+        if self.noise:
+            from aelab.data.corruption import Noise
+
+            for words in self.noise:
+                Noise.parse(words)
+
+
+@dataclass(frozen=True)
+class Finetune(Training):
+    """How a pretrained stack learns to classify, once per label budget: so many training and at most so many validation
+    images. `epochs` and `patience` are those with all labels (see `for_labels`)."""
+
+    labels: tuple[int | Literal["all"], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.labels or any(budget != "all" and budget < 1 for budget in self.labels):
+            raise ValueError(f"labels: {list(self.labels)} is out of range; allowed: numbers above 0, all")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: {list(self.labels)} names one twice; allowed: different budgets")
+
+    def for_labels(self, labelled: int, images: int) -> Finetune:
+        """The settings with `labelled` of all `images`: sqrt(images / labelled) times the epochs and the patience.
+
+        Half-way, as factors go, between as many passes and as many updates: with a hundredth of the labels ten times
+        the passes and a tenth of the updates. Raises ValueError where there are fewer images.
+        """
+        if labelled > images:
+            raise ValueError(f"labels: {labelled} is wrong; allowed: up to the {images} training images there are, all")
+        factor = math.sqrt(images / labelled)
+        patience = None if self.patience is None else round(factor * self.patience)
+        return dataclasses.replace(self, epochs=round(factor * self.epochs), patience=patience)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Which dense autoencoders are set side by side: every depth with every code size. They learn as `train` says."""
+
+    depths: tuple[int, ...]  # layers from image to code
+    latent_dims: tuple[int, ...]  # numbers per code
+    hidden: int  # units of every other layer
+
+    def __post_init__(self) -> None:
+        for key in ("depths", "latent_dims", "hidden"):
+            value = getattr(self, key)
+            if not value or min(value if key != "hidden" else [value]) < 1:
+                raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")
+        for key in ("depths", "latent_dims"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key}: {list(getattr(self, key))} names one twice; allowed: different numbers")
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """(depth, code) of every net."""
+        return list(itertools.product(self.depths, self.latent_dims))
+
+    def widths(self, depth: int, code: int) -> tuple[int, ...]:
+        """Of the encoder's layers."""
+        return (*[self.hidden] * (depth - 1), code)
+
+
+@dataclass(frozen=True)
+class NoiseTransfer:
+    """The denoising autoencoder (sigmoid, tied) that is trained on each noise in turn. It learns as `train` says."""
+
+    widths: tuple[int, ...]  # of the encoder's layers
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"widths: {list(self.widths)} is wrong; allowed: one or more positive numbers")

@@ -1,0 +1,231 @@
+"""Several seeds of one model learning in one loop, their weights stacked: each as it would alone, up to rounding.
+
+A GPU waits for launches while it learns one small network, and learns several of them in about the same time; all
+launches of a step become one there, too (see graph). Every seed keeps its own order of batches, its own noise and
+draws, its own best epoch and patience; one vmapped loss and one optimizer serve all. A seed whose patience has ended
+moves on with the others, but nothing of it is kept any more.
+
+R seeds, B images of a batch. A model says by `vmap_unsupported_reason` whether its seeds cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.overrides import TorchFunctionMode
+
+from aelab.config.runtime import Precision
+from aelab.data.corruption import Noise, corrupt_mixed
+from aelab.data.tensors import Tensors
+from aelab.models.common import Batch, Losses, Phase
+from aelab.training import cuda_graph, optimizers
+from aelab.training.augmentation import augment, parse
+from aelab.training.loop import Checkpointer, Learning, Snapshot, inputs, part
+from aelab.training.losses import check, of_replicate
+from aelab.training.settings import Training
+
+
+class Seed(NamedTuple):
+    """What `loop.fit` is given for one seed."""
+
+    model: Any
+    train: Tensors
+    validation: Tensors
+    draw: Callable[[str], Generator]
+    callback: Any
+
+
+def fit(seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision) -> None:
+    """As loop.fit with every seed. Snapshots are taken between epochs. Raises DivergedError, naming the replicate."""
+    for seed in seeds:
+        seed.model.fit_statistics(seed.train.x, seed.train.y)
+    snapshot = checkpointer.latest(nn.ModuleList(seed.model for seed in seeds)) if checkpointer else None
+    if snapshot:
+        for replicate, seed in enumerate(seeds):
+            seed.model.load_state_dict(part("model", _of(replicate, snapshot)))
+    together = VectorizedTraining(seeds, settings, checkpointer, precision)
+    for number, phases in enumerate(zip(*(seed.model.phases() for seed in seeds), strict=True)):
+        if snapshot and number < snapshot.numbers["phase"]:
+            continue
+        together.begin(number, phases)
+        if snapshot:
+            together.restore(snapshot)
+            snapshot = None
+        together.run()
+
+
+class VectorizedTraining:
+    """All seeds' learning under way, one phase at a time. What is no step is done by each one's own Learning."""
+
+    def __init__(
+        self, seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision
+    ) -> None:
+        self.seeds, self.settings, self.checkpointer = seeds, settings, checkpointer
+        self.noises = [Noise.parse(words) for words in settings.noise]
+        self.learnings = [
+            Learning(seed.model, settings, self.noises, seed.draw, seed.callback, None, precision) for seed in seeds
+        ]
+        self.weights = stacked([seed.model for seed in seeds])
+        self.which = torch.arange(len(seeds), device=seeds[0].train.x.device)
+
+    def begin(self, number: int, phases: Sequence[Phase]) -> None:
+        """The start of phase `number`, which is phases[r] of seed r."""
+        self.number, self.data = number, []
+        for seed, learning, phase in zip(self.seeds, self.learnings, phases, strict=True):
+            self.data.append(inputs(phase, seed.train, seed.validation))
+            learning.begin(number, phase, len(seed.train.x))
+            learning.optimizer = optimizers.build([], self.settings)  # one moves all: the first keeps its state
+        self.drawn = [learning.noise.get_state() for learning in self.learnings]
+        model, phase = self.seeds[0].model, phases[0]
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        parameters = [self.weights[f"model.{names[id(parameter)]}"] for parameter in phase.parameters]
+        self.optimizer = optimizers.build(parameters, self.settings, stacked=True)
+        self.learnings[0].optimizer = self.optimizer
+        self.loss = _Loss(model, phase.loss)
+        self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
+        self.batch, self.whole_batch = min(self.settings.batch_size, len(self.seeds[0].train.x)), self.step
+        if cuda_graph.serves(self.which.device):
+            rows = torch.zeros_like(self.which)[:, None].expand(-1, self.batch)
+            rate = torch.full((), self.settings.lr, device=self.which.device)
+            state = [*self.weights.values(), *self.optimizer.state()]
+            generators = [learning.noise for learning in self.learnings]
+            nn.ModuleList(seed.model for seed in self.seeds).train()
+            self.whole_batch = cuda_graph.recorded(self.step, (rows, rate), state, generators)
+
+    def run(self) -> None:
+        """The epochs of the phase that are left; the models then have the weights of their best ones."""
+        while self.learnings[0].epoch <= self.settings.epochs and any(self.going(each) for each in self.learnings):
+            self.learn()
+            for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
+                if self.going(learning):
+                    with of_replicate(replicate):
+                        learning.measure(*splits)
+                    learning.before, self.drawn[replicate] = learning.order.get_state(), learning.noise.get_state()
+                else:  # it drew on with the others; its next phase begins where it would have, alone
+                    learning.order.set_state(learning.before)
+                    learning.noise.set_state(self.drawn[replicate])
+                learning.epoch, learning.values = learning.epoch + 1, {}
+            if self.checkpointer and self.checkpointer.due():
+                self.checkpointer.keep(self.snapshot())
+        for learning in self.learnings:
+            learning.model.load_state_dict(learning.best_weights)
+
+    def going(self, learning: Learning) -> bool:
+        """Whether a seed's patience lasts."""
+        return self.settings.patience is None or learning.waited < self.settings.patience
+
+    def learn(self) -> None:
+        """The steps of an epoch."""
+        first, device = self.learnings[0], self.which.device
+        orders = []
+        for learning, (train, _) in zip(self.learnings, self.data, strict=True):
+            learning.model.train()
+            orders.append(torch.randperm(len(train.x), generator=learning.order))
+        rows = torch.stack(orders).to(device).split(self.settings.batch_size, 1)
+        done, steps = (first.epoch - 1) * first.steps, self.settings.epochs * first.steps
+        rates = [optimizers.rate(self.settings, done + i, steps) for i in range(first.steps)]
+        values = []  # [terms, R] of every step
+        for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
+            step = self.whole_batch if batch.shape[1] == self.batch else self.step
+            values.append(step(batch, rate).clone())
+            for learning in self.learnings:
+                learning.callback.step()
+        self.tell(torch.stack(values))
+
+    def step(self, rows: Tensor, rate: Tensor) -> Tensor:
+        """One update from the images `rows` [R, B] with this learning rate: the losses before it, [terms, R]."""
+        batches = []
+        for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
+            clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
+            batches.append(Batch(clean, corrupt_mixed(clean, self.noises, learning.noise), train.y[mine]))
+        batch = Batch(*(torch.stack(each) for each in zip(*batches, strict=True)))
+        with self.learnings[0].rounding:
+            losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
+            losses.total.sum().backward()  # no seed's loss depends on another's weights
+        self.optimizer.step(rate)
+        self.terms = ["total", *losses.terms]
+        return torch.stack([each.detach().float() for each in (losses.total, *losses.terms.values())])
+
+    def losses(self, weights: dict[str, Tensor], batch: Batch, which: Tensor) -> Losses:
+        """Of one seed, as vmap sees it."""
+        generators = [learning.noise for learning in self.learnings]
+        with _Draws(generators, which), self.learnings[0].autocast:
+            return functional_call(self.loss, weights, (batch, generators[0]))
+
+    def tell(self, values: Tensor) -> None:
+        """Every seed's Learning what the steps came to: [steps, terms, R]."""
+        for replicate, learning in enumerate(self.learnings):
+            learning.values = {name: values[:, term, replicate] for term, name in enumerate(self.terms)}
+            if self.going(learning):
+                with of_replicate(replicate):
+                    check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)
+
+    def snapshot(self) -> Snapshot:
+        """Everything, as it is between two epochs."""
+        each = [learning.snapshot() for learning in self.learnings]
+        tensors = {f"{i}/{name}": tensor for i, one in enumerate(each) for name, tensor in one.tensors.items()}
+        return Snapshot({"phase": self.number, "seeds": [one.numbers for one in each]}, tensors)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """The phase as it was when the snapshot was taken; the models have their weights already."""
+        for replicate, learning in enumerate(self.learnings):
+            learning.restore(_of(replicate, snapshot))
+            self.drawn[replicate] = learning.noise.get_state()
+
+
+def _of(replicate: int, snapshot: Snapshot) -> Snapshot:
+    """One seed's share of a snapshot."""
+    return Snapshot(snapshot.numbers["seeds"][replicate], part(str(replicate), snapshot))
+
+
+def stacked(models: Sequence[nn.Module]) -> dict[str, Tensor]:
+    """The models' weights and buffers [R, ...] by name as `_Loss` has them; the models' own become rows of these."""
+    parameters, buffers = stack_module_state(list(models))
+    for replicate, model in enumerate(models):
+        own = dict(model.named_parameters()) | dict(model.named_buffers())
+        for name, tensor in (parameters | buffers).items():
+            own[name].data = tensor.data[replicate]
+    return {f"model.{name}": tensor for name, tensor in (parameters | buffers).items()}
+
+
+class _Loss(nn.Module):
+    """A phase's loss as a module, so that `functional_call` can put other weights in its model."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Batch, Generator], Losses]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Batch, generator: Generator) -> Losses:
+        return self.loss(batch, generator)
+
+
+class _Draws(TorchFunctionMode):
+    """Inside vmap: whatever is drawn from a generator is drawn from every seed's own, and each seed given its own.
+
+    which: the seed's number, a tensor that vmap has split up: so that the draws, of one shape, become split up too.
+    """
+
+    def __init__(self, generators: Sequence[Generator], which: Tensor) -> None:
+        super().__init__()
+        self.generators, self.which = generators, which
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not isinstance(kwargs.get("generator"), Generator):
+            return func(*args, **kwargs)
+        first, *others = args
+        fills = isinstance(first, Tensor) and func.__name__.endswith("_")  # x.exponential_(generator=...)
+        if any(isinstance(each, Tensor) for each in (others if fills else args)):
+            raise NotImplementedError(
+                f"{func.__name__}: draws that depend on a tensor need a model that is `vmap_unsupported_reason`"
+            )
+        draws = []
+        for generator in self.generators:
+            place = torch.empty(first.shape, dtype=first.dtype, device=first.device) if fills else first
+            draws.append(func(place, *others, **(kwargs | {"generator": generator})))
+        own = torch.stack(draws).index_select(0, self.which.view(1)).squeeze(0)
+        return first.copy_(own) if fills else own

@@ -1,0 +1,40 @@
+"""Capacity: dense autoencoders of several depths and code sizes, all trained with the same settings."""
+
+import dataclasses
+
+import add_src_to_path  # noqa: F401
+from aelab import tracking
+from aelab.config import params, runtime
+from aelab.data import storage
+from aelab.runner import stage
+
+
+def capacity(job: stage.Job) -> None:
+    from aelab.data import splits
+
+    meta = splits.meta()
+    with tracking.track(job, meta.name) as recorder:
+        seed, machine, block, nets = params.load("seed", "runtime", "train", "capacity")
+        settings = params.merge("train", block, params.Entry("capacity", "dense", {}, {}), meta.name)
+        settings = dataclasses.replace(settings, panel=())
+        recorder.params({"seed": seed, "runtime": machine, "train": settings, "capacity": nets})
+        device = runtime.setup(machine)
+        from aelab.models.common import DenseConfig, Spec
+        from aelab.training import multi_seed
+        from aelab.training.task import new_model_task
+
+        spec, tasks = Spec(meta.shape, len(meta.classes)), []
+        for depth, code in nets.pairs():
+            name, config = f"{depth}x{code}", dataclasses.asdict(DenseConfig(nets.widths(depth, code), loss="mse"))
+            tasks.append(new_model_task("dense", config, spec, settings, (seed, "capacity", name), name))
+        multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
+        rows = []
+        for (depth, code), task in zip(nets.pairs(), tasks, strict=True):
+            histories = storage.load_json(job.out / task.folder / "history.json")
+            best = [min(epoch["monitor"] for epoch in epochs) for epochs in histories]
+            rows.append({"depth": depth, "latent_dim": code, "sse": best})
+        storage.save_json(job.out / "capacity.json", rows)
+
+
+if __name__ == "__main__":
+    stage.main(capacity)

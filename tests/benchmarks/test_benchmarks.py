@@ -1,0 +1,198 @@
+"""The benchmark runs and compares like with like; nothing here depends on how long it takes."""
+
+import argparse
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name: str, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / f"benchmarks/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path):
+    module = load("training", monkeypatch)
+    monkeypatch.delenv("AELAB_MIRROR", raising=False)
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
+    monkeypatch.delitem(module.LOOPS, "pythae", raising=False)  # no dependency: some have it
+    monkeypatch.setattr(module, "HELD_OUT", 100)
+    monkeypatch.setattr(module.baseline, "SIDE", 128)
+    monkeypatch.setattr(module.baseline, "COPIED", 100_000)
+    return module
+
+
+def run(module, monkeypatch, *options: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["training.py", "--images", "256", "--rounds", "1", *options])
+    module.main()
+
+
+def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
+    run(training, monkeypatch, "--write")
+    text = capsys.readouterr().out
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    names = [row[0].removeprefix("| ") for row in rows]
+    contenders = ["ours", "usual", "usual, 2 workers", "usual, our loss function", "by hand"]
+    assert names == ["loop", *contenders, "network", *training.FAMILIES]
+    cell = re.compile(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)")
+    assert all(cell.fullmatch(row[1]) for row in rows[1:6])
+    shares = [row[3 if len(row) == 6 else 1] for row in rows if row[0] not in ("| loop", "| network")]
+    assert all(re.fullmatch(r"[1-9]\d*% \(\d+ to \d+\)", share) for share in shares)
+    losses = [float(row[5].split()[0]) for row in rows[1:6]]
+    assert max(losses) <= min(losses) * (1 + training.AGREE)
+    assert "made images" in text
+    assert training.document.DOCUMENT.read_text() == f"# Performance\n\n## Training\n\n{text}"
+
+
+@pytest.mark.parametrize("loss", [97.0, 103.0, float("nan")])
+def test_different_work_is_refused(training, loss):
+    same, other = training.Took(1.0, 1.0, 100.0, 0.5), training.Took(1.0, 1.0, loss, 0.5)
+    training.check({"ours": [same], "usual": [same]})
+    with pytest.raises(SystemExit, match="usual: held-out loss"):
+        training.check({"ours": [same, same], "usual": [same, other]})
+
+
+@pytest.mark.parametrize("options", [("--images", "0"), ("--images", "50001"), ("--epochs", "0"), ("--rounds", "0")])
+def test_numbers_out_of_range_are_refused(training, monkeypatch, capsys, options):
+    with pytest.raises(SystemExit):
+        run(training, monkeypatch, *options)
+    assert f"{options[0]}: {options[1]} is out of range" in capsys.readouterr().err
+
+
+def test_networks_are_those_of_params_yaml(training):
+    entries = YAML(typ="safe").load(ROOT / "params.yaml")["models"]
+    ours = {"vae": (*training.VAE, ())} | training.FAMILIES
+    for name in ("vae", "dae_masking", "conv", "conv_upsample", "vq_vae", "rbm", "lstm"):
+        family, knobs, noise = ours[name]
+        entry = entries[name]
+        written = {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
+        assert written | {"family": family} == {
+            key: entry[key] for key in entry if key not in ("noise", "on", "epochs")
+        }
+        assert list(noise) == entry.get("noise", [])
+
+
+def test_the_floor_counts_each_product_and_each_number_once(training):
+    model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
+    step = training.baseline.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
+    forth, weights, back = 2 * 784 * 30, 2 * 784 * 30, 784 * 30  # the first layer's input needs no gradient
+    parameters, outputs, pixels = 2 * 784 * 30 + 30 + 784, 8 * (30 + 784), 8 * 784
+    assert step.flops == 2 * 8 * (forth + weights + back)
+    assert step.bytes == 4 * (7 * parameters + 4 * outputs + 4 * pixels)
+    assert step.seconds(training.baseline.Machine(step.flops / 2, step.bytes / 3)) == pytest.approx(2 + 3)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_checkpoints_are_counted_weighed_and_written_into_their_document(monkeypatch, tmp_path, capsys):
+    module = load("checkpoints", monkeypatch)
+    monkeypatch.setattr(module, "IMAGES", 400)
+    monkeypatch.setattr(module, "NETWORKS", {"vae": module.NETWORKS["vae"]})
+    monkeypatch.setattr(module, "DOCUMENT", tmp_path / "reliability.md")
+    monkeypatch.setenv("AELAB_CHECKPOINT", "0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--seconds", "0.01", "--rounds", "2", "--write"])
+    module.main()
+    text = capsys.readouterr().out
+    assert module.DOCUMENT.read_text() == f"# Reliability\n\n## What checkpoints cost\n\n{text}"
+    [row] = [line.split(" | ") for line in text.splitlines() if line.startswith("| vae")]
+    assert int(row[2].split()[0]) >= 1
+    assert float(row[3]) > 1
+    assert not list((tmp_path / "data").iterdir())
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--rounds", "0"])
+    with pytest.raises(SystemExit):
+        module.main()
+
+
+# The start of stages
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """With a project of one stage, which would fail behind its first step."""
+    module = load("start", monkeypatch)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
+    monkeypatch.setattr(module, "STAGES", {"toy item": module.LEARN})
+    monkeypatch.setattr(module, "STATUS", [sys.executable, "-c", ""])
+    monkeypatch.setattr(module, "IDLE", {"nothing": [sys.executable, "-c", ""]})
+    monkeypatch.setattr(sys, "argv", ["start.py", "--rounds", "1", "--write"])
+    (tmp_path / "stages").mkdir()
+    body = "import sys\nfrom aelab.learning import loop\nassert sys.argv[1:] == ['item']\nloop.Learning.learn(None)\n"
+    (tmp_path / "stages/toy.py").write_text(body + "sys.exit('too far')\n")
+    return module
+
+
+def test_a_stage_is_followed_to_its_first_step(start, capsys):
+    start.main()
+    text = capsys.readouterr().out
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in text.splitlines() if line.startswith("| ")}
+    assert float(rows["| toy item"][1].rstrip(" |")) > 0.01  # what learning imports beside torch
+    assert "| nothing" in rows
+    assert start.document.DOCUMENT.read_text() == f"# Performance\n\n## Start\n\n{text}"
+
+
+def test_a_stage_that_ends_before_its_first_step_is_named_with_its_words(start):
+    (start.ROOT / "stages/toy.py").write_text("import sys\nsys.exit('toy item: no such file')")
+    with pytest.raises(SystemExit, match="toy item: no such file"):
+        start.main()
+
+
+def test_with_stages_to_be_run_nothing_is_measured(start, monkeypatch):
+    monkeypatch.setattr(start, "STATUS", [sys.executable, "-c", "raise SystemExit(1)"])
+    with pytest.raises(SystemExit, match="the pipeline is not up to date"):
+        start.main()
+
+
+# Seeds on a GPU
+
+
+@pytest.fixture
+def seeds(monkeypatch, tmp_path):
+    module = load("gpu", monkeypatch)
+    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
+    return module
+
+
+def test_without_a_gpu_nothing_is_measured_and_nothing_written(seeds, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--write"])
+    seeds.main()
+    assert capsys.readouterr().out.count("\n") == 1
+    assert not seeds.document.DOCUMENT.exists()
+
+
+def test_all_ways_of_learning_do_the_same_work(seeds):
+    """On the CPU, where a graph is none."""
+    x = torch.randint(0, 256, (200, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = seeds.Images(x, torch.zeros(200, dtype=torch.int64))
+    options = argparse.Namespace(seeds=2, rounds=1, precision="float32")
+    split = seeds.on(torch.device("cpu"), images)
+    took = seeds.race("dense", {"widths": (8,)}, seeds.settings(("masking 0.3",)), split, images, options)
+    seeds.check(took)
+    table = [line.split(" | ") for line in seeds.rows("net", took)]
+    assert [row[1] for row in table] == list(seeds.CONTENDERS)
+    took["together"][0].losses[1] *= 1.02
+    with pytest.raises(SystemExit, match="together: held-out loss"):
+        seeds.check(took)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees none")
+def test_on_a_gpu_every_network_has_its_rows(seeds, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--images", "512", "--rounds", "1", "--write"])
+    seeds.main()
+    text = capsys.readouterr().out
+    assert text.count("\n| ") == 1 + (len(seeds.NETWORKS) - 1) * len(seeds.CONTENDERS)  # vq_vae has to learn alone
+    assert "## GPU" in seeds.document.DOCUMENT.read_text()

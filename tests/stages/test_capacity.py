@@ -1,0 +1,58 @@
+"""The studies: the stage `power`, every depth with every code size, and `transfer`, one net on every noise."""
+
+import json
+
+import pytest
+
+
+def shrink(tree) -> None:
+    tree["power"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20}
+    tree["train"] |= {"epochs": 2, "epochs_factor": {}, "num_seeds": 2}
+
+
+def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared):
+    prepared.change(shrink)
+    prepared.run("power")
+    folder = prepared.folder / "data/capacity"
+    rows = json.loads((folder / "capacity.json").read_text())
+    assert [(row["depth"], row["code"]) for row in rows] == [(1, 2), (1, 16), (2, 2), (2, 16)]
+    for row in rows:
+        net = folder / f"{row['depth']}x{row['code']}"
+        assert json.loads((net / "model.json").read_text())["config"]["widths"] == [20] * (row["depth"] - 1) + [
+            row["code"]
+        ]
+        histories = json.loads((net / "history.json").read_text())
+        assert row["sse"] == [min(epoch["validation"]["total"] for epoch in epochs) for epochs in histories]
+        assert len(set(row["sse"])) == 2
+    assert all(few > many for few, many in zip(rows[0]["sse"], rows[1]["sse"], strict=True)), (
+        "16 numbers say more than 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("depths: [1, 2, 3]", "depths: [0, 2]", "power.depths: (0, 2) is out of range; allowed: 1 or more"),
+        ("codes: [2, 8, 32, 128]", "codes: []", "power.codes: () is out of range; allowed: 1 or more"),
+        ("codes: [2, 8, 32, 128]", "codes: [2, 2]", "power.codes: [2, 2] names one twice; allowed: different numbers"),
+        ("hidden: 128", "hidden: 0", "power.hidden: 0 is out of range; allowed: 1 or more"),
+    ],
+)
+def test_a_wrong_grid_is_one_line(prepared, old, new, line):
+    prepared.edit(old, new)
+    assert prepared.fail("power") == f"power: params.yaml: {line}"
+
+
+def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared):
+    """The stage `transfer`."""
+    prepared.change(shrink)
+    prepared.change(lambda tree: tree["corrupt"].update(noises=["masking 0.5", "salt 0.1"]))
+    prepared.run("corrupt")
+    prepared.run("transfer")
+    found = json.loads((prepared.folder / "data/noise_transfer/noise_transfer.json").read_text())
+    names = ["clean", "masking-0.5", "salt-0.1"]
+    assert list(found) == names
+    assert all([list(seed) for seed in seeds] == [names, names] for seeds in found.values())
+    assert all(seed["clean"] > seed["salt-0.1"] for seed in found["clean"]), "noise that it never met"
+    about = json.loads((prepared.folder / "data/noise_transfer/salt-0.1/model.json").read_text())
+    assert (about["noise"], about["config"]["tied"], about["num_seeds"]) == (["salt 0.1"], True, 2)

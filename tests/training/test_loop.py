@@ -1,0 +1,293 @@
+"""The loop itself: what it keeps, when it stops, what it says when a loss blows up."""
+
+import dataclasses
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from conftest import PATIENCE
+from torch import nn
+
+from aelab.config import runtime, seeding
+from aelab.data.tensors import Tensors
+from aelab.models.common import Batch, Losses, Phase, Spec, registry
+from aelab.training import losses
+from aelab.training.classifier import Classifier, predictions
+from aelab.training.loop import Epoch, fit
+from aelab.training.losses import DivergedError
+from aelab.training.settings import Training
+
+SPEC = Spec((1, 28, 28), 10)
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, {}, None, 1, (), (), ())
+
+
+class Heard:
+    """A watch that remembers."""
+
+    def __init__(self):
+        self.epochs: list[Epoch] = []
+        self.weights: list[dict] = []
+        self.total = self.done = 0
+
+    def steps(self, phase, total):
+        self.total += total
+
+    def step(self):
+        self.done += 1
+
+    def epoch(self, epoch, model):
+        self.epochs.append(epoch)
+        self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+def test_bf16_is_for_steps_and_their_gradients_alone(digits, with_amx):
+    def rounds(when):
+        seen.add((when, torch.backends.mkldnn.matmul.fp32_precision))
+
+    seen = set()
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    model.encoder[0].register_forward_pre_hook(lambda module, _: rounds("step" if module.training else "measure"))
+    next(model.parameters()).register_hook(lambda _: rounds("gradient"))
+    train = Tensors(digits[0][:100], digits[1][:100])
+    fit(model, train, train, SETTINGS, partial(seeding.generator, 1), Heard(), precision="bf16")
+    assert seen == {("step", "bf16"), ("gradient", "bf16"), ("measure", "none")}
+
+
+@pytest.mark.skipif("amx_bf16" not in runtime.processor().flags, reason="this CPU rounds nothing: it has no AMX")
+def test_bf16_on_a_cpu_moves_weights_as_float32_does():
+    """Two steps of every family of params.yaml that has any, in a process that may use what the CPU has."""
+    code = """if True:
+        from functools import partial
+        from aelab.core import params, runtime
+        device = runtime.pin("cpu", 1, instructions="native")
+        import torch
+        from aelab.data import sources
+        from aelab.data.tensors import Tensors, pixels
+        from aelab.learning.loop import fit
+        from aelab.models.base import Spec, registry
+        class Silent:
+            def steps(self, phase, total): ...
+            def step(self): ...
+            def epoch(self, epoch, model): ...
+        def moved(entry, precision):
+            model = registry.build(entry.family, entry.config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
+            start = [each.detach().clone() for each in model.parameters()]
+            settings = params.check(type(train), vars(train) | {"batch_size": 64, "epochs": 2}, "train")
+            fit(model, digits, digits, settings, partial(runtime.generator, 0), Silent(), precision=precision)
+            return torch.cat([(new - old).detach().flatten() for new, old in zip(model.parameters(), start)])
+        images, labels = (torch.from_numpy(each[::78].copy()) for each in sources.fetch("mnist5k", ())["train"])
+        digits, train = Tensors(pixels(images[:, None]), labels), params.load("train")
+        entries = [params.load(f"{group}.{name}") for group in ("models", "stacks") for name in params.load(group)]
+        learning = [each for each in entries if each.family != "linear" and each.config.get("layer") != "random"]
+        for entry in {entry.family: entry for entry in reversed(learning)}.values():
+            one, other = moved(entry, "float32"), moved(entry, "bf16")
+            print(entry.family, torch.cosine_similarity(one, other, 0).item(), not torch.equal(one, other))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert len(rows) > 10
+    assert {differs for _, _, differs in rows} == {"True"}
+    assert {family: cosine for family, cosine, _ in rows if float(cosine) < 0.97} == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
+    """In a process of its own, whose memory nothing else has scattered."""
+    code = """if True:
+        from functools import partial
+        from pathlib import Path
+        from aelab.core import runtime
+        device = runtime.pin("cpu", 1)
+        import torch
+        from aelab.data.tensors import Tensors
+        from aelab.learning.loop import fit
+        from aelab.learning.settings import Training
+        from aelab.models.base import Spec, registry
+        class Silent:
+            def steps(self, phase, total): ...
+            def step(self): ...
+            def epoch(self, epoch, model): ...
+        def private():
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000
+        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, {}, {}, {}, None, 1, (), (), ())
+        images = Tensors(torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.int64))
+        few = Tensors(images.x[:100], images.y[:100])
+        for train in (few, images):
+            model = registry.build("dense", {"widths": (32,)}, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
+            before = private()
+            fit(model, train, few, settings, partial(runtime.generator, 1), Silent())
+            print(private() - before)
+    """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    few, many = map(float, told.split())
+    assert many < few + 40, f"600 steps took {many:.0f} MB, one {few:.0f}"
+
+
+class Scripted(nn.Module):
+    """Its validation loss follows a script; its one weight counts the steps."""
+
+    def __init__(self, validation):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.script = list(validation)
+
+    def fit_statistics(self, clean, label): ...
+
+    def phases(self):
+        return [Phase("all", [self.weight], self.loss)]
+
+    def loss(self, batch, generator):
+        if self.training:
+            return Losses(-self.weight, {"clean": batch.clean.mean(), "noisy": batch.noisy.mean()})
+        return Losses(torch.tensor(float(self.script.pop(0))), {})
+
+
+def data(n=100):
+    return Tensors(torch.full((n, 1, 2, 2), 0.5), torch.zeros(n, dtype=torch.int64))
+
+
+def run(model, settings, train=None, validation=None):
+    heard = Heard()
+    fit(model, train or data(), validation or data(10), settings, partial(seeding.generator, 0), heard)
+    return heard
+
+
+def test_the_best_validation_epoch_is_kept():
+    model = Scripted([3, 1, 2, 4])
+    heard = run(model, SETTINGS)
+    assert [epoch.best for epoch in heard.epochs] == [True, True, False, False]
+    assert torch.equal(model.weight, heard.weights[1]["weight"])
+    assert not torch.equal(model.weight, heard.weights[3]["weight"])
+
+
+@pytest.mark.parametrize(
+    ("family", "knobs", "term"),
+    [
+        ("dense", {"widths": (8,)}, "total"),
+        ("rbm", {"units": 8}, "reconstruction"),
+        ("gumbel_vae", {"hidden": (8,)}, "negative_elbo"),
+        ("stacked", {"widths": (8,), "layer": "rbm"}, "reconstruction"),
+    ],
+)
+def test_an_epoch_names_the_term_that_decides_which_one_is_kept(family, knobs, term):
+    model = registry.build(family, knobs, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100, dtype=torch.int64))
+    for epoch in run(model, dataclasses.replace(SETTINGS, epochs=2), x, x).epochs:
+        assert epoch.monitored == term
+        assert epoch.monitor == epoch.validation[term]
+        assert term in epoch.train
+
+
+def test_patience_counts_epochs_without_a_better_value():
+    heard = run(Scripted([3, 2, 2, 2.5, 1]), dataclasses.replace(SETTINGS, epochs=9, patience=2))
+    assert [epoch.monitor for epoch in heard.epochs] == [3, 2, 2, 2.5]
+
+
+def test_every_image_is_seen_once_per_epoch_and_the_last_batch_may_be_smaller():
+    heard = run(Scripted([1, 1, 1, 1]), SETTINGS, train=data(120))
+    assert heard.done == heard.total == 4 * 3
+    assert heard.epochs[0].train["clean"] == pytest.approx(0.5)
+
+
+def test_a_batch_larger_than_the_data_is_one_step():
+    assert run(Scripted([1, 1, 1, 1]), dataclasses.replace(SETTINGS, batch_size=1000)).done == 4
+
+
+def test_noise_is_drawn_fresh_for_training_and_the_same_for_every_validation():
+    noisy = dataclasses.replace(SETTINGS, noise=("masking 0.5",))
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    seen = []
+    plain = model.loss
+
+    def spy(batch, generator):
+        seen.append((model.training, batch.noisy.clone()))
+        return plain(batch, generator)
+
+    model.loss = spy  # type: ignore[method-assign]
+    x = Tensors(torch.rand(50, *SPEC.shape), torch.zeros(50))
+    run(model, noisy, x, x)
+    drawn = [noisy for training, noisy in seen if training]
+    held_out = [noisy for training, noisy in seen if not training]
+    assert not torch.equal(drawn[0], drawn[1])
+    assert all(torch.equal(each, held_out[0]) for each in held_out)
+    assert (held_out[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_loss_that_blows_up_names_phase_epoch_and_step():
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.rand(100, *SPEC.shape)
+    x[70] = float("nan")
+    with pytest.raises(DivergedError, match=r"phase all, epoch 1, step [12]: the loss is nan"):
+        run(model, SETTINGS, Tensors(x, torch.zeros(100)), data(10)._replace(x=torch.rand(10, *SPEC.shape)))
+
+
+def test_a_validation_loss_that_blows_up_stops_too():
+    with pytest.raises(DivergedError, match=r"phase all, epoch 2: the validation loss is nan"):
+        run(Scripted([1, float("nan")]), SETTINGS)
+    model = registry.build("rbm", {"units": 8}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.full((10, *SPEC.shape), float("nan"))
+    with pytest.raises(DivergedError, match=r"phase all, epoch 1: the validation reconstruction is nan"):
+        run(model, SETTINGS, data()._replace(x=torch.rand(100, *SPEC.shape)), data(10)._replace(x=x))
+
+
+def test_one_cycle_ends_with_a_vanishing_rate():
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100))
+    heard = run(model, dataclasses.replace(SETTINGS, schedule="one_cycle", epochs=20), x, x)
+    moved = [
+        sum((b[name] - a[name]).abs().sum().item() for name in a)
+        for a, b in zip(heard.weights[:-1], heard.weights[1:], strict=True)
+    ]
+    assert moved[-1] < 0.05 * max(moved)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_optimizer_lowers_the_loss(optimizer):
+    model = registry.build("dense", {"widths": (8,), "reduction": "mean"}, SPEC, torch.Generator().manual_seed(0))
+    x = Tensors(torch.rand(100, *SPEC.shape) ** 4, torch.zeros(100))
+    heard = run(model, dataclasses.replace(SETTINGS, optimizer=optimizer, lr=0.01, epochs=10), x, x)
+    assert heard.epochs[-1].train["total"] < heard.epochs[0].train["total"]
+
+
+def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
+    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
+    x = torch.rand(1500, *SPEC.shape)
+    found = losses.over(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
+    with torch.no_grad():
+        expected = model.loss(Batch(x, x, torch.zeros(1500)), torch.Generator()).total.item()
+    assert found["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_phase_moves_its_own_layer_and_no_other(digits):
+    x = Tensors(digits[0][:100], digits[1][:100])
+    stack = registry.build(
+        "stacked", {"widths": (20, 10), "layer": "autoencoder"}, SPEC, torch.Generator().manual_seed(0)
+    )
+    before = {name: tensor.clone() for name, tensor in stack.state_dict().items()}
+    heard = run(stack, dataclasses.replace(SETTINGS, epochs=2), x, x)
+    first, second = heard.weights[1], heard.weights[3]
+    assert [epoch.phase for epoch in heard.epochs] == ["layer0", "layer0", "layer1", "layer1"]
+    moved = {name for name in before if not torch.equal(before[name], first[name])}
+    then = {name for name in before if not torch.equal(first[name], second[name])}
+    assert moved
+    assert then
+    assert not moved & then
+
+
+def test_fine_tuning_moves_every_layer_and_learns_the_digits(digits):
+    stack = registry.build("stacked", {"widths": (64, 32), "layer": "random"}, SPEC, torch.Generator().manual_seed(0))
+    model = Classifier(stack, SPEC)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    x, y = digits
+    run(
+        model,
+        dataclasses.replace(SETTINGS, epochs=15, lr=3e-3),
+        Tensors(x[:2000], y[:2000]),
+        Tensors(x[2000:2500], y[2000:2500]),
+    )
+    assert all(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+    assert (predictions(model, x[3000:4000]) == y[3000:4000]).float().mean() > 0.85
