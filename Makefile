@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
-#   make repro | test | test-faults | ui | lint | bench       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
+#   make repro | test | test-faults | ui | lint | bench | screenshots       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
 #   JOBS=2 how many cores `make repro` uses (all that there are), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
@@ -7,7 +7,7 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: repro test test-faults ui lint bench setup
+.PHONY: repro test test-faults ui lint bench screenshots setup
 repro: setup
 	aelab repro $(addprefix -j ,$(JOBS))
 
@@ -30,6 +30,12 @@ bench: setup
 	python benchmarks/training.py $(BENCH)
 	python benchmarks/scale.py $(filter --quick --write,$(BENCH))
 	python benchmarks/gpu.py $(filter --write,$(BENCH))
+
+screenshots: setup
+	python docs/screenshots.py
+
+versions.lock: requirements.lock
+	grep -E '^(torch|torchvision|numpy|scipy|scikit-learn|scikit-image)==' $< | sed 's/ *\\$$//' > $@
 
 setup: .venv/ready
 

@@ -22,20 +22,20 @@ import document
 from document import measured, ranged
 
 ROOT = Path(__file__).parents[1]
-LEARN = "aelab.learning.loop", "Learning", "learn"
+LEARN = "aelab.training.loop", "Learning", "learn"
 STAGES = {  # script and item -> module, class or "", function where the first step begins
     "train vae": LEARN,
     "train conv": LEARN,
     "pretrain stack_dae": LEARN,
     "finetune stack_dae": LEARN,
     "unroll unrolled_rbm": LEARN,
-    "floors": ("aelab.metrics.judge", "", "train"),
-    "evaluate train/vae": ("aelab.metrics.evaluation", "", "numbers"),
+    "baselines": ("aelab.evaluation.feature_classifier", "", "train"),
+    "evaluate train/vae": ("aelab.evaluation.evaluate", "", "metrics"),
 }
 TORCH = "import time, torch; print(time.time())"
 PROBE = """
 import importlib, os, runpy, sys, time
-from aelab.core import runtime  # before torch
+from aelab.config import runtime  # before torch
 parent = os.getpid()
 def leave(*_, **__):
     if os.getpid() != parent:  # another seed

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 # forks a process per line that it reads, which then is `python stages/<stage>.py <item>` with the libraries loaded
 SPAWNER = """
 import json, os, runpy, sys
-from aelab.core import runtime
+from aelab.config import runtime
 import torch, pydantic, ruamel.yaml
-from aelab.learning import replicates
-from aelab.metrics import evaluation, baselines
-from aelab.models import rbm, stack
+from aelab.training import multi_seed
+from aelab.evaluation import baselines, evaluate
+from aelab.models import rbm, stacked
 for line in sys.stdin:
     order = json.loads(line)
     pid = os.fork()

@@ -130,7 +130,7 @@ def start(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "IDLE", {"nothing": [sys.executable, "-c", ""]})
     monkeypatch.setattr(sys, "argv", ["start.py", "--rounds", "1", "--write"])
     (tmp_path / "stages").mkdir()
-    body = "import sys\nfrom aelab.learning import loop\nassert sys.argv[1:] == ['item']\nloop.Learning.learn(None)\n"
+    body = "import sys\nfrom aelab.training import loop\nassert sys.argv[1:] == ['item']\nloop.Learning.learn(None)\n"
     (tmp_path / "stages/toy.py").write_text(body + "sys.exit('too far')\n")
     return module
 

@@ -15,7 +15,7 @@ from aelab.config import params
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text()
 TREE = YAML(typ="safe").load(TEXT)
 UNROLLED = "unrolled.unrolled_rbm"
-VAE = "{family: vae, hidden: [400], latent: 20}"
+VAE = "{family: vae, hidden: [400], latent_dim: 20}"
 SECTIONS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
 ENTRIES = [(group, name) for group in SECTIONS for name in TREE[group]]
 
@@ -52,7 +52,7 @@ def wrong(*sections: str) -> str:
 
 
 def test_what_is_written_is_shown_as_it_stands(write):
-    write("latent: 20", "latent: -20")
+    write("latent_dim: 20", "latent_dim: -20")
     assert params.written("seed", "models")["models"]["vae"]["latent_dim"] == -20
     with pytest.raises(params.ParamsError, match=r"params.yaml: gone: missing section"):
         params.written("seed", "gone")
@@ -60,7 +60,7 @@ def test_what_is_written_is_shown_as_it_stands(write):
 
 def test_sections_come_frozen_and_in_the_order_asked_for(write):
     train, seed, data, entry = params.load("train", "seed", "data", "models.vae")
-    assert (train.optimizer, train.batch, train.panel) == ("adam", 128, (1, 10, 50, 100))
+    assert (train.optimizer, train.batch_size, train.panel) == ("adam", 128, (1, 10, 50, 100))
     assert (seed, data.name) == (1, "mnist5k")
     assert (entry.name, entry.family) == ("vae", "vae")
     assert entry.config == {"hidden": (400,), "latent_dim": 20, "beta": 1.0, "activation": "relu"}
@@ -100,29 +100,39 @@ def merged(data: str = "mnist5k"):
 
 def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for_one_data_set(write):
     write("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
-    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (10, 30, 128, 32)
-    entry = "{family: vae, hidden: [400], latent: 20, epochs: 20, batch: 64, lr: 0.5%s}"
+    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch_size, merged().batch_size) == (
+        10,
+        30,
+        128,
+        32,
+    )
+    entry = "{family: vae, hidden: [400], latent_dim: 20, epochs: 20, batch_size: 64, lr: 0.5%s}"
     text = TEXT.replace("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}").replace(
         "lr_factor: {mnist5k: 3}", "lr_factor: {}"
     )
     params.FILE.write_text(text.replace(VAE, entry % ""))
-    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch, merged().batch) == (20, 60, 64, 16)
-    params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch: 24}, mnist: {lr: 0.25}}"))
-    assert (merged().epochs, merged().batch, merged().lr) == (7, 24, 0.5)
-    assert (merged("mnist").epochs, merged("mnist").batch, merged("mnist").lr) == (20, 64, 0.25)
+    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch_size, merged().batch_size) == (
+        20,
+        60,
+        64,
+        16,
+    )
+    params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch_size: 24}, mnist: {lr: 0.25}}"))
+    assert (merged().epochs, merged().batch_size, merged().lr) == (7, 24, 0.5)
+    assert (merged("mnist").epochs, merged("mnist").batch_size, merged("mnist").lr) == (20, 64, 0.25)
     assert merged("fashion_mnist").lr == 0.5
     params.FILE.write_text(
         text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}")
     )
-    assert (merged().epochs, merged().batch) == (1, 1)  # never none
+    assert (merged().epochs, merged().batch_size) == (1, 1)  # never none
     params.FILE.write_text(text.replace(VAE, entry % ", lr_factor: {mnist5k: 3}"))
     assert (merged().lr, merged("mnist").lr) == (1.5, 0.5)
     block = params.load("train")
-    assert (block.epochs, block.batch) == (10, 128)
+    assert (block.epochs, block.batch_size) == (10, 128)
 
 
 def test_a_data_set_may_have_knobs_of_its_own(write):
-    write(VAE, VAE[:-1] + ", on: {mnist5k: {latent: 5, epochs: 3}}}")
+    write(VAE, VAE[:-1] + ", on: {mnist5k: {latent_dim: 5, epochs: 3}}}")
     entry = params.load("models.vae")
     assert (entry.on("mnist").config["latent_dim"], entry.on("mnist5k").config["latent_dim"]) == (20, 5)
     assert entry.on("mnist5k").config == entry.config | {"latent_dim": 5}
@@ -145,8 +155,13 @@ WRONG = [
     ("  lr: 1e-3\n", "  lr: true\n", "train", "train.lr: True is wrong; allowed: a valid number"),
     ("  lr: 1e-3\n", "  lr: .nan\n", "train", "train.lr: nan is wrong; allowed: a finite number"),
     ("  lr: 1e-3\n", "  lr: -1\n", "train", "train.lr: -1.0 is out of range; allowed: above 0"),
-    ("  batch: 128\n", "  batch: 0\n", "train", "train.batch: 0 is out of range; allowed: 1 or more"),
-    ("  batch: 128\n", "  batch: 12.8\n", "train", "train.batch: 12.8 is wrong; allowed: a valid integer"),
+    ("  batch_size: 128\n", "  batch_size: 0\n", "train", "train.batch_size: 0 is out of range; allowed: 1 or more"),
+    (
+        "  batch_size: 128\n",
+        "  batch_size: 12.8\n",
+        "train",
+        "train.batch_size: 12.8 is wrong; allowed: a valid integer",
+    ),
     ("  panel: [1, ", "  panel: [x, ", "train", "train.panel.0: 'x' is wrong; allowed: a valid integer"),
     ("  panel: [1, 10, 50, 100]", "  panel: 1", "train", "train.panel: 1 is wrong; allowed: a valid list"),
     (
@@ -187,18 +202,23 @@ WRONG = [
     ("  limit: null", "  - limit", "prepare", "prepare: ['limit'] is not a block of keys; allowed: limit"),
     (
         VAE,
-        "{hidden: [4], latent: 2}",
+        "{hidden: [4], latent_dim: 2}",
         "models.vae",
-        "models.vae: needs `family:`; allowed: categorical, conditional,",
+        "models.vae: needs `family:`; allowed: closed_form, content_style,",
     ),
     (
         VAE,
-        VAE.replace("vae", "varational"),
+        VAE.replace("vae", "vea"),
         "models.vae",
-        "models.vae.family: 'varational': unknown family (did",
+        "models.vae.family: 'vea': unknown family (did",
     ),
     (VAE, VAE.replace("vae", "base"), "models.vae", "models.vae.family: 'base': unknown family"),
-    (VAE, VAE.replace("latent_dim", "latnet"), "models.vae", "models.vae.latnet: unknown key (did you mean latent?)"),
+    (
+        VAE,
+        VAE.replace("latent_dim", "latnet"),
+        "models.vae",
+        "models.vae.latnet: unknown key (did you mean latent_dim?)",
+    ),
     (VAE, VAE.replace("}", ", beta: -1}"), "models.vae", "models.vae.beta: -1.0 is wrong; allowed: 0 or more"),
     (VAE, VAE.replace("[400]", "[]"), "models.vae", "models.vae.hidden: [] is wrong; allowed: one or more positive"),
     (VAE, VAE.replace("}", ", 1: 2, x: 3}"), "models.vae", "models.vae.1: unknown key"),
@@ -237,8 +257,8 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(write, old, new
         ("on: {mnist5k: 5}", "train of vae.on.mnist5k: 5 is wrong; allowed: a block of keys"),
         ("on: {mnist5k: {epoch: 5}}", "models.vae.on.mnist5k.epoch: unknown key (did you mean epochs?)"),
         ("on: {mnist: {lr: -5}}", "train of vae.on.mnist.lr: -5.0 is out of range"),
-        ("on: {mnist: {latent: x}}", "models.vae.on.mnist.latent_dim: 'x' is wrong; allowed: a valid integer"),
-        ("on: {mnist: {latent: 0}}", "models.vae.on.mnist.latent_dim: 0 is wrong"),
+        ("on: {mnist: {latent_dim: x}}", "models.vae.on.mnist.latent_dim: 'x' is wrong; allowed: a valid integer"),
+        ("on: {mnist: {latent_dim: 0}}", "models.vae.on.mnist.latent_dim: 0 is wrong"),
     ],
 )
 def test_a_wrong_override_is_named_before_any_training(write, override, line):

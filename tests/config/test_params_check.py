@@ -47,19 +47,23 @@ def test_searches_may_be_absent_set_what_is_new_in_a_line_and_outlive_their_mode
 WRONG = {
     "section": ("\ntrain:\n", "\ntrian:\n", "trian: unknown section (did you mean train?); allowed: seed,"),
     "missing seed": ("seed: 1\n", "", "seed: None is wrong; allowed: a whole number"),
-    "value of a section": ("  draws: 100 ", "  draws: -1 ", "evaluate.draws: "),
+    "value of a section": ("  iwae_samples: 100 ", "  iwae_samples: -1 ", "evaluate.iwae_samples: "),
     "data set of a factor": ("{mnist5k: 0.25}", "{mnst5k: 1}", "train.batch_factor.mnst5k: unknown data set (did you"),
     "family": (
         "{family: vae,",
-        "{family: variatonal,",
-        "models.vae.family: 'variatonal': unknown family (did you mean variational?); allowed: categorical,",
+        "{family: vea,",
+        "models.vae.family: 'vea': unknown family (did you mean vae?); allowed: closed_form,",
     ),
     "family of a stack": (
         "{family: stacked_conv,",
         "{family: conv_stak,",
         "stacks.stack_conv.family: 'conv_stak': unk",
     ),
-    "key of an entry": ("latent: 20, beta: 4", "latent: 20, betta: 4", "models.beta_vae.betta: unknown key (did you"),
+    "key of an entry": (
+        "latent_dim: 20, beta: 4",
+        "latent_dim: 20, betta: 4",
+        "models.beta_vae.betta: unknown key (did you",
+    ),
     "key of a stack": ("layer: contractive, weight", "layer: contractive, wieght", "stacks.stack_cae.wieght: unknown"),
     "value of a layer": ("[1000, 500, 250, 30], layer: rbm", "[0], layer: rbm", "narrow_stacks.stack_rbm_30."),
     "value of an override": (

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from aelab.config import params, validation
 from aelab.data import splits
+from aelab.models.common import Spec
 from aelab.training import artifacts, multi_seed
 from aelab.training.task import new_model_task
 
@@ -38,7 +39,7 @@ FAMILIES = {
     "vae": {"hidden": st.lists(sizes, min_size=1, max_size=2), "latent_dim": sizes, "beta": st.floats(0, 4)},
     "cvae": {"hidden": st.lists(sizes, min_size=1, max_size=1), "latent_dim": sizes},
     "rbm": {"units": sizes, "k": st.integers(1, 2)},
-    "linear": {"components": st.integers(0, 3)},
+    "closed_form": {"components": st.integers(0, 3)},
 }
 EXTRA = {"sparse": {"weight": st.floats(0, 2), "rho": st.floats(0.01, 0.9)}}
 noises = st.sampled_from(["gaussian 0.5", "masking 0.25", "salt_pepper 0.1", "salt 0.1", "impulse 0.1"])
@@ -105,9 +106,9 @@ def train(out: Path) -> None:
     seed, machine, block, entry = params.load("seed", "runtime", "train", "models.tiny")
     entry = entry.on("mnist5k")
     merged = params.merge("train", block, entry, "mnist5k")
-    spec = multi_seed.Spec((1, 28, 28), 10)
-    task = new_model_task(out, entry.family, entry.config, spec, merged, (seed, "train", "tiny"))
-    multi_seed.train([task], machine, torch.device("cpu"), Silent())
+    spec = Spec((1, 28, 28), 10)
+    task = new_model_task(entry.family, entry.config, spec, merged, (seed, "train", "tiny"))
+    multi_seed.train([task], out, machine, torch.device("cpu"), Silent())
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
@@ -183,7 +184,7 @@ BOMBS = {
 CHILD = """
 import resource, sys
 from pathlib import Path
-from aelab.core import params
+from aelab.config import params
 params.load("seed", "train", "models.vae")  # what is imported on the way is no harm of a bomb
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, taken + 2**30))

@@ -61,7 +61,7 @@ def in_a_process(code: str) -> str:
 
 def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
     code = """if True:
-        from aelab.core import runtime
+        from aelab.config import runtime
         import os
         print(sorted(runtime.PINNED.items()) == sorted((k, os.environ.get(k)) for k in runtime.PINNED))
         device = runtime.pin("cpu", 2)
@@ -85,7 +85,7 @@ def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
 )
 def test_pin_sets_the_precision_of_a_gpu_s_products_and_its_freedom(precision, deterministic, wanted):
     code = f"""if True:
-        from aelab.core import runtime
+        from aelab.config import runtime
         runtime.pin("cpu", 1, {precision!r}, {deterministic})
         import torch
         print(torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
@@ -113,11 +113,11 @@ def test_bf16_rounds_factors_on_a_cpu_that_may_and_only_meanwhile(precision, ins
     """Off by as much as factors of 8 bits allow, and by no more: sums and results have float32's 24."""
     rounds = precision == "bf16" and instructions == "native" and "amx_bf16" in runtime.processor().flags
     code = f"""if True:
-        from aelab.core import runtime
+        from aelab.config import runtime
         device = runtime.pin("cpu", 1, {precision!r}, True, {instructions!r})
         import torch
         from torch.nn import functional as F
-        from aelab.models.base.output import cross_entropy
+        from aelab.models.common.output import cross_entropy
         torch.manual_seed(0)
         a, b, x, w = torch.rand(64, 256), torch.rand(256, 128), torch.rand(8, 16, 20, 20), torch.rand(16, 16, 3, 3)
         context = runtime.rounding(device, {precision!r})
@@ -151,7 +151,7 @@ def test_nothing_is_rounded_without_amx(flags, rounds, monkeypatch):
 
 
 def test_importing_the_module_does_not_load_torch():
-    code = "import sys; from aelab.core import runtime, stage, params; print('torch' in sys.modules)"
+    code = "import sys; from aelab.config import runtime, params; from aelab.runner import stage; print('torch' in sys.modules)"
     assert in_a_process(code) == "False\n"
 
 
@@ -201,11 +201,11 @@ def test_who_made_the_cpu_which_it_is_and_what_it_can_do(text, found, tmp_path, 
 def test_native_instructions_are_those_of_the_cpu_and_give_the_same_bits_again():
     code = """if True:
         import os
-        from aelab.core import runtime
+        from aelab.config import runtime, seeding
         import numpy, torch
         for how in {hows!r}:
             device = runtime.pin("cpu", 1, instructions=how)
-        x = torch.rand(300, 200, generator=runtime.generator(1))
+        x = torch.rand(300, 200, generator=seeding.generator(1))
         print(*map(os.environ.get, runtime.NATIVE), runtime.describe(device), (x.t() @ x).sum().item())
     """
     own = in_a_process("import torch; print(torch.backends.cpu.get_cpu_capability())").strip()
@@ -224,7 +224,7 @@ def test_native_instructions_are_those_of_the_cpu_and_give_the_same_bits_again()
 @pytest.mark.skipif("avx2" not in runtime.processor().flags, reason="no CPU with AVX2")
 def test_numpy_and_its_products_take_no_more_than_avx2():
     code = """if True:
-        from aelab.core import runtime
+        from aelab.config import runtime
         import numpy, threadpoolctl
         from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
         print([name for name in __cpu_dispatch__ if __cpu_features__[name]])
@@ -236,13 +236,13 @@ def test_numpy_and_its_products_take_no_more_than_avx2():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_stage_computes_no_subnormal_numbers_in_any_thread_or_fork(threads):
     code = f"""if True:
-        from pathlib import Path
-        from aelab.core import seeds, stage
-        settings = stage.Runtime("cpu", {threads}, "float32", True, "avx2")
-        stage.Job("train", None, Path()).device(settings)
+        from aelab.config import runtime
+        from aelab.runner import parallel
+        settings = runtime.Runtime("cpu", {threads}, "float32", True, "avx2")
+        runtime.setup(settings)
         import torch
         x = torch.full((1_000_000,), 1e-30)
-        print(seeds.each(lambda replicate, _: int((x * 1e-10).count_nonzero()), 2), torch.get_num_threads())
+        print(parallel.run(lambda replicate, _: int((x * 1e-10).count_nonzero()), 2), torch.get_num_threads())
     """
     assert in_a_process(code) == f"[0, 0] {threads}\n"
 

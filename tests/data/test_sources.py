@@ -333,8 +333,8 @@ def test_strange_are_the_test_images_of_another_set_and_no_more_is_fetched(files
 
 SMALL = """
 import dataclasses, json
-import here
-from aelab.core import stage
+import add_src_to_path
+from aelab.runner import stage
 from aelab.data import sources
 from real import download
 for name, sums in json.load(open("sums.json")).items():

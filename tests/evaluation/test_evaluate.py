@@ -18,9 +18,18 @@ from aelab.training.classifier import Classifier
 
 SPEC = Spec((1, 28, 28), 10)
 SIZES = Baselines(
-    code=8, digits=10, neighbours=5, labels=5, subsets=2, codes=250, steps=5, ood=30, generated=100, epochs=1
+    latent_dim=8,
+    digits=10,
+    neighbours=5,
+    labels=5,
+    few_shot_repeats=2,
+    max_train_codes=250,
+    steps=5,
+    max_ood_images=30,
+    num_samples=100,
+    epochs=1,
 )
-SETTINGS = Evaluate(draws=5, likelihoods=20, digits=10, samples=5, steps=3, units=5, fail_on=())
+SETTINGS = Evaluate(iwae_samples=5, nll_images=20, digits=10, samples=5, steps=3, units=5, fail_on=())
 ALWAYS = {"probe_accuracy", "few_labels_accuracy", "cluster_nmi", "cluster_ari", "cluster_accuracy", "infomax_accuracy"}
 ALWAYS |= {"same_class_accuracy", "latent_dim", "code_bytes", "flops", "active_share"}
 REBUILT = {
@@ -39,24 +48,24 @@ SOMETIMES |= {"probe_content", "probe_style", "pseudo_likelihood", "read_mse", "
 
 FAMILIES = {
     "dense": ({"widths": (8,), "code_activation": "relu"}, JUDGED, "random codes"),
-    "linear": ({"components": 3}, JUDGED, "prior"),
+    "closed_form": ({"components": 3}, JUDGED, "prior"),
     "vae": ({"hidden": (16,), "latent_dim": 4}, JUDGED | LIKELY, "prior"),
     "iwae": ({"hidden": (16,), "latent_dim": 4}, JUDGED | LIKELY, "prior"),
-    "categorical": ({"hidden": (16,)}, JUDGED | {"negative_elbo"}, "prior"),
+    "gumbel_vae": ({"hidden": (16,)}, JUDGED | {"negative_elbo"}, "prior"),
     "cvae": ({"hidden": (16,), "latent_dim": 4}, JUDGED, "prior"),
     "vq_vae": (
         {"channels": (4, 4), "depth": 4, "codebook_size": 16},
         JUDGED | {"perplexity", "dead_codes"},
         "prior",
     ),
-    "masked": (
+    "masked_ae": (
         {"embed_dim": 8, "depth": 1, "heads": 2, "decoder_embed_dim": 8, "decoder_depth": 1},
         {"hidden_mse"},
         None,
     ),
     "rbm": ({"units": 8}, JUDGED | {"pseudo_likelihood"}, "prior"),
     "lstm": ({"units": 4, "predict_rows": 14}, JUDGED | {"read_mse", "predicted_mse"}, "random codes"),
-    "split": (
+    "content_style": (
         {
             "hidden": (16,),
             "content": 3,
@@ -116,7 +125,7 @@ def test_a_model_gets_the_measures_that_apply_to_it(family, context):
     sizes = {"nll": {"images": 20, "draws": 5}} if "nll" in found else {}
     if "negative_elbo" in found:
         sizes["targets"] = "binary" if family == "iwae" else "grey"
-    assert about == {"uses_labels": family in ("cvae", "split"), "samples": FAMILIES[family][2]} | sizes
+    assert about == {"uses_labels": family in ("cvae", "content_style"), "samples": FAMILIES[family][2]} | sizes
 
 
 def test_read_and_predicted_rows_make_up_the_error(context):
@@ -191,7 +200,7 @@ def test_errors_by_class_add_up(context):
 def test_so_many_strange_images_are_measured_and_a_copier_has_no_error(context):
     assert torch.equal(context.ood.x, context.data.ood.x[:30])
     assert context.ood.y.tolist() == [i % 10 for i in range(30)]
-    many = dataclasses.replace(context, sizes=dataclasses.replace(SIZES, ood=1000))
+    many = dataclasses.replace(context, sizes=dataclasses.replace(SIZES, max_ood_images=1000))
     assert len(many.ood.x) == 150, "all there are"
     model = registry.build("closed_form", {"components": 784}, SPEC, torch.Generator())
     model.directions.copy_(torch.eye(784))
@@ -223,7 +232,7 @@ def test_floors_are_measured_as_models_are(context):
 def test_training_images_are_nearer_to_test_images_than_a_gaussian(context):
     trained = feature_classifier.train(context.data, SPEC, 4, partial(seeding.generator, 0))
     found = baselines.generation(
-        dataclasses.replace(context, judge=trained), PCA(context.data.train.x.flatten(1)), common("generated")
+        dataclasses.replace(context, classifier=trained), PCA(context.data.train.x.flatten(1)), common("generated")
     )
     assert found["training images"]["frechet_distance"] < found["PCA 8 gaussian"]["frechet_distance"]
     assert found["training images"]["recall"] > found["PCA 8 gaussian"]["recall"]

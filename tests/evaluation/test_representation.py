@@ -42,17 +42,17 @@ def test_the_probe_s_strength_is_chosen_on_validation_alone(splits):
 def test_seeds_side_by_side_are_probed_with_one_thread_each():
     code = """if True:
         import json, os
-        from aelab.core import runtime
+        from aelab.config import runtime
         runtime.pin("cpu", 1)
         import psutil, torch
-        from aelab.core import seeds
-        from aelab.metrics import representation
+        from aelab.runner import parallel
+        from aelab.evaluation import representation
         x = torch.randn(500, 200, generator=torch.Generator().manual_seed(0))
         part = x, x[:, :10].argmax(1)
         def probed(replicate, metrics):
             return [representation.linear_probe(part, part, part), os.getpid(), psutil.Process().num_threads()]
         before = psutil.Process().num_threads()  # one, and one that libraries of scikit-learn may start
-        print(json.dumps([before, probed(0, None), seeds.each(probed, 3)]))
+        print(json.dumps([before, probed(0, None), parallel.run(probed, 3)]))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     before, alone, found = json.loads(done.stdout)

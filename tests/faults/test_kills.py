@@ -32,7 +32,7 @@ MODELS = {
     "vae": {"family": "vae", "hidden": [32], "latent_dim": 4},
     "vq": {"family": "vq_vae", "channels": [4, 8], "depth": 4, "codebook_size": 8},
 }
-RBM = {"family": "stack", "widths": [30, 20], "layer": "rbm"}
+RBM = {"family": "stacked", "widths": [30, 20], "layer": "rbm"}
 KINDS = {  # kind: the stage, and those whose results it reads
     "dense": ["train dense"],
     "conv": ["train conv"],

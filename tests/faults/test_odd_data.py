@@ -50,7 +50,7 @@ def shrink(tree) -> None:
     tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
     tree["evaluate"] |= {"iwae_samples": 2, "nll_images": 20}
     tree["models"] = SMALL | {
-        "pca": {"family": "linear", "components": 32},
+        "pca": {"family": "closed_form", "components": 32},
         "kl": {
             "family": "sparse",
             "widths": [20],
@@ -61,10 +61,10 @@ def shrink(tree) -> None:
             "rho": 0.01,
         },
         "wide": {"family": "dense", "widths": [2000]},
-        "lda": {"family": "linear", "components": 9, "directions": "lda"},
-        "wide_pca": {"family": "linear", "components": 785},
+        "lda": {"family": "closed_form", "components": 9, "directions": "lda"},
+        "wide_pca": {"family": "closed_form", "components": 785},
     }
-    tree["stacks"] = {"stack": {"family": "stack", "widths": [30, 20], "layer": "rbm"}}
+    tree["stacks"] = {"stack": {"family": "stacked", "widths": [30, 20], "layer": "rbm"}}
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_what_a_model_cannot_do_it_says(lab, images):
 
 
 def test_the_code_of_a_stack_is_its_last_hidden_layer(lab, images):
-    stack = predictor.load("stacked", root=lab)
+    stack = predictor.load("stack", root=lab)
     codes = stack.encode(images)
     assert codes.shape == (7, stack.width)
     logits = codes @ stack.model.top.weight.detach().numpy().T + stack.model.top.bias.detach().numpy()
@@ -105,9 +105,9 @@ def test_the_code_of_a_stack_is_its_last_hidden_layer(lab, images):
 
 def test_a_model_that_is_told_the_class_asks_for_it(lab, images):
     cvae = predictor.load("cvae", root=lab)
-    assert cvae.told
-    assert not predictor.load("vae", root=lab).told
-    assert not predictor.load("stacked", root=lab).told
+    assert cvae.needs_labels
+    assert not predictor.load("vae", root=lab).needs_labels
+    assert not predictor.load("stack", root=lab).needs_labels
     for missing in (lambda: cvae.encode(images), lambda: cvae.decode(np.zeros((7, 3)))):
         with pytest.raises(ValueError, match="cvae: must be told the class of each image; `labels` allowed: 7 whole"):
             missing()

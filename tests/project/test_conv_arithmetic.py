@@ -1,12 +1,16 @@
 """Sizes, matrices and the flipped-kernel identity of convolutions, against torch."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from aelab import shapes
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
+import conv_arithmetic as shapes
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 kernels = st.integers(1, 5)

@@ -1,5 +1,7 @@
 """The documents say what is true."""
 
+import hashlib
+import json
 import re
 import runpy
 import shutil
@@ -39,3 +41,13 @@ def test_links_within_the_project_lead_somewhere(page):
 def test_the_readme_s_commands_are_targets_of_make():
     targets = set(re.findall(r"^(\w+):", Path("Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`?make (\w+)", Path("README.md").read_text())) <= targets
+
+
+def test_the_screenshots_show_the_committed_metrics():
+    committed = {
+        name: subprocess.run(["git", "show", f"HEAD:{name}"], check=True, capture_output=True).stdout
+        for name in ("metrics/summary.json", "docs/images/screenshots.json")
+    }
+    digest = hashlib.sha256(committed["metrics/summary.json"]).hexdigest()
+    shown = json.loads(committed["docs/images/screenshots.json"])
+    assert shown == {"metrics/summary.json": digest}, "run `make screenshots`"

@@ -346,7 +346,7 @@ def test_a_mirror_on_this_disk_is_known_by_its_hash_and_tells_nothing(tmp_path, 
 def test_a_family_that_is_none_is_never_imported(empty):
     about = {"kind": "autoencoder", "family": "base.registry", "config": {}, "shape": SHAPE, "classes": 10}
     about |= {"source": "../..", "weights": {"weights-0.safetensors": "0" * 32}}
-    with pytest.raises(ValueError, match=r"its family 'base\.registry' is unknown; allowed: categorical"):
+    with pytest.raises(ValueError, match=r"its family 'base\.registry' is unknown; allowed: closed_form"):
         predictor.of("x", about)
 
 

@@ -96,7 +96,7 @@ def test_floors_have_no_spread(results, monkeypatch):
     text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
     sides = "a 15.00 | PCA 15.50"
     assert text == f"| a beats PCA | squared error per image ↓ | {sides} | -0.50 (-0.50 to -0.50) | n/a | **holds** |"
-    results.items["pca"] = model("pca", "linear", 2, [20.0])
+    results.items["pca"] = model("pca", "closed_form", 2, [20.0])
     assert "| pca 20.00 | -5.00 " in row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca"))
 
 
@@ -165,8 +165,8 @@ def test_new_sections(results):
 
 
 def test_parts_patches_and_classes(results):
-    results.items["s"] = model("s", "split", 2, [5.0], probe_content=[0.9], probe_style=[0.2])
-    results.items["h"] = model("h", "masked", 2, [5.0], hidden_mse=[0.3])
+    results.items["s"] = model("s", "content_style", 2, [5.0], probe_content=[0.9], probe_style=[0.2])
+    results.items["h"] = model("h", "masked_ae", 2, [5.0], hidden_mse=[0.3])
     results.items["k"] = stack("k", "x", [0.1])
     results.items["k"].metrics.update({f"class_error/{i}": [i / 100] for i in range(10)})
     assert lines(results, "### Parts of a code") == ["| s | 90.0 | 20.0 |"]

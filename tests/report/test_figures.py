@@ -38,9 +38,9 @@ def made(results: Results, settings: Compare) -> set[str]:
 # figure with axes -> what their labels say, units among it
 LABELS = {
     "noise-map": ("above the best filter, dB",),
-    "transfer": ("noise in training", "psnr in dB", "below the best of the column, dB"),
+    "noise-transfer": ("noise in training", "psnr in dB", "below the best of the column, dB"),
     "quality": ("numbers per code", "squared error per test image"),
-    "power": ("numbers per code", "squared error per validation image", "layers", "squared error / PCA's"),
+    "capacity": ("numbers per code", "squared error per validation image", "layers", "squared error / PCA's"),
     "cost": ("floating-point operations", "numbers learned", "squared error per test image"),
     "rate": ("p(z)), nats", "p(x|z), nats"),
     "codes": ("first number of the code", "second number of the code"),

@@ -190,22 +190,22 @@ def test_rate_and_distortion_are_where_they_are_said_to_be(results):
 
 
 def test_power_is_error_against_size_and_against_depth_as_a_share_of_pca_s(results):
-    sizes, depths = drawn(results, "power").axes
+    sizes, depths = drawn(results, "capacity").axes
     lines = {line.get_label(): line.get_xydata() for line in sizes.lines}
     np.testing.assert_allclose(lines["PCA of every size"][:2], [[1, 15.75], [2, 15.5]])
     shown = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in (*sizes.containers, *depths.containers)}
     assert shown["1 layer to the code"] == [[2.0, 9.0], [4.0, 6.0]]
     assert shown["2 layers to the code"] == [[2.0, 5.0], [4.0, 7.0]]
     np.testing.assert_allclose(shown["4 numbers per code"], [[1, 6 / 15], [2, 7 / 15]])
-    assert drawn(replace(results, power=()), "power") is None
+    assert drawn(replace(results, capacity=()), "capacity") is None
 
 
 def test_transfer_says_which_training_is_best_for_each_noise(results):
-    axes = drawn(results, "transfer").axes[0]
+    axes = drawn(results, "noise-transfer").axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["clean", "masking 0.25"]
     assert [text.get_text() for text in axes.texts] == ["20.0", "15.0", "18.0", "19.0"]
     assert [text.get_fontweight() == "bold" for text in axes.texts] == [True, False, False, True]
-    assert drawn(replace(results, transfer={}), "transfer") is None
+    assert drawn(replace(results, noise_transfer={}), "noise-transfer") is None
 
 
 def test_units_of_patches_are_drawn_as_large_as_those_of_images_and_on_their_own_scale(results):

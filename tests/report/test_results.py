@@ -46,7 +46,7 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
     metrics |= {"latent_dim": [numbers] * n, "code_bytes": [4 * numbers] * n, "parameters": [1234567] * n}
     metrics |= {"flops": [2.0 * 10**6] * n, "active_share": [1.0] * n} | changes
     history = (
-        [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "linear" else [[] for _ in sse]
+        [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "closed_form" else [[] for _ in sse]
     )
     about |= {"targets": "grey"} if "negative_elbo" in metrics else {}
     validation = {
@@ -57,7 +57,7 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
 
 def stack(name: str, layer: str, errors: list[float]) -> Item:
     """Fine-tuned with 10 labels to twice the errors that it has with all 80."""
-    about = {"kind": "classifier", "family": "stack", "config": {"layer": layer}, "device": "cpu"}
+    about = {"kind": "classifier", "family": "stacked", "config": {"layer": layer}, "device": "cpu"}
     budgets = {"10": 10, "all": 80}
     history = [
         [row(e, 0.5 / e, term="error", phase=f"{name} labels") for name in budgets for e in range(1, 4 + i)]
@@ -110,7 +110,7 @@ def made_up() -> Results:
     filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}
     codes = {"codes": random.normal(size=(TEST, 2)).astype(np.float32), "labels": np.arange(TEST) % 10}
     items = [
-        model("pca", "linear", 4, [10.0]),
+        model("pca", "closed_form", 4, [10.0]),
         model(
             "two",
             "dense",
@@ -260,7 +260,7 @@ def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
 
 
 def test_floors_have_no_flags(results):
-    assert warnings.of(results, model("mean", "linear", 1, [99.0], dead_units=[1.0])) == []
+    assert warnings.of(results, model("mean", "closed_form", 1, [99.0], dead_units=[1.0])) == []
 
 
 def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):

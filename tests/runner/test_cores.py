@@ -59,7 +59,7 @@ def test_no_control_groups_no_quota(root):
 
 def test_cores_that_this_process_may_not_use_do_not_count():
     mine = os.sched_getaffinity(0)
-    code = f"import os; os.sched_setaffinity(0, {{{min(mine)}}}); from aelab.core import cores; print(cores.count())"
+    code = f"import os; os.sched_setaffinity(0, {{{min(mine)}}}); from aelab.runner import cores; print(cores.count())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 
@@ -80,6 +80,6 @@ def one_core():
 
 
 def test_a_real_quota_counts(one_core):
-    inside = f"import sys; open('{one_core}/cgroup.procs', 'w').write('0'); from aelab import cli; cli.app()"
+    inside = f"import sys; open('{one_core}/cgroup.procs', 'w').write('0'); from aelab.cli import app; app.app()"
     done = subprocess.run([sys.executable, "-c", inside, "repro", "--help"], capture_output=True, text=True)
     assert "[default: 1;" in done.stdout, done.stderr

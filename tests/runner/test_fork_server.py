@@ -80,10 +80,10 @@ def test_a_mistake_comes_with_its_traceback(begin, tmp_path):
 @pytest.mark.parametrize("instructions", get_args(runtime.Instructions))
 def test_a_stage_chooses_its_instructions_as_in_a_process_of_its_own(begin, tmp_path, instructions):
     text = f"""if True:
-        from aelab.core import runtime
+        from aelab.config import runtime, seeding
         device = runtime.pin("cpu", 1, instructions="{instructions}")
         import torch
-        x = torch.rand(300, 200, generator=runtime.generator(1))
+        x = torch.rand(300, 200, generator=seeding.generator(1))
         found = (x.t() @ x).sum(), torch.conv2d(x[None, None], x[None, None, :5, :5]).sum()
         print(runtime.describe(device), *(each.item() for each in found))
     """

@@ -80,7 +80,7 @@ def test_what_a_seed_raises_is_raised(cores, error, at):
 
 def test_another_mistake_comes_with_the_child_s_traceback(cores):
     cores(2)
-    with pytest.raises(RuntimeError, match=r"(?s)test_seeds.py.*KeyError: 1"):
+    with pytest.raises(RuntimeError, match=r"(?s)test_parallel.py.*KeyError: 1"):
         parallel.run(lambda replicate, metrics: {0: "fine"}[replicate], 2, ignore)
 
 
@@ -108,11 +108,11 @@ def test_a_failure_here_ends_the_others(cores, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 def test_children_end_with_their_killed_parent(tmp_path):
     code = (
-        "import os, sys, time; from aelab.core import seeds; seeds.cores.count = lambda: 2\n"
+        "import os, sys, time; from aelab.runner import parallel; parallel.cores.count = lambda: 2\n"
         "def work(replicate, metrics):\n"
         "    if replicate: print(os.getpid(), flush=True)\n"
         "    time.sleep(3600)\n"
-        "seeds.each(work, 2, lambda *_, **__: None)\n"
+        "parallel.run(work, 2, lambda *_, **__: None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

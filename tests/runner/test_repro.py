@@ -234,7 +234,7 @@ def test_two_at_once_never_work_on_the_same_out(project, expected):
 
 SEEDS = """
 import os, time
-from aelab.core import cores, seeds
+from aelab.runner import cores, parallel
 def note(sign):
     with open("turns.log", "a") as log:
         log.write(sign)
@@ -244,7 +244,7 @@ def work(replicate, metrics):
     note("-")
     return os.getpid()
 with cores.turn():
-    pids = seeds.each(work, 3)
+    pids = parallel.run(work, 3)
 with open(os.environ["DVC_STAGE"] + ".out", "w") as out:
     print(len(set(pids)), file=out)
 """

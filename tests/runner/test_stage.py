@@ -9,13 +9,13 @@ import sys
 import pytest
 from conftest import PATIENCE, alive, failed, wait_for
 
-VAE = "vae: {family: vae, hidden: [400], latent: 20}"
+VAE = "vae: {family: vae, hidden: [400], latent_dim: 20}"
 
 # a stage that makes a file, says so, and then waits to be told
 HOLD = """
 import time
 from pathlib import Path
-from aelab.core import stage
+from aelab.runner import stage
 
 def hold(job):
     (job.out / "half").write_text(job.name)
@@ -70,7 +70,7 @@ def test_a_new_result_replaces_the_old_one_entirely(hold):
 
 COMPARE = """
 import sys
-from aelab.core import stage
+from aelab.runner import stage
 
 def compare(job):
     (job.out / "figures").mkdir()
@@ -225,11 +225,11 @@ def test_a_missing_file_of_parameters_is_one_line(lab):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("latent: 20}", "latent: 20, beta: -1}", "beta: -1.0 is wrong; allowed: 0 or more"),
+        ("latent_dim: 20}", "latent_dim: 20, beta: -1}", "beta: -1.0 is wrong; allowed: 0 or more"),
         (
-            "vae",
-            "varational",
-            "family: 'varational': unknown family (did you mean variational?); allowed: categorical,",
+            "family: vae",
+            "family: vea",
+            "family: 'vea': unknown family (did you mean vae?); allowed: closed_form,",
         ),
     ],
 )

@@ -6,20 +6,20 @@ import pytest
 
 
 def shrink(tree) -> None:
-    tree["power"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20}
+    tree["capacity"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20}
     tree["train"] |= {"epochs": 2, "epochs_factor": {}, "num_seeds": 2}
 
 
 def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared):
     prepared.change(shrink)
-    prepared.run("power")
+    prepared.run("capacity")
     folder = prepared.folder / "data/capacity"
     rows = json.loads((folder / "capacity.json").read_text())
-    assert [(row["depth"], row["code"]) for row in rows] == [(1, 2), (1, 16), (2, 2), (2, 16)]
+    assert [(row["depth"], row["latent_dim"]) for row in rows] == [(1, 2), (1, 16), (2, 2), (2, 16)]
     for row in rows:
-        net = folder / f"{row['depth']}x{row['code']}"
+        net = folder / f"{row['depth']}x{row['latent_dim']}"
         assert json.loads((net / "model.json").read_text())["config"]["widths"] == [20] * (row["depth"] - 1) + [
-            row["code"]
+            row["latent_dim"]
         ]
         histories = json.loads((net / "history.json").read_text())
         assert row["sse"] == [min(epoch["validation"]["total"] for epoch in epochs) for epochs in histories]
@@ -32,15 +32,15 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("depths: [1, 2, 3]", "depths: [0, 2]", "power.depths: (0, 2) is out of range; allowed: 1 or more"),
-        ("codes: [2, 8, 32, 128]", "codes: []", "power.codes: () is out of range; allowed: 1 or more"),
-        ("codes: [2, 8, 32, 128]", "codes: [2, 2]", "power.codes: [2, 2] names one twice; allowed: different numbers"),
-        ("hidden: 128", "hidden: 0", "power.hidden: 0 is out of range; allowed: 1 or more"),
+        ("depths: [1, 2, 3]", "depths: [0, 2]", "capacity.depths: (0, 2) is out of range; allowed: 1 or more"),
+        ("latent_dims: [2, 8, 32, 128]", "latent_dims: []", "capacity.latent_dims: () is out of range; allowed: 1 or more"),
+        ("latent_dims: [2, 8, 32, 128]", "latent_dims: [2, 2]", "capacity.latent_dims: [2, 2] names one twice; allowed: different numbers"),
+        ("hidden: 128", "hidden: 0", "capacity.hidden: 0 is out of range; allowed: 1 or more"),
     ],
 )
 def test_a_wrong_grid_is_one_line(prepared, old, new, line):
     prepared.edit(old, new)
-    assert prepared.fail("power") == f"power: params.yaml: {line}"
+    assert prepared.fail("capacity") == f"capacity: params.yaml: {line}"
 
 
 def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared):
@@ -48,7 +48,7 @@ def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared):
     prepared.change(shrink)
     prepared.change(lambda tree: tree["corrupt"].update(noises=["masking 0.5", "salt 0.1"]))
     prepared.run("corrupt")
-    prepared.run("transfer")
+    prepared.run("noise_transfer")
     found = json.loads((prepared.folder / "data/noise_transfer/noise_transfer.json").read_text())
     names = ["clean", "masking-0.5", "salt-0.1"]
     assert list(found) == names

@@ -77,7 +77,7 @@ def quick(tree) -> None:
     tree["prepare"]["limit"] = 100
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
-    tree["power"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
+    tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
     tree["train"] |= {"epochs": 1, "num_seeds": 1, "epochs_factor": {}}
 
 
@@ -87,7 +87,7 @@ def test_it_is_trained_measured_and_drawn(copy):
     quick(tree)
     yaml.dump(tree, path)
     stages = Spawner()  # of the copy's code
-    before = ("download", "prepare", "corrupt", "baselines", "power", "transfer")
+    before = ("download", "prepare", "corrupt", "baselines", "capacity", "noise_transfer")
     of_models = [f"{stage}{name}" for name in (NAME, "pca") for stage in ("train ", "evaluate train/")]
     for words in (*before, *of_models, "compare"):
         stages.works(SimpleNamespace(folder=copy), words)

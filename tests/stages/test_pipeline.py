@@ -89,7 +89,7 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 300
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["finetune"]["labels"] = [20, "all"]
-    tree["power"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8}
+    tree["capacity"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8}
     for section in ("train", "pretrain", "finetune", "unroll"):
         tree[section] |= {"epochs": 1, "epochs_factor": {}, "batch_factor": {}, "lr_factor": {}, "num_seeds": 2}
     for group, kept in (("models", MODELS), ("stacks", STACKS), ("narrow_stacks", NARROW), ("unrolled", UNROLLED)):
@@ -111,7 +111,7 @@ def project(tmp_path_factory):
 
 
 def test_the_first_run_runs_every_stage(project):
-    wanted = {"download", "prepare", "corrupt", "baselines", "power", "transfer", "compare"}
+    wanted = {"download", "prepare", "corrupt", "baselines", "capacity", "noise_transfer", "compare"}
     wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in MODELS}
     wanted |= {f"{stage}@{name}" for stage in ("pretrain", "finetune", "evaluate_stacks") for name in STACKS}
     wanted |= {f"pretrain_unrolled@{name}" for name in NARROW}
@@ -162,25 +162,44 @@ def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project)
     assert (project.folder / "new.png").read_bytes()[:4] == b"\x89PNG"
 
 
+# rooms that cannot change a result: DVC must not run a training stage again because of them
+NO_DEPS = ("tracking", "runner", "cli", "inference", "sweeps")
+
+
 def test_the_code_that_a_stage_loads_is_among_its_deps(project):
-    """tracking is left out: it only writes down what happened, so its change must not train models again. The package's
-    __init__ files that are no deps hold nothing (see test_rules)."""
+    """Except NO_DEPS, and the __init__ files that hold nothing (see test_architecture)."""
     out = project.run(
         sys.executable,
         "-c",
         "import json; from dvc.repo import Repo; "
         "print(json.dumps({s.addressing: [d.fspath for d in s.deps] for s in Repo().index.stages}))",
     )
-    deps = {name: [Path(dep).resolve() for dep in found] for name, found in json.loads(out.splitlines()[-1]).items()}
-    checked = 0
+    deps = {name: [Path(dep).resolve() for dep in paths] for name, paths in json.loads(out.splitlines()[-1]).items()}
+    package, checked = (project.folder / "src/aelab").resolve(), 0
     for note in project.spied.glob("*.json"):
         stage = note.stem
         for file in map(Path, json.loads(note.read_text())):
-            if file.parent.name == "tracking" or (file.parent.name in ("aelab", "models") and file.stem == "__init__"):
+            room = file.relative_to(package).parts[0]
+            if room in NO_DEPS or (file.parent.name in ("aelab", "models") and file.stem == "__init__"):
                 continue
             assert any(file == dep or dep in file.parents for dep in deps[stage]), f"{stage} loads {file}"
             checked += 1
     assert checked > 100
+
+
+def test_a_comment_in_code_that_changes_no_result_retrains_nothing(project):
+    """Nor does another line of requirements.lock; a comment in report/ draws the report again."""
+    package = project.folder / "src/aelab"
+    files = [file for room in (*NO_DEPS, "report") for file in (package / room).rglob("*.py")]
+    assert package / "runner/progress.py" in files
+    before = {file: file.read_text() for file in (*files, project.folder / "requirements.lock")}
+    for file, text in before.items():
+        file.write_text(f"{text}# a comment\n")
+    status = json.loads(project.run("dvc", "status", "--json").splitlines()[-1])
+    for file, text in before.items():
+        file.write_text(text)
+    assert set(status) == {"compare"}
+    assert json.loads(project.run("dvc", "status", "--json").splitlines()[-1]) == {}
 
 
 def test_again_nothing_runs(project):

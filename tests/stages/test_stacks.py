@@ -5,7 +5,7 @@ import json
 import pytest
 
 STACKS = {
-    "stack_rbm": {"family": "stack", "widths": [30, 20], "layer": "rbm"},
+    "stack_rbm": {"family": "stacked", "widths": [30, 20], "layer": "rbm"},
     "stack_conv": {"family": "stacked_conv", "channels": [2, 3], "dropout": 0.5},
 }
 
@@ -67,7 +67,7 @@ def test_a_narrow_stack_is_unrolled_into_a_model_like_any_other(small):
     about = load(small, "unroll/unrolled/model.json")
     assert (about["kind"], about["family"], about["num_seeds"]) == ("autoencoder", "dense", 2)
     assert about["config"]["widths"] == [30, 20]
-    assert about["config"]["code"] == "linear"
+    assert about["config"]["code_activation"] == "linear"
     assert not about["config"]["tied"]
     metrics = load(small, "evaluate/unrolled/metrics.json")["metrics"]
     assert metrics["latent_dim"] == [20, 20]

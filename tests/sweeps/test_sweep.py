@@ -26,14 +26,14 @@ STAGE = """
 import json, math, os, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
-from aelab.core import stage
+from aelab.runner import stage
 from aelab.tracking import Recorder
 stage.die_with_parent()
 model = YAML(typ="safe").load(Path("params.yaml"))["models"]["vae"]
 log = Path(os.environ["DVC_ROOT"], "ran.log")
 before = len(log.read_text().splitlines()) if log.exists() else 0
 with open(log, "a") as file:
-    file.write(f"{os.getpid()} {model['latent']}\\n")
+    file.write(f"{os.getpid()} {model['latent_dim']}\\n")
 naps = os.environ.get("NAP", "0.05").split()  # of the first trial, the second ...
 nap = float(naps[min(before, len(naps) - 1)])
 history, loss = [], abs(math.log(model["latent_dim"] / 20))
@@ -417,7 +417,7 @@ def test_edits_keep_every_other_byte():
     lines = [pair for pair in zip(text.splitlines(), new.splitlines(), strict=True) if pair[0] != pair[1]]
     assert [re.sub(" +", " ", after).strip() for _, after in lines] == [
         "lr: 0.5",
-        "vae: {family: vae, hidden: [3, 4], latent: 20}",
+        "vae: {family: vae, hidden: [3, 4], latent_dim: 20}",
     ]
 
 

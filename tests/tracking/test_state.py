@@ -18,7 +18,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "stages/train.py").write_text("import net\n")
     (tmp_path / "requirements.lock").write_text("torch==1\n")
     (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: x\n    deps: [stages/train.py, src/lab]\n")
-    (tmp_path / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {latent: 20, widths: [400]}\n")
+    (tmp_path / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {latent_dim: 20, widths: [400]}\n")
     commit("start")
     return tmp_path
 
@@ -38,7 +38,7 @@ def test_a_folder_and_its_commit_are_one_state(project):
 
 def test_how_parameters_are_written_does_not_matter(project):
     before = state.of_folder(project)
-    (project / "params.yaml").write_text("# a word\nmodels: {vae: {widths: [ 400 ], latent: 20}}\nseed: 1\n")
+    (project / "params.yaml").write_text("# a word\nmodels: {vae: {widths: [ 400 ], latent_dim: 20}}\nseed: 1\n")
     assert state.of_folder(project).key == before.key
 
 
@@ -59,7 +59,7 @@ def test_code_that_no_stage_depends_on_does_not_matter(project):
 
 
 def test_a_name_says_what_differs_from_the_commit(project):
-    (project / "params.yaml").write_text("seed: 2\nmodels:\n  vae: {latent: 5, widths: [400], beta: 2, gamma: 3}\n")
+    (project / "params.yaml").write_text("seed: 2\nmodels:\n  vae: {latent_dim: 5, widths: [400], beta: 2, gamma: 3}\n")
     found = state.of_folder(project, "murky-dray")
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert found.name == f"murky-dray: seed=2, models.vae.latent_dim=5, models.vae.beta=2 and 1 more ({head})"

@@ -60,13 +60,13 @@ def test_bf16_on_a_cpu_moves_weights_as_float32_does():
     """Two steps of every family of params.yaml that has any, in a process that may use what the CPU has."""
     code = """if True:
         from functools import partial
-        from aelab.core import params, runtime
+        from aelab.config import params, runtime, seeding
         device = runtime.pin("cpu", 1, instructions="native")
         import torch
         from aelab.data import sources
         from aelab.data.tensors import Tensors, pixels
-        from aelab.learning.loop import fit
-        from aelab.models.base import Spec, registry
+        from aelab.training.loop import fit
+        from aelab.models.common import Spec, registry
         class Silent:
             def steps(self, phase, total): ...
             def step(self): ...
@@ -75,12 +75,12 @@ def test_bf16_on_a_cpu_moves_weights_as_float32_does():
             model = registry.build(entry.family, entry.config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
             start = [each.detach().clone() for each in model.parameters()]
             settings = params.check(type(train), vars(train) | {"batch_size": 64, "epochs": 2}, "train")
-            fit(model, digits, digits, settings, partial(runtime.generator, 0), Silent(), precision=precision)
+            fit(model, digits, digits, settings, partial(seeding.generator, 0), Silent(), precision=precision)
             return torch.cat([(new - old).detach().flatten() for new, old in zip(model.parameters(), start)])
         images, labels = (torch.from_numpy(each[::78].copy()) for each in sources.fetch("mnist5k", ())["train"])
         digits, train = Tensors(pixels(images[:, None]), labels), params.load("train")
         entries = [params.load(f"{group}.{name}") for group in ("models", "stacks") for name in params.load(group)]
-        learning = [each for each in entries if each.family != "linear" and each.config.get("layer") != "random"]
+        learning = [each for each in entries if each.family != "closed_form" and each.config.get("layer") != "random"]
         for entry in {entry.family: entry for entry in reversed(learning)}.values():
             one, other = moved(entry, "float32"), moved(entry, "bf16")
             print(entry.family, torch.cosine_similarity(one, other, 0).item(), not torch.equal(one, other))
@@ -99,13 +99,13 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
     code = """if True:
         from functools import partial
         from pathlib import Path
-        from aelab.core import runtime
+        from aelab.config import runtime, seeding
         device = runtime.pin("cpu", 1)
         import torch
         from aelab.data.tensors import Tensors
-        from aelab.learning.loop import fit
-        from aelab.learning.settings import Training
-        from aelab.models.base import Spec, registry
+        from aelab.training.loop import fit
+        from aelab.training.settings import Training
+        from aelab.models.common import Spec, registry
         class Silent:
             def steps(self, phase, total): ...
             def step(self): ...
@@ -119,7 +119,7 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
         for train in (few, images):
             model = registry.build("dense", {"widths": (32,)}, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
             before = private()
-            fit(model, train, few, settings, partial(runtime.generator, 1), Silent())
+            fit(model, train, few, settings, partial(seeding.generator, 1), Silent())
             print(private() - before)
     """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

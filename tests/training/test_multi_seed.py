@@ -13,9 +13,9 @@ from aelab.config.runtime import Runtime
 from aelab.data.tensors import Tensors
 from aelab.models.common import Spec
 from aelab.training import multi_seed, weight_files
-from aelab.training.multi_seed import Panel
+from aelab.training.callbacks import ReconstructionPreview
 from aelab.training.settings import Training
-from aelab.training.task import Task, new_model_task, with_labels
+from aelab.training.task import Task, labelled_subset, new_model_task
 
 MACHINE = Runtime("cpu", 1, "float32", True, "avx2")
 SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
@@ -38,7 +38,7 @@ def panel(item="one", noise=()):
     labels = torch.arange(30) % 10
     digits = (labels / 9)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     settings = dataclasses.replace(SETTINGS, noise=noise)
-    return Panel(Tensors(digits, labels), settings, (1, "train", item), Recorder())
+    return ReconstructionPreview(Tensors(digits, labels), settings, (1, "train", item), Recorder())
 
 
 def test_a_model_of_clean_images_is_shown_the_noise_too():
@@ -49,9 +49,9 @@ def test_a_model_of_clean_images_is_shown_the_noise_too():
     assert set(made.pictures) == keys
     clean, noisy = made.pictures["input"], made.pictures["noisy-input"]
     assert clean[:, 0, 0, 0].tolist() == [round(255 * k / 9) for k in range(10)], "one digit per class"
-    assert (clean != noisy).mean() == pytest.approx(2 * Panel.NOISE.level, abs=0.07)
+    assert (clean != noisy).mean() == pytest.approx(2 * ReconstructionPreview.NOISE.level, abs=0.07)
     np.testing.assert_array_equal(made.pictures["noisy-epoch-012"], noisy)
-    assert made.recorder.images == [("panel", (16, 80), 1), ("panel", (16, 80), 12), ("preview_best", (16, 80), 0)]
+    assert made.recorder.images == [("preview", (16, 80), 1), ("preview", (16, 80), 12), ("preview_best", (16, 80), 0)]
 
 
 def test_the_noise_is_the_same_for_every_model():
@@ -74,9 +74,9 @@ def test_a_classifier_draws_nothing():
 
 
 def test_the_figure_s_words_are_true():
-    words = f"noise: {Panel.NOISE.kind} {Panel.NOISE.level:g}, a fifth of the pixels"
-    assert 2 * Panel.NOISE.level == 1 / 5
-    assert words in Path(__file__).parents[2].joinpath("src/aelab/report/pictures.py").read_text()
+    words = f"noise: {ReconstructionPreview.NOISE.kind} {ReconstructionPreview.NOISE.level:g}, a fifth of the pixels"
+    assert 2 * ReconstructionPreview.NOISE.level == 1 / 5
+    assert words in Path(__file__).parents[2].joinpath("src/aelab/report/figures/pictures.py").read_text()
 
 
 # Labels
@@ -92,12 +92,12 @@ DATA = numbered(400, 0), numbered(60, 1000)
 
 def seen(n, replicate=0, seed=1):
     """The numbers of the training and of the validation images that a replicate sees, in order."""
-    return [split.x.flatten().tolist() for split in with_labels(n, seed)(DATA, replicate)]
+    return [split.x.flatten().tolist() for split in labelled_subset(n, seed)(DATA, replicate)]
 
 
 @pytest.mark.parametrize(("n", "validation"), [(10, 10), (50, 50), (100, 60), (400, 60)])
 def test_as_many_training_images_as_have_labels_and_no_more_validation_images(n, validation):
-    parts = with_labels(n, 1)(DATA, 0)
+    parts = labelled_subset(n, 1)(DATA, 0)
     assert [len(split.x) for split in parts] == [n, validation]
     for split, all_of_it, first in zip(parts, DATA, (0, 1000), strict=True):
         numbers = split.x.flatten().long() - first
@@ -118,7 +118,7 @@ def test_another_replicate_and_another_seed_draw_other_images():
     for kind in (0, 1):
         draws = [frozenset(seen(20, replicate, seed)[kind]) for replicate, seed in ((0, 1), (1, 1), (2, 1), (0, 2))]
         assert len(set(draws)) == 4
-    train, validation = with_labels(20, 1)((DATA[0], DATA[0]), 0)
+    train, validation = labelled_subset(20, 1)((DATA[0], DATA[0]), 0)
     assert not torch.equal(train.x, validation.x), "each split has draws of its own"
 
 
@@ -132,10 +132,10 @@ def test_every_stack_learns_from_the_same_images(monkeypatch, tmp_path):
 
     for stack in ("stack_ae", "stack_rbm"):
         torch.manual_seed(len(stack))
-        task = Task(tmp_path, drawing, {}, SETTINGS, (1, "finetune", stack, "20"), with_labels(20, 1))
+        task = Task(drawing, {}, SETTINGS, (1, "finetune", stack, "20"), labelled_subset(20, 1))
         for replicate in (0, 1):
             seed = multi_seed._seed(task, replicate, DATA, lambda *values, **more: None, None)
-            multi_seed._learned(task, MACHINE, seed)
+            multi_seed._train_one(task, seed, MACHINE, tmp_path, None)
     for replicate in (0, 1):
         ours, theirs = ([split.x.flatten().tolist() for split in learned[i + replicate]] for i in (0, 2))
         assert ours == theirs == seen(20, replicate)
@@ -150,22 +150,22 @@ def learnt(folder, config, learn):
     digits = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     data = tuple(Tensors(digits[part], torch.arange(30) % 10) for part in (slice(30), slice(30, 60)))
     settings = dataclasses.replace(SETTINGS, batch_size=10, epochs=3, noise=("masking 0.3",))
-    task = new_model_task(folder, "dense", config, Spec((1, 8, 8), 10), settings, (1, "train", "one"))
-    drawn = Panel(data[1], settings, task.words, Recorder())
+    task = new_model_task("dense", config, Spec((1, 8, 8), 10), settings, (1, "train", "one"))
+    drawn = ReconstructionPreview(data[1], settings, task.stream, Recorder())
     seeds = [
         multi_seed._seed(task, i, data, lambda *values, **more: None, None if i else drawn)  # type: ignore[arg-type]
         for i in range(3)
     ]
-    histories = learn(task, seeds)
+    histories = learn(task, seeds, folder)
     return histories, drawn.pictures, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def one_by_one(task, seeds):
-    return [multi_seed._learned(task, MACHINE, seed) for seed in seeds]
+def one_by_one(task, seeds, folder):
+    return [multi_seed._train_one(task, seed, MACHINE, folder, None) for seed in seeds]
 
 
-def on_a_gpu(task, seeds):
-    return multi_seed._all_learned(task, MACHINE, seeds)
+def on_a_gpu(task, seeds, folder):
+    return multi_seed._train_vectorized(task, seeds, MACHINE, folder, None)
 
 
 def test_seeds_that_learn_together_leave_what_seeds_alone_leave(tmp_path):

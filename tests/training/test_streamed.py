@@ -22,7 +22,7 @@ IMAGES = {"train": 44, "validation": 40}
 # a stage as it runs where no split fits; `rest` may do more harm
 STAGE = """
 import runpy, sys
-from aelab.core import runtime
+from aelab.config import runtime
 from aelab.data import memory, streaming
 memory.fits = lambda size, device: False
 {rest}
@@ -82,7 +82,7 @@ def shrink(tree) -> None:
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 500, "max_ood_images": 50, "num_samples": 200}
     tree["models"] = {"rbm": {"family": "rbm", "units": 30, "k": 1}}
-    tree["stacks"] = {"stack": {"family": "stack", "widths": [30, 20], "layer": "rbm"}}
+    tree["stacks"] = {"stack": {"family": "stacked", "widths": [30, 20], "layer": "rbm"}}
 
 
 def start(lab, rest, stage, *items):

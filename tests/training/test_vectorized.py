@@ -138,13 +138,13 @@ def test_cut_short_at_a_random_step_it_goes_on_from_the_last_epoch(splits, tmp_p
     settings = dataclasses.replace(SETTINGS, noise=("masking 0.3",), patience=1, schedule="one_cycle")
     whole = all_together(build, splits, settings)
     path = tmp_path / "all.safetensors"
-    end = random.Random(0).randint(4, whole[0].watch.done - 1)
+    end = random.Random(0).randint(4, whole[0].callback.done - 1)
     with pytest.raises(Killed):
         all_together(build, splits, settings, path, end)
     assert path.exists()
     again = all_together(build, splits, settings, path)
     for one, other in zip(whole, again, strict=True):
-        assert one.watch.epochs == other.watch.epochs
+        assert one.callback.epochs == other.callback.epochs
         for name, weight in one.model.state_dict().items():
             assert torch.equal(weight, other.model.state_dict()[name])
 
@@ -172,7 +172,7 @@ def test_bf16_steps_are_bf16(splits, as_on_a_gpu):
     exact, rough = seeds_of(build, splits), seeds_of(build, splits)
     vectorized.fit(exact, SETTINGS, None, "float32")
     vectorized.fit(rough, SETTINGS, None, "bf16")
-    one, other = (seeds[0].watch.epochs[-1]["validation"]["total"] for seeds in (exact, rough))
+    one, other = (seeds[0].callback.epochs[-1]["validation"]["total"] for seeds in (exact, rough))
     assert one != other
     assert one == pytest.approx(other, rel=0.02)
 

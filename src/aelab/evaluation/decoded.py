@@ -28,7 +28,7 @@ STYLES = 5  # codes decoded under every label
 class LabelConditional(Protocol):
     """A generative model that is told a label; its prior over codes is N(0, I)."""
 
-    latent: int
+    latent_dim: int
 
     def one_hot(self, condition: Tensor | None) -> Tensor: ...
 

@@ -49,7 +49,7 @@ class Item:
     @property
     def is_baseline(self) -> bool:
         """Closed-form: what the others are held against."""
-        return self.about["family"] == "linear"
+        return self.about["family"] == "closed_form"
 
     @property
     def noise(self) -> list[str]:

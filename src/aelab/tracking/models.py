@@ -129,7 +129,7 @@ def aliases() -> list[str]:
 
 def family(name: str) -> str:
     """The first paragraph of a family's file."""
-    text = ast.get_docstring(ast.parse(CODE.with_name("models").joinpath(f"{name}.py").read_text())) or ""
+    text = ast.get_docstring(ast.parse((CODE.parents[1] / "models" / f"{name}.py").read_text())) or ""
     return text.partition("\n\n")[0]
 
 

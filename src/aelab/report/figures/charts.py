@@ -144,6 +144,6 @@ def labels(results: Results, settings: Compare) -> Figure | None:
         each.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         each.minorticks_off()
         each.legend(fontsize=7.5)
-        each.set_title({"stack": "dense layers", "stacked_conv": "convolutional layers"}.get(family, family))
+        each.set_title({"stacked": "dense layers", "stacked_conv": "convolutional layers"}.get(family, family))
     axes[0, 0].set_ylabel("test error, % (bars: spread over seeds)")
     return figure
