@@ -1,10 +1,9 @@
-"""params.yaml as typed, frozen, strict objects: the only reader of YAML.
+"""params.yaml as typed, frozen, strict objects: the only reader of it.
 
-A section's schema is a frozen dataclass that lives beside the code that uses it; it is looked up by the section's
-name and imported only when asked for. An entry of `models:`, `stacks:` or `narrow_stacks:` is one flat block: its
-`family`, the family's own knobs, and any key of the learning stage's block that it wants to override; its `on:` block
-changes any of these for one data set. An entry of `unrolled:` names one of `narrow_stacks:`; one of `sweeps:` is no
-part of the pipeline, but a search over its parameters.
+The schema of a section is a frozen dataclass beside the code that uses it, imported only when asked for. An entry of
+`models:`, `stacks:` or `narrow_stacks:` is one flat block: its `family`, the parameters of that family, and any key of
+the training section that it overrides; its `on:` block changes any of these for one data set. An entry of `unrolled:`
+names one of `narrow_stacks:`; an entry of `sweeps:` is a search over parameters, and no part of the pipeline.
 """
 
 from __future__ import annotations
@@ -38,9 +37,10 @@ SCHEMAS = {
     "evaluate": "aelab.evaluation.settings:Evaluate",
     "compare": "aelab.report.settings:Compare",
 }
-LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}  # entries -> whose block they override
+# entries -> the section that they override
+LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
-NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes a folder's
+NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes the name of a folder
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Entry:
 
     name: str
     family: str
-    config: dict[str, Any]  # the family's own knobs, checked by its Config
-    overrides: dict[str, Any]  # what it changes in the learning stage's block
+    config: dict[str, Any]  # the parameters of the family, checked by its Config
+    overrides: dict[str, Any]  # overrides of the training section
     special: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # data set -> its `config` there
 
     def on(self, data: str) -> Entry:
@@ -66,12 +66,11 @@ class Unrolled:
 
 
 def load(*sections: str, text: str | None = None) -> Any:
-    """The sections asked for, each as its frozen object, in the order asked for; a single one alone.
+    """The sections, each as a frozen object, in the given order; a single one by itself.
 
-    Names are the words of dvc.yaml: "seed", "train", "models.vae" (an Entry), "unrolled.unrolled_rbm" (an Unrolled),
-    "sweeps.vae" (a sweeps.settings.Sweep), "models" (the names of all entries).
-    text: of another params.yaml than the one that is there.
-    Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
+    Names are those of dvc.yaml: "seed", "train", "models.vae" (an Entry), "unrolled.unrolled_rbm" (an Unrolled),
+    "sweeps.vae" (a sweeps.settings.Sweep), "models" (the names of all entries). text: the content of another
+    params.yaml. Raises ParamsError with one line for a missing, unknown, wrongly typed or out-of-range value.
     """
     tree = _read(FILE if text is None else text)
     _check_outline(tree)
@@ -90,9 +89,11 @@ def load_entry(section: str, group: str, name: str, data: str) -> tuple[Entry, A
 
 
 def check_all(sweep: str | None = None) -> None:
-    """Raise ParamsError for the first mistake in all of params.yaml: sections, entries, alone and merged with the block
-    that they override, the stacks that `unrolled:` names, and what `sweep`, a search that is to run, names (others may
-    speak of models that are gone)."""
+    """Raise ParamsError for the first mistake in all of params.yaml.
+
+    Checks sections, entries by themselves and merged with the section that they override, the stacks that `unrolled:`
+    names, and the names in the sweep that is to run (other sweeps may name models that no longer exist).
+    """
     tree = _read(FILE)
     _check_outline(tree)
     _section(tree, "seed")
@@ -109,7 +110,7 @@ def check_all(sweep: str | None = None) -> None:
 
 
 def written(*sections: str) -> dict[str, Any]:
-    """The sections asked for as they are written, by name: to be shown, where `load` gives what is to be used.
+    """The sections by name, as written in params.yaml, for display; `load` gives the values to use.
 
     Raises ParamsError for a missing section.
     """
@@ -121,10 +122,10 @@ def written(*sections: str) -> dict[str, Any]:
 
 
 def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
-    """The learning settings of one entry: `block` (the section's object) with the entry's overrides on top.
+    """The training settings of one entry: `block` (the object of the section) with the entry's overrides.
 
-    `data` is the data set's name: of the factors and of an entry's `on:` block, those of this data set apply.
-    Raises ParamsError, also for a wrong value in the `on:` block of another data set.
+    data: the name of the data set, which selects the factors and the `on:` block that apply. Raises ParamsError, also
+    for a wrong value in the `on:` block of another data set.
     """
     where = f"{section} of {entry.name}" if entry.name else section
     values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
@@ -155,8 +156,8 @@ def _read(source: Path | str) -> dict[str, Any]:
         tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"not found in {Path.cwd()}; run from the project's root") from None
-    except (YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, dates that do not exist
-        what = str(error).partition("To suppress this check")[0]  # a duplicate key must not be allowed
+    except (YAMLError, ValueError) as error:  # ValueError: bytes that are not UTF-8, dates that do not exist
+        what = str(error).partition("To suppress this check")[0]  # do not suggest allowing duplicate keys
         raise ParamsError(f"not readable as YAML: {what}") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"holds {type(tree).__name__}; allowed: a mapping of sections")
@@ -164,8 +165,10 @@ def _read(source: Path | str) -> dict[str, Any]:
 
 
 def _check_outline(tree: Mapping[str, Any]) -> None:
-    """Raise ParamsError for an unknown section, or an entry of an unknown family: what needs no library to be seen, so
-    that whichever stage runs first says it."""
+    """Raise ParamsError for an unknown section or family.
+
+    This needs no heavy import, so that whichever stage runs first reports it.
+    """
     unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
     if unknown:
         raise no_such(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
@@ -178,8 +181,10 @@ def _check_outline(tree: Mapping[str, Any]) -> None:
 
 
 def _check_sweep(tree: Mapping[str, Any], sweep: Any, where: str) -> None:
-    """Raise ParamsError where a search names a stage's entry, or a parameter, that is not there; the last word of a
-    parameter's name may be new in its block."""
+    """Raise ParamsError if a sweep names an entry or a parameter that does not exist.
+
+    The last part of a parameter's name may be new in its block.
+    """
     entries = {str(name) for group in LISTS if group != "sweeps" for name in tree.get(group, ())}
     item = sweep.target.partition("@")[2]
     if item and item not in entries:
@@ -240,7 +245,7 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     config, special = dataclasses.asdict(check(schema, own, where)), {}
     on = rest.get("on")
     for data, here in on.items() if isinstance(on, Mapping) else ():
-        if isinstance(here, Mapping):  # `merge` refuses what is none
+        if isinstance(here, Mapping):  # `merge` refuses anything else
             check_known(here, allowed, f"{where}.on.{data}")
             changed, left = _divided(here, knobs)
             special[data] = dataclasses.asdict(check(schema, own | changed, f"{where}.on.{data}"))
@@ -249,7 +254,7 @@ def _entry(group: str, name: str, values: Any) -> Entry:
 
 
 def _divided(block: Mapping[str, Any], names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of `block` is named in `names`, and the rest."""
+    """The keys of `block` that are in `names`, and the others."""
     own = {key: value for key, value in block.items() if key in names}
     return own, {key: value for key, value in block.items() if key not in own}
 
@@ -260,7 +265,7 @@ def families() -> list[str]:
 
 
 def family_config(family: str) -> type:
-    """The frozen dataclass of a family's own knobs."""
+    """The frozen dataclass with the parameters of a family."""
     return _import(f"aelab.models.{family}:Config")
 
 

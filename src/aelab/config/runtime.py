@@ -1,8 +1,8 @@
-"""What makes a run exact: the CPU code path, threads, determinism, device and seeds.
+"""The section `runtime:` and what makes a run exact: device, threads, determinism, precision, CPU instructions.
 
 Import this before torch: the variables below are read once, when the numerical libraries load or first compute. Each of
-them was seen to change bits between machines (ATEN, MKL, oneDNN, OpenBLAS' kernels, NumPy's), to stall training beside
-a busy neighbour (OMP), or to let the small products of NumPy and SciPy fight for the cores (OpenBLAS' threads).
+them was seen to change bits between machines (ATEN, MKL, oneDNN, OpenBLAS' kernels, NumPy's), to stall training on a
+busy machine (OMP), or to make small products of NumPy and SciPy compete for the cores (OpenBLAS' threads).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAKERS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}
 
 
 class Processor(NamedTuple):
-    """A CPU: who made it ("Intel", "AMD"; else its architecture, as "arm64"), which one of theirs, what it can do."""
+    """A CPU: its maker ("Intel", "AMD"; else the architecture, such as "arm64"), its model, and its feature flags."""
 
     maker: str
     model: str
@@ -38,11 +38,11 @@ class Processor(NamedTuple):
 
 @cache
 def processor() -> Processor:
-    """The CPU here, as far as Linux tells."""
+    """The CPU of this machine, as far as Linux reports it."""
     told: dict[str, str] = {}
     if CPUINFO.exists():
         with open(CPUINFO, errors="replace") as file:
-            for line in itertools.takewhile(str.strip, file):  # the first core's
+            for line in itertools.takewhile(str.strip, file):  # of the first core
                 key, _, value = line.partition(":")
                 told[key.strip()] = value.strip()
     vendor = told.get("vendor_id", platform.machine())
@@ -64,22 +64,23 @@ if "avx2" in processor().flags:
     PINNED["OPENBLAS_CORETYPE"] = "Haswell"
 if "avx512f" in processor().flags:
     PINNED["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
-# of torch's libraries where they may use all that the CPU has; AUTO: the same bits in every run all the same
+# torch's libraries with all instructions of the CPU; AUTO: still the same bits in every run
 NATIVE: dict[str, str | None] = {"ATEN_CPU_CAPABILITY": None, "MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": None}
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt
 if "torch" not in sys.modules:
     os.environ.update(PINNED)
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how stages compute."""
+    """The section `runtime:`: where and how stages compute."""
 
     device: str  # auto (a GPU where there is one), cpu, cuda, cuda:N
-    threads: int  # CPU threads per stage: part of the result's bits
-    precision: Precision  # tf32: of all products; bf16: of products and convolutions while models learn
-    deterministic: bool  # the same bits again; false: whatever a GPU finds fastest
-    instructions: Instructions  # of a CPU: avx2, meant to give the same bits on all of its maker's; native: all it has
+    threads: int  # CPU threads per stage; they change the bits of results
+    precision: Precision  # tf32: all products; bf16: products and convolutions of training
+    deterministic: bool  # the same bits in every run; false: whatever a GPU finds fastest
+    # CPU instructions: avx2 (the same bits on all CPUs of a maker) or native (all that it has)
+    instructions: Instructions
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -95,14 +96,13 @@ def pin(
     deterministic: bool = True,
     instructions: Instructions = "avx2",
 ) -> torch.device:
-    """Fix threads, precision, determinism and CPU instructions for this process and return the device to compute on.
+    """Set threads, precision, determinism and CPU instructions of this process, and return the device.
 
-    device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation;
-    precision: "tf32" lets a GPU round the factors of its products to 10 bits, "float32" does not ("bf16" is for the
-    caller to use, see `autocast` and `rounding`). Not deterministic: a GPU may add up in any order and try out what is
-    fastest.
-    instructions: "native" lets torch use all that the CPU has; it has to be told before torch first computes.
-    Raises ValueError where the device asked for is not there.
+    device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; threads: CPU threads of one operation; precision:
+    "tf32" lets a GPU round the factors of products to 10 bits, "float32" does not ("bf16" is applied by the caller, see
+    `autocast` and `rounding`). Not deterministic: a GPU may sum in any order and benchmark its kernels. instructions:
+    "native" lets torch use all that the CPU has; it must be set before torch first computes. Raises ValueError if there
+    is no such device.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     for name, value in NATIVE.items():
@@ -113,7 +113,7 @@ def pin(
 
     keep_memory()
     torch.set_num_threads(threads)
-    # as use_deterministic_algorithms, without importing the compiler
+    # like use_deterministic_algorithms, without importing the compiler
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs 4% of a step
     torch.backends.cudnn.benchmark = not deterministic
@@ -127,9 +127,10 @@ def pin(
 
 
 def keep_memory() -> None:
-    """Freed memory stays with this process until it ends (glibc; elsewhere nothing happens).
+    """Keep freed memory in this process until it ends (glibc; elsewhere this does nothing).
 
-    By default large blocks go back to the system and are fetched again page by page: a quarter of some evaluations.
+    By default large blocks return to the system and are mapped again page by page: a quarter of the time of some
+    evaluations.
     """
     if sys.platform == "linux":
         import ctypes
@@ -147,11 +148,11 @@ def setup(settings: Runtime) -> torch.device:
 
 
 def flush() -> None:
-    """From now on what this process' CPU computes is 0 where it would be subnormal (float32: below 1.2e-38).
+    """Flush subnormal numbers (float32: below 1.2e-38) to 0 on the CPU, in this process from now on.
 
-    Moments of Adam whose gradients have ended, as those of dead units and of pixels that are hardly ever bright, decay
-    to such numbers and stay there, and CPUs take up to a hundred times as long for each. Threads and forks have it from
-    the one that starts them, so it is to be called before torch first computes in parallel.
+    Adam's moments of parameters without gradients, such as those of dead units and of pixels that are always dark,
+    decay to such numbers, and CPUs take up to a hundred times as long for each. Threads and forks inherit the setting,
+    so call this before torch first computes in parallel.
     """
     import torch
 
@@ -159,7 +160,7 @@ def flush() -> None:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """What a loss is computed under: for bf16 on a GPU torch's autocast, else nothing. It may be entered again."""
+    """The context of a loss computation: torch's autocast for bf16 on a GPU, else nothing. Reusable."""
     import torch
 
     lower = precision == "bf16" and device.type == "cuda"
@@ -167,16 +168,17 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def rounding(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """What a step and its gradients are computed under: for bf16 on a CPU with AMX `_Rounding`, else nothing. As
-    `autocast`, it may be entered again."""
+    """The context of a step with its gradients: `_Rounding` for bf16 on a CPU with AMX, else nothing. Reusable."""
     lower = precision == "bf16" and device.type == "cpu" and "amx_bf16" in processor().flags
     return _Rounding() if lower else nullcontext()
 
 
 class _Rounding(AbstractContextManager[None]):
-    """oneDNN may round the factors of float32 products and convolutions to bfloat16, as it reads them; it does where
-    `pin` lets it use AMX (with AVX-512 alone it would round nothing and take longer than MKL). Sums and results are
-    float32, so nothing is cast. Not to be entered twice at once."""
+    """oneDNN may round the factors of float32 products and convolutions to bfloat16 as it reads them.
+
+    It does so if `pin` lets it use AMX (with AVX-512 alone it rounds nothing and is slower than MKL). Sums and results
+    are float32, so nothing is cast. Not reentrant.
+    """
 
     def __enter__(self) -> None:
         self.allow("bf16")
@@ -192,8 +194,11 @@ class _Rounding(AbstractContextManager[None]):
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, as a result carries it: the name of the GPU, or "CPU (Intel, AVX2)": MKL's products differ
-    in their last bits between makers, whatever the instructions. Where these are not fixed, the CPU's model as well."""
+    """The device as stored with a result: the name of the GPU, or "CPU (Intel, AVX2)".
+
+    MKL's products differ in their last bits between makers, whatever the instructions. With native instructions the
+    CPU's model is included.
+    """
     import torch
 
     if device.type == "cuda":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# Renamed stages and entries keep the random streams of their first names, so that a rename changes no result.
+# renamed stages and entries keep the random streams of their first names, so that a rename changes no result
 STREAMS = {
     "baselines": "floors",
     "capacity": "power",

@@ -1,4 +1,4 @@
-"""Blocks of params.yaml as frozen dataclasses, every value of exactly the type that its field names."""
+"""Blocks of params.yaml as frozen dataclasses: every value must have exactly the type of its field."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-LONGEST = 4000  # characters of a line about a mistake
+LONGEST = 4000  # characters of an error message
 
 
 class ParamsError(ValueError):
-    """A wrong parameter: one line with file, key, value and what is allowed; `text` is all but the file."""
+    """A wrong parameter: one line with file, key, value and what is allowed. text: the line without the file."""
 
     def __init__(self, text: str) -> None:
         line = " ".join(("params.yaml:", *text.split()))  # keys and entries may hold line breaks
@@ -40,7 +40,7 @@ def check(schema: type, values: Any, where: str) -> Any:
             raise ParamsError(f"{where}.{field.name}: missing; allowed: {_words(hints[field.name])}")
     try:
         return schema(**checked)
-    except ValueError as error:  # raised by the schema itself, beginning with its key
+    except ValueError as error:  # raised by the schema, beginning with the key
         raise ParamsError(f"{where}.{error}") from None
 
 
@@ -52,12 +52,12 @@ def check_known(block: Mapping[str, Any], allowed: list[str], where: str) -> Non
 
 
 def keys(schema: type) -> list[str]:
-    """The names of a dataclass' fields."""
+    """The names of the fields of a dataclass."""
     return [field.name for field in dataclasses.fields(schema)]
 
 
 def _plain(value: Any) -> Any:
-    """Lists as tuples, so that frozen objects hold frozen values."""
+    """Lists as tuples, so that frozen objects hold immutable values."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
     return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value
@@ -69,7 +69,7 @@ def _words(hint: Any) -> str:
 
 
 def no_such(where: str, what: str, allowed: list[str]) -> ParamsError:
-    """The mistake of a name that is not allowed (the last one of `where`), with the one that was perhaps meant."""
+    """The error for an unknown name (the last one of `where`), with the closest allowed name."""
     import difflib
 
     word = where.split(":")[-1].strip(" '") if ":" in where else where.split(".")[-1]

@@ -1,26 +1,26 @@
-"""YAML that is fit to be read: a few aliases of aliases can stand for more values than any memory holds."""
+"""Limits on YAML input: nested aliases can expand to more values than any memory holds."""
 
 from __future__ import annotations
 
 import itertools
 import re
 
-LARGEST = 2**20  # characters of a file,
-MOST = 100_000  # values in it, an alias counted as all that it stands for,
-DEEPEST = 50  # blocks within each other; with brackets in comments and texts,
-BRACKETS = 1000  #   so many open ones
+LARGEST = 2**20  # characters of a file
+MOST = 100_000  # values, with every alias counted as everything that it expands to
+DEEPEST = 50  # nested blocks
+BRACKETS = 1000  # open brackets, including those in comments and texts
 
 
 def check(text: str) -> None:
-    """Raise ValueError for YAML that is too much: aliases of aliases grow without bounds once they are read."""
+    """Raise ValueError for YAML that is too large, too deep, or expands to too many values."""
     from ruamel.yaml import YAML, events
 
     if len(text) > LARGEST:
         raise ValueError(f"{len(text)} characters are too many; allowed: up to {LARGEST}")
-    sizes: dict[str, int] = {}  # anchor -> values below it
-    blocks: list[tuple[str | None, int]] = [(None, 0)]  # the blocks around: anchor and values so far
+    sizes: dict[str, int] = {}  # anchor -> number of values below it
+    blocks: list[tuple[str | None, int]] = [(None, 0)]  # enclosing blocks: anchor, number of values so far
     opened = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
-    if max(opened, default=0) > BRACKETS:  # the parser itself takes forever for these
+    if max(opened, default=0) > BRACKETS:  # the parser itself would take forever
         raise ValueError(f"holds too much; allowed: {DEEPEST} blocks within each other")
     for event in YAML(typ="safe").parse(text):
         if isinstance(event, (events.MappingStartEvent, events.SequenceStartEvent)):

@@ -1,1 +1,1 @@
-"""The data: where it comes from (sources, drawn), how it is split (splits), its fixed noisy twins (noisy)."""
+"""The data: sources, splits, noise, and tensors on the device, in memory or streamed from disk. No model, no training."""

@@ -1,6 +1,6 @@
-"""The noise of denoising autoencoders: five kinds, one function, shared by training and by the fixed noisy sets.
+"""Corruption for denoising autoencoders: five kinds of noise, used during training and for the fixed noisy sets.
 
-Values are data units in [0, 1]; `level` is what each kind's row says. Every draw comes from the generator given.
+Values are in [0, 1]; the table says what `level` means. All random numbers come from the given generator.
 
 | kind | what happens | level |
 |---|---|---|
@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Noise:
-    """One kind of noise at one level; its label names it in tables, e.g. "masking-0.25"."""
+    """One kind of noise at one level; `label` is its name in tables, e.g. "masking-0.25"."""
 
     kind: str
     level: float
@@ -52,15 +52,15 @@ LIMITS = {"gaussian": 10.0, "masking": 1.0, "salt_pepper": 1.0, "salt": 1.0, "im
 
 
 def corrupt(x: Tensor, kind: str, level: float, generator: Generator) -> Tensor:
-    """A noisy copy of `x` (any shape, values in [0, 1]); `x` itself is left alone.
+    """A noisy copy of `x` (any shape, values in [0, 1]); `x` is not changed.
 
-    Raises ValueError for an unknown kind or a level out of its range.
+    Raises ValueError for an unknown kind or a level out of range.
     """
     return _KINDS[Noise(kind, level).kind](x, level, generator)
 
 
 def corrupt_mixed(x: Tensor, noises: Sequence[Noise], generator: Generator) -> Tensor:
-    """Each item of the batch `x` [B, ...] gets one of `noises`, drawn with equal chance; no noises: `x` itself."""
+    """Each item of the batch `x` [B, ...] with one of `noises`, all equally likely; without noises `x` itself."""
     if len(noises) < 2:
         return corrupt(x, noises[0].kind, noises[0].level, generator) if noises else x
     which = torch.randint(len(noises), (len(x),), generator=generator, device=x.device)

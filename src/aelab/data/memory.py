@@ -1,4 +1,4 @@
-"""How much memory there is for data: on the machine, in the process's control groups (its container), on the GPU."""
+"""How much memory is free for data: on the machine, in the process's control groups (its container), on the GPU."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aelab.runner import cgroups
 if TYPE_CHECKING:
     import torch
 
-SHARE = 8  # a split may take one part in so many: stages run side by side, and their seeds may hold copies
+SHARE = 8  # a split may use 1/8 of the memory: stages run side by side, and their seeds may hold copies
 
 
 class Files(NamedTuple):
-    """What one version of control groups calls a limit of memory, its use, and cache in memory.stat."""
+    """The names of the files of one version of control groups: memory limit, usage, and page cache in memory.stat."""
 
     limit: str
     used: str
@@ -29,12 +29,12 @@ FILES = {
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """Whether `size` bytes are within the share that a split may take."""
+    """Whether `size` bytes are within the share of memory that a split may use."""
     return SHARE * size <= free(device)
 
 
 def demand(size: int, device: torch.device, what: str) -> None:
-    """Raises ValueError, in words that begin with `what`, where less than `size` bytes are free."""
+    """Raise ValueError, beginning with `what`, if less than `size` bytes are free."""
     if size > (there := free(device)):
         raise ValueError(
             f"{what}: {size / 1e9:,.1f} GB of memory needed, {there / 1e9:,.1f} GB free; "
@@ -43,7 +43,7 @@ def demand(size: int, device: torch.device, what: str) -> None:
 
 
 def free(device: torch.device) -> int:
-    """Bytes that this process can still take, for tensors on `device` that pass through the machine's memory."""
+    """Bytes that this process can still allocate for tensors on `device`, which pass through the machine's memory."""
     import psutil
 
     found = min([psutil.virtual_memory().available, *left()])
@@ -55,9 +55,9 @@ def free(device: torch.device) -> int:
 
 
 def left(root: Path = Path("/")) -> Iterator[int]:
-    """What the limits of the control groups that this process is in leave, those around them included (Linux).
+    """The memory left by the limits of the process's control groups, enclosing ones included (Linux).
 
-    Cache of files counts as free: the system drops it first.
+    The page cache counts as free, because the system drops it first.
     """
     for version, folder in cgroups.folders("memory", root):
         files = FILES[version]

@@ -1,4 +1,4 @@
-"""The fixed noisy twins of the validation and test sets: every model meets the same pixels."""
+"""The fixed noisy copies of the validation and test sets, the same for every model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aelab.data.corruption import Noise, corrupt
 from aelab.data.storage import load_arrays
 
 FOLDER = Path("data/corrupt")
-WORKING = 16  # bytes per pixel while a twin is made
+WORKING = 16  # bytes per pixel while a copy is made
 
 
 @dataclass(frozen=True)
 class Corrupt:
-    """The noises that models are judged by, as "kind level"."""
+    """The noises that models are evaluated with, as "kind level"."""
 
     noises: tuple[str, ...]
 
@@ -27,8 +27,7 @@ class Corrupt:
 
 
 def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:
-    """The noisy twin of `images` (uint8 [N, C, H, W]), rounded back to uint8. Raises ValueError where it does not fit
-    into memory."""
+    """A noisy copy of `images` (uint8 [N, C, H, W]), rounded to uint8. Raises ValueError if memory is too small."""
     import torch
 
     memory.demand(WORKING * images.nbytes, torch.device("cpu"), f"{len(images):,} noisy images")

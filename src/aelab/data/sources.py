@@ -1,8 +1,8 @@
-"""The data sets: one function each, and the downloading that they share.
+"""The data sets: how each is downloaded, verified and read.
 
-A source leaves `train.npz` and, where the data set has an official one, `test.npz` (images uint8 [N, H, W], labels
-int64 [N]), says what is ood to it (`ood.npz`, where that is the test set of another one) and describes itself.
-Files from the network are known by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror serves.
+The result is a train part and, if the data set has an official one, a test part (images uint8 [N, H, W], labels int64
+[N]), and out-of-distribution (OOD) images: the test set of another data set, or synthetic shapes. Downloaded files are
+verified by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror works.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ import numpy as np
 from aelab.data.splits import Part
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
-LARGEST = 256 * 2**20  # bytes: no file of these sets is near it, so more is a wrong file
+LARGEST = 256 * 2**20  # bytes: no file of these data sets is close to it, so a larger one is a wrong file
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Which data set the pipeline runs on."""
+    """The section `data:`: which data set the pipeline runs on."""
 
     name: str
 
@@ -42,7 +42,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Download:
-    """Where files may come from: for each data set its mirrors, tried in order after the folder AELAB_MIRROR."""
+    """The section `download:`: mirrors for each data set, tried in order after the folder AELAB_MIRROR."""
 
     mirrors: dict[str, tuple[str, ...]]
 
@@ -54,38 +54,38 @@ class Download:
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """Images unlike those of a data set: the official test split of another `source` or, without one, drawn shapes."""
+    """The OOD images of a data set: the official test split of another `source` or, without one, synthetic shapes."""
 
-    title: str  # as it reads in "squared error on ..."
+    title: str  # as in "squared error on ..."
     source: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data set: its folder on a mirror, its checksums, how to split and to read it, what is ood to it."""
+    """One data set: its folder on a mirror, checksums, split sizes, how to read it, its OOD images."""
 
     title: str
     licence: str
     classes: tuple[str, ...]
-    sizes: dict[str, int]  # images per split; test is missing where the set brings its own
+    sizes: dict[str, int]  # images per split; without "test" if the data set has an official one
     read: Callable[[Source, tuple[str, ...]], dict[str, Part]]
     folder: str = ""
-    sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then those of test
+    sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then of test
     ood: OutOfDistribution = OutOfDistribution("drawn shapes")
 
 
 def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, Part]:
-    """Parts of data set `name` -> (images uint8 [N, H, W], labels int64 [N]).
+    """The parts of data set `name` -> (images uint8 [N, H, W], labels int64 [N]).
 
-    Raises ValueError with one line where no place has the right bytes.
+    Raises ValueError with one line if no mirror has the right bytes.
     """
     return SOURCES[name].read(SOURCES[name], mirrors)
 
 
 def fetch_ood(name: str, mirrors: Mapping[str, tuple[str, ...]]) -> dict[str, Part]:
-    """{"ood": the test split of the data set that is ood to `name`}, empty where shapes are drawn instead.
+    """{"ood": the test split of the OOD data set of `name`}; empty if synthetic shapes are used.
 
-    mirrors: by data set. Raises ValueError with one line where no place has the right bytes.
+    mirrors: by data set. Raises ValueError with one line if no mirror has the right bytes.
     """
     other = SOURCES[name].ood.source
     return {"ood": _part(SOURCES[other], "test", mirrors.get(other, ()))} if other else {}
@@ -103,7 +103,7 @@ def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
 
 
 def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
-    """One part of a set, read by torchvision from files whose checksums are right."""
+    """One part of a data set, read by torchvision from verified files."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     images, labels = source.sha256[:2] if part == "train" else source.sha256[2:]
@@ -116,7 +116,7 @@ def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
 
 
 def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
-    """The decompressed bytes of one file from the first place that has the right ones."""
+    """The decompressed bytes of one file, from the first mirror that has the right ones."""
     failures = []
     for place, read in _places(source, name, mirrors):
         try:
@@ -140,7 +140,7 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
 def _places(source: Source, name: str, mirrors: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], bytes]]]:
     local = os.environ.get("AELAB_MIRROR")
     if local:
-        # a relative folder counts from the project: experiments run in folders elsewhere
+        # a relative folder is relative to the project: experiments run in other folders
         folder = Path(os.environ.get("DVC_ROOT", "."), local, source.folder)
         for path in (folder / f"{name}.gz", folder / name):
             if path.exists():
@@ -157,7 +157,7 @@ def _missing(name: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    """The bytes at an address, by torchvision. Raises OSError, RuntimeError, ValueError or HTTPException."""
+    """The bytes at a URL, by torchvision. Raises OSError, RuntimeError, ValueError or HTTPException."""
     if not url.startswith(("http://", "https://")):
         raise ValueError("no http:// or https:// address; AELAB_MIRROR names a folder")
     from torchvision.datasets.utils import download_url
@@ -169,7 +169,7 @@ def _download(url: str) -> bytes:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """Set what `download_url` has no argument for: the time-out, the largest file (OSError), no progress bar."""
+    """Set what `download_url` has no argument for: a timeout, a maximum size (OSError), no progress bar."""
     seconds, limits = socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = min([LARGEST, *(each for each in limits if each != resource.RLIM_INFINITY)])
     socket.setdefaulttimeout(TIMEOUT)

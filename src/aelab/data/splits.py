@@ -1,4 +1,4 @@
-"""Train, validation and test as separate files, and reading them back."""
+"""The train, validation and test splits as separate files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import numpy as np
 from aelab.data import storage
 
 FOLDER = Path("data/prepare")
-LEARNING = FOLDER / "learning"  # all that learning stages may read: a folder of its own, which they depend on
+LEARNING = FOLDER / "learning"  # all that training stages may read: a folder of its own, which is their dep
 HELD_OUT = ("test", "ood")  # files beside that folder
 Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
 
 
 @dataclass(frozen=True)
 class Prepare:
-    """How the splits are made; the sizes themselves belong to the data set."""
+    """The section `prepare:`; the sizes of the splits belong to the data set."""
 
-    limit: int | None  # keep only so many training images (class-balanced draw), null: all
+    limit: int | None  # keep only this many training images (stratified draw), null: all
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -42,7 +42,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Meta:
-    """What a stage must know of the data set beside its pixels."""
+    """The description of the prepared data set."""
 
     name: str
     shape: tuple[int, int, int]  # C, H, W
@@ -51,10 +51,10 @@ class Meta:
 
 
 def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str, Part]:
-    """Train, validation and test of the sizes asked for.
+    """Train, validation and test splits of the given sizes.
 
-    Where the set brings its own test, validation is the end of its training part (MNIST: the last 10,000 digits);
-    where it does not, the three are drawn from the one pool, class by class, in shuffled order.
+    If the data set has an official test part, validation is the end of its training part (MNIST: the last 10,000
+    digits). If not, all three are drawn from one pool, stratified by class and shuffled.
     """
     images, labels = parts["train"]
     if "test" in parts:
@@ -69,15 +69,15 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
 
 
 def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarray]:
-    """Disjoint row numbers, one array per size, each holding the classes in the proportions of `labels` [N].
+    """Disjoint row numbers, one array per size, each with the class proportions of `labels` [N].
 
-    Raises ValueError where the sizes ask for more rows than there are.
+    Raises ValueError if the sizes add up to more rows than there are.
     """
     if sum(sizes) > len(labels):
         raise ValueError(f"splits of {sizes} images are more than the {len(labels)} there are")
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(labels))
-    # each row's place within its class, in (0, 1): cutting the sorted places keeps every class's share
+    # the place of each row within its class, in (0, 1): cutting the sorted places keeps the class proportions
     place = np.empty(len(labels))
     for label in np.unique(labels):
         rows = shuffled[labels[shuffled] == label]
@@ -88,26 +88,28 @@ def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarr
 
 
 def save(folder: Path, name: str, part: Part) -> None:
-    """Write one split as <folder>/<name>.npz (the bytes depend on the arrays alone)."""
+    """Write one split as <folder>/<name>.npz; the bytes depend on the arrays only."""
     images, labels = part
     storage.save_arrays(folder / f"{name}.npz", {"images": images[:, None], "labels": labels})
 
 
 def digest(part: Part) -> str:
-    """A fingerprint of one split: 32 hex digits of the SHA-256 over images and labels."""
+    """A fingerprint of one split: 32 hex digits of the SHA-256 of images and labels."""
     found = hashlib.sha256(np.ascontiguousarray(part[0]).data)
     found.update(np.ascontiguousarray(part[1]).data)
     return found.hexdigest()[:32]
 
 
 def place(name: str) -> Path:
-    """Where `prepare` left a split."""
+    """The file of a split of `prepare`."""
     return (FOLDER if name in HELD_OUT else LEARNING) / f"{name}.npz"
 
 
 def load(name: str, folder: Path | None = None) -> Images:
-    """One split that `save` wrote; None: where `prepare` left it. Raises FileNotFoundError, or ValueError that names a
-    damaged file."""
+    """One split: from `folder`, or from the results of `prepare`.
+
+    Raises FileNotFoundError, or ValueError that names a damaged file.
+    """
     file = folder / f"{name}.npz" if folder else place(name)
     arrays = storage.load_arrays(file)
     if arrays.keys() != {"images", "labels"}:
@@ -120,12 +122,12 @@ def load(name: str, folder: Path | None = None) -> Images:
 
 
 def labels(name: str) -> np.ndarray:
-    """The labels alone of a split that `prepare` left, int64 [N]. Raises as `load`."""
+    """The labels of a split of `prepare`, int64 [N]. Raises as `load`."""
     return storage.load_array(place(name), "labels")
 
 
 def meta() -> Meta:
-    """The data set's description that `prepare` wrote. Raises FileNotFoundError, ValueError for a damaged file."""
+    """The description that `prepare` wrote. Raises FileNotFoundError, ValueError for a damaged file."""
     path = LEARNING / "meta.json"
     try:
         stored = json.loads(path.read_text())

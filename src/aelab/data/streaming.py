@@ -1,8 +1,8 @@
-"""Data that would not fit into memory: mapped from one file, turned into tensors as they are asked for.
+"""Data larger than memory: rows of a memory-mapped file, turned into tensors on access.
 
-A `Streamed` stands in for a tensor of all images, and gives the very numbers that the tensor would give: the same loop
-shuffles it by the same permutation. Images are taken where they lie in the split's npz, uncompressed uint8. Codes that
-the next layer of a stack learns from, and floats of all images where a model needs their mean, go into a scratch file.
+A `Streamed` replaces a tensor of all images and gives the same numbers: the loop shuffles it with the same permutation.
+Images are read from the split's npz, uncompressed uint8. The codes that the next layer of a stack trains on, and all
+images as floats for models that need their mean, go to a scratch file.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from torch import Tensor
 
 from aelab.data import splits, storage
 
-CHUNK = 1000  # rows at a time where all are wanted
-SCRATCH = splits.FOLDER.parent  # not the system's folder for such files, which may lie in memory
-NAMES = struct.Struct("<HH")  # of a zip's local header: how long the name and the extra field are that end it
-NAMES_AT, HEADER = 26, 30  # where they stand, and how long it is without them
+CHUNK = 1000  # rows per chunk
+SCRATCH = splits.FOLDER.parent  # not the system's temporary folder, which may be in memory
+NAMES = struct.Struct("<HH")  # the last fields of a zip's local header: the lengths of name and extra field
+NAMES_AT, HEADER = 26, 30  # their offset, and the length of the header without them
 
 
 class Stored:
-    """An array in a file, mapped: what is touched is read, and the system may drop it again.
+    """A memory-mapped array: pages are read on access, and the system may drop them again.
 
-    `path` names the file in errors.
+    path: the name of the file in errors.
     """
 
     def __init__(self, path: Path, file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...], offset: int = 0) -> None:
@@ -39,7 +39,7 @@ class Stored:
         self.state = self._state()
 
     def check(self) -> None:
-        """Raises ValueError where the file was cut or written to: to touch a page beyond its end would be fatal."""
+        """Raise ValueError if the file was truncated or written to: reading a page beyond its end would be fatal."""
         if self._state() != self.state:
             raise ValueError(f"{self.path}: changed while it was read{storage.RESTORE}")
 
@@ -49,9 +49,10 @@ class Stored:
 
 
 class Streamed:
-    """Rows of a stored array as float32 on `device`, uint8 as shares of 255; it knows of a Tensor what learning asks.
+    """Rows of a stored array as float32 on `device`, uint8 divided by 255; has the methods of a Tensor that training
+    uses.
 
-    rows: which of the array's, in which order; None: all.
+    rows: which rows of the array, and in which order; None: all.
     """
 
     dtype = torch.float32
@@ -60,7 +61,7 @@ class Streamed:
         self, stored: Stored, device: torch.device, array: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> None:
         self.stored, self.device = stored, device
-        self.array = stored.array if array is None else array  # another shape of it
+        self.array = stored.array if array is None else array  # reshaped
         self.rows = np.arange(len(self.array)) if rows is None else rows
         self.shape = torch.Size((len(self.rows), *self.array.shape[1:]))
 
@@ -71,19 +72,19 @@ class Streamed:
         return len(self.shape)
 
     def __getitem__(self, which: Tensor | slice | list[int]) -> Tensor:
-        """The rows of these numbers, in memory."""
+        """These rows, in memory."""
         self.stored.check()
         rows = self.rows[which.cpu().numpy() if isinstance(which, Tensor) else which]
         taken = torch.from_numpy(self.array.take(rows, axis=0)).to(self.device)
         return pixels(taken) if taken.dtype == torch.uint8 else taken
 
     def index_select(self, dim: int, rows: Tensor) -> Tensor:
-        """As of a tensor, for dim 0."""
+        """Like Tensor.index_select, for dim 0."""
         assert dim == 0
         return self[rows]
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All rows, so many at a time."""
+        """All rows, in chunks of this many."""
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
@@ -91,14 +92,14 @@ class Streamed:
         return Streamed(self.stored, self.device, self.array.reshape(*self.array.shape[:start], -1), self.rows)
 
     def only(self, which: Tensor) -> Streamed:
-        """The rows of these numbers, still in the file."""
+        """These rows, still in the file."""
         return Streamed(self.stored, self.device, self.array, self.rows[which.cpu().numpy()])
 
     def mean(self, dim: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Over all rows (dim 0), the bits that the tensor of them would give.
+        """The mean over all rows (dim 0), with the same bits as the tensor of them.
 
-        In float64 sums of up to four million pixels are exact (each is a multiple of 2^-31), in any order; in float32
-        the order counts, and a GPU does not divide but multiplies, so that torch is given all rows.
+        In float64, sums of up to four million pixels are exact in any order (each pixel is a multiple of 2^-31). In
+        float32 the order matters, and a GPU multiplies instead of dividing, so torch gets all rows.
         """
         assert dim == 0
         if dtype == torch.float64 and self.device.type == "cpu":
@@ -106,7 +107,7 @@ class Streamed:
         return self.whole().mean(0, dtype=dtype)
 
     def whole(self) -> Tensor:
-        """All rows as one tensor: on the CPU one that is mapped from a scratch file."""
+        """All rows as one tensor; on the CPU it is mapped from a scratch file."""
         ready = self.array.dtype == np.float32 and np.array_equal(self.rows, np.arange(len(self.array)))
         array = self.array if ready else scratch(self.split(CHUNK)).array
         return torch.from_numpy(array).to(self.device)
@@ -118,17 +119,17 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def joined(chunks: Iterable[Tensor], like: Tensor) -> Tensor:
-    """Chunks of rows one after the other: in memory where `like` is, else in a scratch file."""
+    """Chunks of rows, concatenated: in memory if `like` is, else in a scratch file."""
     return stand_in(scratch(chunks), like.device) if isinstance(like, Streamed) else torch.cat(list(chunks))
 
 
 def stand_in(stored: Stored, device: torch.device) -> Tensor:
-    """A Streamed of all rows, typed as what it stands in for."""
+    """A Streamed of all rows, typed as the tensor that it replaces."""
     return cast(Tensor, Streamed(stored, device))
 
 
 def npz(path: Path, name: str) -> Stored:
-    """An array of an npz that `splits.save_arrays` wrote, where it lies. The file's checksums are compared first.
+    """Map an array of an npz that `storage.save_arrays` wrote, after verifying the checksums of the file.
 
     Raises FileNotFoundError, or ValueError that names a damaged file.
     """
@@ -150,9 +151,9 @@ def npz(path: Path, name: str) -> Stored:
 
 
 def scratch(chunks: Iterable[Tensor]) -> Stored:
-    """Chunks of rows in a file without a name, which is gone when nobody uses it any more.
+    """Chunks of rows in an unnamed temporary file.
 
-    Raises ValueError where the disk is full.
+    Raises ValueError if the disk is full.
     """
     file = tempfile.TemporaryFile(dir=SCRATCH, buffering=0)  # noqa: SIM115
     count, last = 0, np.empty(0)

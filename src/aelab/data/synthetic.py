@@ -1,4 +1,4 @@
-"""Drawn shapes: images that are ood to a data set where no other one is at hand."""
+"""Synthetic shapes: out-of-distribution images for a data set that has no others."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from aelab.data.splits import Part
 
-COUNT = 1000  # that `prepare` draws
+COUNT = 1000  # number of images that `prepare` makes
 
 
 def shapes(n: int, size: tuple[int, int], classes: int, seed: int) -> Part:
-    """n images [n, H, W], white on black, edges one pixel soft: discs, bars and crosses by turns.
+    """n images [n, H, W] of discs, bars and crosses in turn, white on black, with edges one pixel soft.
 
-    Centres lie within the middle half, sizes between 1/8 and 3/8 of the shorter side, bars at any angle. Models that
-    are told a label are told one of the `classes` after the other.
+    Centres are in the middle half, sizes between 1/8 and 3/8 of the shorter side, bars at any angle. For models that
+    need labels, the `classes` are assigned in turn.
     """
     (height, width), side = size, min(size)
     u = np.random.default_rng(seed).random((5, n, 1, 1))
@@ -22,7 +22,7 @@ def shapes(n: int, size: tuple[int, int], classes: int, seed: int) -> Part:
     half, thickness, angle = side * (1 + 2 * u[2]) / 8, side * (1 + u[3]) / 28, np.pi * u[4]
     along = abs(rows * np.sin(angle) + columns * np.cos(angle))
     across = abs(rows * np.cos(angle) - columns * np.sin(angle))
-    disc = np.hypot(rows, columns) - half  # distance to the edge, below 0 inside
+    disc = np.hypot(rows, columns) - half  # distance to the edge, negative inside
     bar = np.maximum(along - half, across - thickness)
     cross = np.minimum(bar, np.maximum(across - half, along - thickness))
     distance = np.choose((np.arange(n) % 3)[:, None, None], [disc, bar, cross])

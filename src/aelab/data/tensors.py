@@ -1,4 +1,4 @@
-"""The prepared data on the device, as learning and evaluation want it."""
+"""The prepared data on the device, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from aelab.data import memory, splits, streaming
 from aelab.data import noisy as fixed
 from aelab.data.streaming import Streamed, pixels
 
-LOADING = 5  # bytes per pixel while a split is loaded: as it is stored, and as float32
-MEASURING = 16  # bytes per number of a code (or pixel) while it is measured: probes and neighbours hold copies
-DISTANCES = 4000  # bytes per image for its distances to the test images that are compared with it at once
+LOADING = 5  # bytes per pixel while a split is loaded: as stored, and as float32
+MEASURING = 16  # bytes per number of a code (or pixel) during evaluation: probes and neighbours hold copies
+DISTANCES = 4000  # bytes per image for its distances to the test images of one chunk
 
 
 class Tensors(NamedTuple):
     """A split on the device: images x float32 [N, C, H, W] in [0, 1], labels y int64 [N].
 
-    Where all images would not fit into memory, x is a `streaming.Streamed`, which stands in for that tensor.
+    If the images do not fit into memory, x is a `streaming.Streamed`, which replaces the tensor.
     """
 
     x: Tensor
@@ -32,7 +32,7 @@ class Tensors(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """The splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), ood images."""
+    """All splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), and the OOD images."""
 
     train: Tensors
     validation: Tensors
@@ -41,12 +41,12 @@ class Data:
     ood: Tensors
 
     def whole(self) -> Data:
-        """With all training images as one tensor, as measures of raw pixels want them (see `measurable`)."""
+        """The same with all training images as one tensor (see `measurable`)."""
         return dataclasses.replace(self, train=Tensors(measurable(self.train.x), self.train.y))
 
 
 def split(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare, streamed from its file where it is large for the memory that is free.
+    """A split of data/prepare, streamed from its file if it is large compared with the free memory.
 
     Raises FileNotFoundError, ValueError for a damaged file.
     """
@@ -59,8 +59,10 @@ def split(name: str, device: torch.device) -> Tensors:
 
 
 def loaded(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare in memory. Raises FileNotFoundError, ValueError for a damaged file and where it is too
-    large."""
+    """A split of data/prepare in memory.
+
+    Raises FileNotFoundError, or ValueError for a damaged file or one that is too large.
+    """
     path = splits.place(name)
     memory.demand(LOADING * path.stat().st_size, device, str(path))
     images = splits.load(name)
@@ -74,8 +76,10 @@ def streamed(name: str, device: torch.device) -> Tensors:
 
 
 def measurable(x: Tensor) -> Tensor:
-    """Codes or images [N, ...], streamed or not, as one tensor. Raises ValueError where they are streamed and measuring
-    all of them would take more memory than there is."""
+    """Codes or images [N, ...], streamed or not, as one tensor.
+
+    Raises ValueError if they are streamed and evaluating all of them would need more memory than is free.
+    """
     if not isinstance(x, Streamed):
         return x
     memory.demand((MEASURING * x.shape[1:].numel() + DISTANCES) * len(x), x.device, f"measuring {len(x):,} images")
@@ -83,20 +87,21 @@ def measurable(x: Tensor) -> Tensor:
 
 
 def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """function(*inputs) in chunks of rows, without gradients; of streamed images, streamed too."""
+    """function(*inputs) in chunks of rows, without gradients; the result is streamed if the input is."""
     with torch.no_grad():
         parts = zip(*(each.split(streaming.CHUNK) for each in inputs), strict=True)
         return streaming.joined((function(*part) for part in parts), inputs[0])
 
 
 def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
-    """n images of a split (all, where there are no more), drawn at random, as many of each class as can be.
+    """n random images of a split (or all), with as equal numbers of each class as possible.
 
-    From one seed, fewer images are the first of more.
+    With one seed, a smaller draw is a prefix of a larger one.
     """
     shuffled = torch.randperm(len(split.y), generator=generator).to(split.y.device)
     labels = split.y[shuffled]
-    turn = torch.zeros_like(labels)  # which of its class a row is: all first ones come first, then all second ones
+    # the rank of each row within its class: all first ones come first, then all second ones
+    turn = torch.zeros_like(labels)
     for label in labels.unique():
         mine = labels == label
         turn[mine] = torch.arange(int(mine.sum()), device=turn.device)
@@ -106,12 +111,14 @@ def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
 
 
 def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
-    """The fixed noisy twins of a split, uint8 by noise label."""
+    """The fixed noisy copies of a split, uint8 by noise label."""
     return {label: torch.from_numpy(array).to(device) for label, array in fixed.load(name).items()}
 
 
 def everything(device: torch.device) -> Data:
-    """All splits, the noisy test sets and the ood images: what `baselines` and `evaluate` read. None but the training
-    split streams."""
+    """All splits, the noisy test sets and the OOD images, for `baselines` and `evaluate`.
+
+    Only the training split may be streamed.
+    """
     validation, test, ood = (loaded(name, device) for name in ("validation", "test", "ood"))
     return Data(split("train", device), validation, test, noisy("test", device), ood)

@@ -1,4 +1,4 @@
-"""What the pictures of one trained model are drawn from: arrays, so that a restyled figure needs no model."""
+"""The arrays that the figures of one trained model need, so that restyling a figure needs no model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from aelab.models.common import Autoencoder
 
 
 def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str, np.ndarray]:
-    """What the pictures of `model` are drawn from: images as uint8 [n, H, W], codes and weights as float32, labels of
-    the whole test split as int64 [N]. A classifier has its numbers alone."""
+    """The arrays of `model`: images as uint8 [n, H, W], codes and weights as float32, labels of the test split as int64
+    [N].
+
+    A classifier has none.
+    """
     if not isinstance(model, Autoencoder):
         return {}
     rows = spread(data.test.y, settings.digits)
@@ -38,7 +41,7 @@ def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str
 
 
 def first_layer(model: Autoencoder) -> Tensor | None:
-    """The weights [units, pixels] of the layer that sees the pixels, where that is a dense one."""
+    """The weights [units, pixels] of the first layer, if it is a dense one on pixels."""
     for module in model.encoder.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             return module.weight.detach() if isinstance(module, nn.Linear) else None

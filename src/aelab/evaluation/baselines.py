@@ -1,4 +1,4 @@
-"""What every model is held against: classical filters, the noisy input, and codes that nobody had to learn."""
+"""Baseline models: classical filters, the noisy input, raw pixels, PCA and random projections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aelab.evaluation.pca import PCA
 
 
 def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """All baselines as numbers, by measure (see baselines.json), and as pictures."""
+    """The metrics of all baselines (see baselines.json), and the arrays for their figures."""
     data, sizes = context.data, context.sizes
     denoised, pictures = denoising(context)
     pca, test = PCA(data.train.x.flatten(1)), data.test.x.flatten(1)
@@ -40,7 +40,7 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
 
 
 def flat(found: dict[str, Any]) -> dict[str, float]:
-    """The numbers of `everything` that a model has too, as metric[/noise]/baseline."""
+    """Those numbers of `everything` that are metrics of models too, as metric[/noise]/baseline."""
     numbers = {
         f"{metric}/{noise}/{baseline}": measured[metric]
         for noise, by_baseline in found["denoising"].items()
@@ -53,9 +53,9 @@ def flat(found: dict[str, Any]) -> dict[str, float]:
 
 
 def denoising(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Per noise: PSNR and SSIM of the noisy input and of each filter at the parameter that was best on validation.
+    """For each noise, PSNR and SSIM of the noisy input and of each filter with its best parameter on validation.
 
-    Also the pictures: clean, noisy and filtered test digits, uint8 [digits, H, W].
+    Also the images: clean, noisy and filtered test digits, uint8 [digits, H, W].
     """
     data = context.data
     rows = spread(data.test.y, context.sizes.digits)
@@ -82,7 +82,7 @@ def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
 
 
 def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
-    """What raw pixels, PCA codes and a random projection to as many numbers are worth (see evaluation.worth)."""
+    """Representation metrics of raw pixels, PCA codes and a random projection (see evaluate.representation_metrics)."""
     data, code = context.data, context.sizes.latent_dim
     flat = [split.x.flatten(1) for split in (data.train, data.validation, data.test)]
     random = torch.randn(flat[0].shape[1], code, generator=generator, device=flat[0].device)
@@ -99,7 +99,7 @@ def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, di
 
 
 def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
-    """The judge on training images, which nothing generated can beat, and on a gaussian of as many PCA codes."""
+    """Generation metrics of training images, which nothing generated can beat, and of gaussian PCA codes."""
     train, code = context.data.train.x, context.sizes.latent_dim
     codes = pca.encode(train[: context.sizes.max_train_codes].flatten(1), code)
     n = min(context.sizes.num_samples, len(context.data.test.x))
@@ -111,5 +111,5 @@ def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str
 
 
 def black_accuracy(test: Tensors) -> float:
-    """What Keras would print as the "accuracy" of a black image for every test image."""
+    """What Keras would print as "accuracy" for a model that always outputs a black image."""
     return reconstruction.keras_accuracy(test.x, torch.zeros_like(test.x))

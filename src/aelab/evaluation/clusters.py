@@ -1,7 +1,7 @@
-"""Do codes fall into the classes by themselves? k-means with as many clusters as there are classes.
+"""Do codes form clusters by class? k-means with as many clusters as classes.
 
-Codes are float32 [N, K], labels int64 [N]. k-means is written out here, so that codes on a GPU stay there; the
-tests hold it, and the scores, against scikit-learn's.
+Codes are float32 [N, K], labels int64 [N]. k-means is written out here, so that codes on a GPU stay there; tests
+compare it, and the scores, with scikit-learn's.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Generator, Tensor
 from aelab.evaluation.representation import Coded
 
 RESTARTS = 3
-ITERATIONS = 30  # at most, of each
+ITERATIONS = 30  # maximum numbers of each
 
 
 def clusters(train: Coded, test: Coded, generator: Generator) -> dict[str, float]:
-    """k-means on `train`'s codes, scored on `test`: nmi, ari, and the accuracy once each cluster is given a class.
+    """k-means on `train`'s codes, scored on `test`: nmi, ari, and the accuracy after each cluster is assigned a class.
 
-    Labels are used after clustering only; the naming of clusters (one to one, by the Hungarian method) sees those of
-    training images. nmi: normalised mutual information, 0 to 1; ari: adjusted Rand index, 0 by chance, at most 1.
+    Labels are used after clustering only; the assignment (one to one, by the Hungarian method) uses those of training
+    images. nmi: normalised mutual information, 0 to 1; ari: adjusted Rand index, 0 by chance, at most 1.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -43,7 +43,7 @@ def kmeans(x: Tensor, k: int, generator: Generator) -> Tensor:
 
 
 def lloyd(x: Tensor, centres: Tensor) -> Tensor:
-    """Lloyd's algorithm from `centres` [k, K] until nothing moves; a centre that no row is nearest to stays."""
+    """Lloyd's algorithm from `centres` [k, K] until convergence; a centre without rows stays where it is."""
     before = None
     for _ in range(ITERATIONS):
         nearest = assign(x, centres)
@@ -56,7 +56,7 @@ def lloyd(x: Tensor, centres: Tensor) -> Tensor:
 
 
 def spread_out(x: Tensor, k: int, generator: Generator) -> Tensor:
-    """k rows of x to start from, each drawn by its squared distance to those before it (k-means++, Arthur 2007)."""
+    """k initial centres among the rows of x, drawn by squared distance to those before (k-means++, Arthur 2007)."""
     squares = x.square().sum(1)
 
     def to(row: Tensor) -> Tensor:  # squared distances [N] to x[row]
@@ -65,14 +65,14 @@ def spread_out(x: Tensor, k: int, generator: Generator) -> Tensor:
     rows = torch.randint(len(x), (1,), generator=generator, device=x.device)
     distances = to(rows)
     for _ in range(1, k):
-        chances = distances.clamp_min(1e-12)  # equal rows everywhere: any will do
+        chances = distances.clamp_min(1e-12)  # all rows are equal: any will do
         drawn = torch.multinomial(chances, 1, generator=generator)
         rows, distances = torch.cat([rows, drawn]), torch.minimum(distances, to(drawn))
     return x[rows]
 
 
 def assign(x: Tensor, centres: Tensor) -> Tensor:
-    """Number [N] of the centre nearest to each row of x [N, K]; |x|^2 is the same for all centres."""
+    """The number [N] of the nearest centre of each row of x [N, K]; |x|^2 is the same for all centres."""
     return torch.addmm(centres.square().sum(1), x, centres.T, alpha=-2).argmin(1)
 
 
@@ -82,12 +82,12 @@ def inertia(x: Tensor, centres: Tensor) -> float:
 
 
 def contingency(found: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """How many of each cluster (row) are of each class (column): float64 [classes, classes]."""
+    """The number of rows per cluster (row) and class (column): float64 [classes, classes]."""
     return torch.bincount(found * classes + truth, minlength=classes**2).view(classes, classes).double()
 
 
 def nmi(table: Tensor) -> float:
-    """Mutual information over the mean of both entropies; 0 where one side is a single group."""
+    """Mutual information over the mean of both entropies; 0 if one side is a single group."""
     share = table / table.sum()
     rows, columns = share.sum(1), share.sum(0)
     apart = torch.special.entr(rows).sum() + torch.special.entr(columns).sum()

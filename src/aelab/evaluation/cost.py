@@ -1,4 +1,4 @@
-"""What a model costs."""
+"""The cost of a model: parameters and arithmetic."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from torch.overrides import TorchFunctionMode
 
 
 def parameters(model: nn.Module) -> int:
-    """Numbers that were learned, shared ones once: parameters, and the buffers that the model names as such."""
+    """The number of learned values, shared ones once: parameters, and the buffers that the model lists as learned."""
     buffers = (model.get_buffer(name) for name in getattr(model, "learned_buffers", ()))
     return sum(tensor.numel() for tensor in (*model.parameters(), *buffers))
 
 
 def flops(model: nn.Module, x: Tensor, condition: Tensor | None = None) -> int:
-    """Floating-point operations to rebuild x [1, C, H, W]: matrix products and convolutions, a multiply-add is two.
+    """Floating-point operations to reconstruct x [1, C, H, W]: matrix products and convolutions, a multiply-add is two.
 
-    condition: its label [1], for models that are told it.
-
-    Additions of a bias, activations, pooling, upsampling and normalisation are not counted.
-    torch's own FlopCounterMode counts the same (a test compares them) and takes seconds to import.
+    condition: its label [1], for models that need labels. Bias additions, activations, pooling, upsampling and
+    normalisation are not counted. torch's own FlopCounterMode counts the same (a test compares them) but takes seconds
+    to import.
     """
     with torch.no_grad(), _Counter() as counter:
         model.reconstruct(x, condition)  # type: ignore[operator]
@@ -32,7 +31,7 @@ def flops(model: nn.Module, x: Tensor, condition: Tensor | None = None) -> int:
 
 
 class _Counter(TorchFunctionMode):
-    """Adds up what passes through the few functions that do the arithmetic."""
+    """Counts operations of the few functions that do the arithmetic."""
 
     total = 0
 

@@ -1,6 +1,6 @@
-"""Images that no test image is the original of: from mixed, drawn, chosen, swapped and clustered codes.
+"""Decoded images without an original: from interpolated, random, chosen, swapped and clustered codes.
 
-What applies to a model is asked of its methods, so that a family gets its picture without being named here.
+Protocols ask what a model can do, so that no family is named here.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from aelab.evaluation.images import shown
 from aelab.evaluation.settings import Evaluate
 from aelab.models.common import Autoencoder, Generative
 
-GRID = 15  # steps along each number of a 2-D code
-REACH = (0.02, 0.98)  # quantiles of the test codes between which they lie
+GRID = 15  # steps along each axis of a 2-D code
+REACH = (0.02, 0.98)  # quantiles of the test codes that the grid spans
 CHOSEN = (1.19, -3.36, 2.06)  # the code that the chapter of "Learn deep learning with PyTorch" decodes
-STYLES = 5  # codes decoded under every label
+STYLES = 5  # codes decoded with every label
 
 
 @runtime_checkable
 class LabelConditional(Protocol):
-    """A generative model that is told a label; its prior over codes is N(0, I)."""
+    """A generative model that needs labels; its prior over codes is N(0, I)."""
 
     latent_dim: int
 
@@ -35,7 +35,7 @@ class LabelConditional(Protocol):
 
 @runtime_checkable
 class Clustering(Protocol):
-    """A model whose code is one-hot: V choices among C categories, `shape` (V, C)."""
+    """A model with one-hot codes: V choices among C categories, `shape` (V, C)."""
 
     shape: tuple[int, int]
 
@@ -44,14 +44,14 @@ class Clustering(Protocol):
 
 @runtime_checkable
 class Swapping(Protocol):
-    """A model that decodes the content of one image in the style of another."""
+    """A model that decodes the content of one image with the style of another."""
 
     def swap(self, x_content: Tensor, x_style: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
 class Masking(Protocol):
-    """A model that hides the same places of every image, rebuilds these, and leaves the rest as it came."""
+    """A model that hides the same patches of every image, reconstructs these, and copies the others."""
 
     def hidden_error(self, x: Tensor, generator: Generator) -> Tensor: ...
 
@@ -59,8 +59,10 @@ class Masking(Protocol):
 def of(
     model: Autoencoder, test: Tensors, rows: Tensor, codes: Tensor, settings: Evaluate, draw: Draw
 ) -> dict[str, np.ndarray]:
-    """All that applies to `model`, as uint8 [n, H, W] if not said otherwise; `rows`: the test digits shown,
-    codes [N, K]: of all test images."""
+    """Everything that applies to `model`, as uint8 [n, H, W] unless said otherwise.
+
+    rows: the test digits that are shown; codes [N, K]: of all test images.
+    """
     kept: dict[str, np.ndarray] = {}
     digits, labels = test.x[rows], test.y[rows]
     if model.decodes:
@@ -87,7 +89,7 @@ def of(
 def mixed(
     model: Autoencoder, codes: Tensor, rows: Tensor, labels: Tensor, settings: Evaluate, draw: Draw
 ) -> dict[str, np.ndarray]:
-    """`interpolation`: equal steps between two test images' codes; `random_codes`: codes of a fitted gaussian."""
+    """`interpolation`: equal steps between the codes of two test images; `random_codes`: codes of a fitted gaussian."""
     first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
     steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
     between = torch.lerp(first, last, steps)
@@ -100,9 +102,9 @@ def mixed(
 
 
 def grid(model: Autoencoder, codes: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """`grid` [GRID^2, H, W]: decoded, the first number growing to the right and the second upwards.
+    """`grid` [GRID^2, H, W]: decoded images, the first code value growing to the right and the second upwards.
 
-    `grid_codes` float32 [2, GRID]: the values of each number, growing.
+    `grid_codes` float32 [2, GRID]: the values along each axis, growing.
     """
     low, high = codes.quantile(torch.tensor(REACH, device=codes.device), 0)
     steps = torch.linspace(0, 1, GRID, device=codes.device)
@@ -113,8 +115,11 @@ def grid(model: Autoencoder, codes: Tensor, labels: Tensor) -> dict[str, np.ndar
 
 
 def chosen(model: Autoencoder, test: Tensors, codes: Tensor) -> dict[str, np.ndarray]:
-    """`chosen` [3, H, W], decoded from `chosen_codes` float32 [3, K]: each number's median over the test images, the
-    test image's code that is nearest to CHOSEN, and CHOSEN; `chosen_original` [1, H, W]: that test image."""
+    """`chosen` [3, H, W]: images decoded from `chosen_codes` float32 [3, K].
+
+    The codes are the median of the test codes, the test code that is nearest to CHOSEN, and CHOSEN itself.
+    `chosen_original` [1, H, W] is the image of that test code.
+    """
     wanted = torch.tensor(CHOSEN, device=codes.device)
     nearest = int((codes - wanted).square().sum(1).argmin())
     places = torch.stack([codes.quantile(0.5, 0), codes[nearest], wanted])
@@ -126,7 +131,7 @@ def chosen(model: Autoencoder, test: Tensors, codes: Tensor) -> dict[str, np.nda
 
 
 def by_class(model: LabelConditional, generator: Generator) -> np.ndarray:
-    """STYLES codes from the prior, each decoded under every label: uint8 [STYLES * classes, H, W], code by code."""
+    """STYLES codes from the prior, each decoded with every label: uint8 [STYLES * classes, H, W], code by code."""
     assert isinstance(model, Autoencoder)
     classes = model.spec.classes
     z = torch.randn(STYLES, model.latent_dim, generator=generator, device=generator.device)
@@ -135,7 +140,7 @@ def by_class(model: LabelConditional, generator: Generator) -> np.ndarray:
 
 
 def clusters(model: Clustering, test: Tensors) -> dict[str, np.ndarray]:
-    """`prototypes` [C, H, W]: every category decoded; `clusters` int64 [N]: each test image's, beside its `labels`."""
+    """`prototypes` [C, H, W]: every category decoded; `clusters` int64 [N]: the category of each test image; `labels`."""
     assert isinstance(model, Autoencoder)
     one_hot = torch.eye(model.shape[1], device=test.x.device)
     found = torch.cat([model.assign(part)[:, 0] for part in test.x.split(1000)])

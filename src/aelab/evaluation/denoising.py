@@ -1,4 +1,4 @@
-"""What a model makes of noisy images, against the clean ones."""
+"""Reconstructions of noisy images, compared with the clean ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aelab.models.common import Autoencoder
 
 
 def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
-    """PSNR (dB) and SSIM of rebuilt noisy images, uint8 [N, C, H, W] by noise; PSNR by ink too."""
+    """PSNR (dB) and SSIM of reconstructed noisy images, uint8 [N, C, H, W] by noise; PSNR of fore- and background too."""
     found = {}
     for label, images in noisy.items():
         rebuilt = _rebuilt(model, images, clean.y)
@@ -24,7 +24,7 @@ def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dic
 
 
 def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
-    """PSNR (dB) of the rebuilt images, clean and under each noise."""
+    """PSNR (dB) of the reconstructions of clean images and of each noise."""
     model = cast(Autoencoder, model)
     rebuilt = {"clean": mapped(model.reconstruct, *clean)}
     rebuilt |= {label: _rebuilt(model, images, clean.y) for label, images in noisy.items()}

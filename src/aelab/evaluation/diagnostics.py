@@ -1,4 +1,4 @@
-"""The training doctor: what is wrong with a model, by the names and in the words of a clinic. Numbers in, words out."""
+"""Diagnostics: typical faults of a trained model, found from its metrics and its training history."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-COLLAPSED = 0.05  # share of latents, in the mean over seeds: at most so many active ones are next to none. Many idle
-# ones are no illness: a VAE prunes what it does not need (of Burda 2015's 50, 19 were active at a good likelihood)
-FELL = 0.01  # share of the first epoch's training loss that the best epoch must have taken off
-SPARE = 0.1  # share of hidden units that a net may leave idle
-SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+COLLAPSED = 0.05  # share of active latents, mean over seeds, up to which the posterior has collapsed. Many inactive
+# ones are normal: a VAE prunes what it does not need (of Burda 2015's 50, 19 were active at a good likelihood)
+FELL = 0.01  # share of the first epoch's training loss that training must remove
+SPARE = 0.1  # share of hidden units that may be dead
+SLACK = 1.001  # tolerance: PCA itself, rounded to float32, is not below PCA
 
 Columns = dict[str, list[float]]  # metric -> a value per replicate
-History = Sequence[Sequence[dict[str, Any]]]  # per replicate, a row per epoch (see history.json)
+History = Sequence[Sequence[dict[str, Any]]]  # for each replicate a row per epoch (see history.json)
 
 
 def diagnose(metrics: Columns, history: History, baselines: dict[str, Any]) -> dict[str, str]:
-    """What the model of these numbers suffers from: diagnosis -> its words; empty where it is well.
+    """The faults of a model: diagnosis -> explanation; empty if there is none.
 
-    baselines: baselines.json. Closed-form models (no history) are baselines themselves: nothing is asked of them.
+    baselines: baselines.json. Closed-form models (no history) are baselines themselves and are not diagnosed.
     """
     if not any(history):
         return {}
@@ -28,21 +28,21 @@ def diagnose(metrics: Columns, history: History, baselines: dict[str, Any]) -> d
 
 
 def refuse(found: dict[str, str], fail_on: Sequence[str]) -> None:
-    """Raise ValueError, in one line, where one of `fail_on` is among the diagnoses found."""
+    """Raise ValueError, in one line, if one of `fail_on` is among the diagnoses."""
     for name in fail_on:
         if name in found:
             raise ValueError(f"{name}: {found[name]} (evaluate.fail_on names it)")
 
 
 def posterior_collapse(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
-    """Gaussian latents (next to) none of which moves with the image: q(z|x) repeats the prior (Lucas et al. 2019)."""
+    """(Almost) no Gaussian latent depends on the image: q(z|x) equals the prior (Lucas et al. 2019)."""
     active, numbers = metrics.get("active_latents", []), round(metrics.get("latent_dim", [0])[0])
     collapsed = active and math.fsum(active) / len(active) <= COLLAPSED * numbers
     return f"{span(active)} of {numbers} latents active" if collapsed else ""
 
 
 def dead_units(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
-    """Numbers of the code, or more than a tenth of the hidden units, that say nothing on any test image."""
+    """Code units, or more than a tenth of the hidden units, that are constant over the test images."""
     words = []
     if max(metrics.get("dead_units", [0])) > 0:
         numbers = round(metrics["latent_dim"][0])
@@ -54,14 +54,16 @@ def dead_units(metrics: Columns, history: History, baselines: dict[str, Any]) ->
 
 
 def dead_codes(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
-    """Vectors of a codebook that no test image takes."""
+    """Codebook vectors that no test image uses."""
     dead = metrics.get("dead_codes", [0])
     return f"{span(dead)} of {round(metrics['codes'][0])} codes never taken" if max(dead) > 0 else ""
 
 
 def never_fell(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
-    """A phase whose training loss (of its terms, the one that chooses the epoch) ended within 1% of its first epoch's
-    in some replicate; one epoch says nothing."""
+    """A phase whose training loss ended within 1% of that of its first epoch, in some replicate.
+
+    The loss is the term that selects the best epoch. Phases of one epoch are not diagnosed.
+    """
     stuck = []
     for phase in dict.fromkeys(row["phase"] for rows in history for row in rows):
         for rows in history:
@@ -73,7 +75,7 @@ def never_fell(metrics: Columns, history: History, baselines: dict[str, Any]) ->
 
 
 def below_baseline(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
-    """A reconstruction worse than that of PCA with as many numbers."""
+    """A reconstruction error above that of PCA with the same latent dimension."""
     if "sse" not in metrics:
         return ""
     numbers, sse = round(metrics["latent_dim"][0]), math.fsum(metrics["sse"]) / len(metrics["sse"])
@@ -87,6 +89,6 @@ DIAGNOSES: dict[str, Callable[[Columns, History, dict[str, Any]], str]] = {
 
 
 def span(values: Sequence[float]) -> str:
-    """Whole numbers of several seeds in words: "3" or "0 to 3"."""
+    """The range of whole numbers over seeds: "3" or "0 to 3"."""
     low, high = min(values), max(values)
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"

@@ -1,6 +1,7 @@
-"""Everything that is measured of one trained model.
+"""All metrics of one trained model.
 
-Numbers carry the names of the table, the JSON files and MLflow. A measure that does not apply to a model is absent.
+The names of metrics are those of report/metric_specs.py, the JSON files and MLflow. A metric that does not apply is
+absent.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Draw = Callable[[str], Generator]
 
 @runtime_checkable
 class Hiding(Protocol):
-    """A model that rebuilds what was hidden from it."""
+    """A model that reconstructs hidden patches."""
 
     def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
         """Squared error per hidden pixel of each image [B]."""
@@ -45,14 +46,14 @@ class Hiding(Protocol):
 
 @runtime_checkable
 class Predicting(Protocol):
-    """A model that reads the rows above `seen` and predicts the others."""
+    """A model that reads the first `seen` rows and predicts the others."""
 
     seen: int
 
 
 @runtime_checkable
 class PseudoLikely(Protocol):
-    """A model whose log p(x) only a pseudo-likelihood estimates."""
+    """A model for which only a pseudo-likelihood estimates log p(x)."""
 
     def pseudo_likelihood(self, x: Tensor, generator: Generator) -> Tensor:
         """The estimate for each image [B], in nats."""
@@ -61,16 +62,16 @@ class PseudoLikely(Protocol):
 
 @runtime_checkable
 class Parted(Protocol):
-    """A model whose code has two parts."""
+    """A model with two-part codes."""
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [B, K] -> what holds the class, what is to be blind to it."""
+        """Codes [B, K] -> the content, which holds the class, and the style, which should not."""
         ...
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Measures by name: on the test split; and those by which the best model is chosen, on the validation split."""
+    """Metrics by name: on the test split; and on the validation split those that select the best model."""
 
     test: dict[str, float]
     validation: dict[str, float] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class EvalContext:
-    """What baselines and models alike are measured on: the data, how much, by which judge, at the same draws."""
+    """What evaluation shares between models and baselines: data, settings, feature classifier, random draws."""
 
     data: Data
     noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
@@ -95,11 +96,11 @@ class EvalContext:
 
     @property
     def ood(self) -> Tensors:
-        """The ood images [n, C, H, W] that are measured, and the labels that models are told where they are."""
+        """The OOD images [n, C, H, W] to evaluate, and labels for models that need them."""
         return Tensors(*(part[: self.sizes.max_ood_images] for part in self.data.ood))
 
     def generation_metrics(self, made: Tensor) -> Metrics:
-        """Generated images against as many test images (see generation.measure), and against validation images."""
+        """Compare generated images with as many test images (see generation.measure), and with validation images."""
         most = self.sizes.num_samples
         splits = (made, self.data.test.x, self.data.validation.x)
         made, test, validation = (feature_classifier.features(self.classifier, x[:most]) for x in splits)
@@ -109,7 +110,7 @@ class EvalContext:
 
 
 def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Draw) -> Metrics:
-    """All measures that apply to `model`. draw: draws of this model's own."""
+    """All metrics that apply to `model`. draw: random draws for this model only."""
     found = Metrics({"parameters": cost.parameters(model)})
     data = context.data
     if isinstance(model, Classifier):
@@ -118,7 +119,7 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     coded = [(measurable(mapped(model.encode, *each)), each.y) for each in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
-    if model.decodes:  # else it is given part of the image beside the code
+    if model.decodes:  # else it also needs part of the image to decode
         found |= reconstruction_metrics(model, context, rebuilt[0])
     found |= representation_metrics(context, coded) | generation_metrics(model, context, coded[0][0], draw("generated"))
     codes = coded[2][0]
@@ -133,8 +134,8 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
 
 
 def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:
-    """What the table says of a model beside its numbers: uses_labels; samples, "prior", "random codes" or null; where
-    `nll` is estimated, on how many images and from how many draws; where there is a likelihood, of which targets."""
+    """Facts about a model for the table: uses_labels; samples ("prior", "random codes" or null); if `nll` is estimated,
+    the number of images and of draws; if there is a likelihood, its targets."""
     if not isinstance(model, Autoencoder):
         return {}
     samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
@@ -147,7 +148,7 @@ def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]
 
 
 def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Tensor) -> Metrics:
-    """How near the model's images are to the originals, of clean, noisy and ood ones. rebuilt: the test images."""
+    """Reconstruction error of clean, noisy and OOD images. rebuilt: the reconstructed test images."""
     data, x = context.data, context.data.test.x
     found = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
     found["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
@@ -159,7 +160,7 @@ def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Te
 
 
 def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
-    """What codes of train, validation and test are worth: probes, neighbours, clusters, pairs. Baselines are asked too."""
+    """Quality of the codes of train, validation and test: probes, neighbours, clusters, pairs. Also for baselines."""
     train, validation, test = coded
     sizes, data = context.sizes, context.data
     few = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
@@ -174,7 +175,7 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
 
 
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:
-    """The judge on samples of the prior or, where there is none, on decoded codes like those of training [N, K]."""
+    """Metrics of samples from the prior or, without one, of decoded codes drawn like training codes [N, K]."""
     n = min(context.sizes.num_samples, len(context.data.test.x))
     if isinstance(model, Generative):
         with torch.no_grad():
@@ -189,12 +190,12 @@ def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, 
 def model_specific_metrics(
     model: Autoencoder, context: EvalContext, settings: Evaluate, coded: list[Coded], draw: Draw
 ) -> dict[str, float]:
-    """What only some models have: a likelihood or something like it, a codebook, parts, hidden patches, unread rows."""
+    """Metrics that only some models have: likelihoods, codebooks, parts of codes, hidden patches, predicted rows."""
     found: dict[str, float] = {}
     test = context.data.test.x
     if isinstance(model, Likelihood):
         found |= likelihood.bound(model, test, draw("likelihood"))
-    if isinstance(model, GaussianAutoencoder):  # of choices, a variance over images says little
+    if isinstance(model, GaussianAutoencoder):  # for discrete codes, a variance over images means little
         found["active_latents"] = representation.active_latents(coded[2][0])
     if isinstance(model, likelihood.Weighted):
         binary = likelihood.binarised(test[: settings.nll_images], context.draw("binary"))
@@ -221,9 +222,9 @@ def model_specific_metrics(
 
 
 def classification(model: Classifier, data: Data) -> Metrics:
-    """The share of wrong labels by the label budget that the model learned with and, on the test split, by class.
+    """The share of wrong labels, by label budget of the model and, on the test split, by class.
 
-    Where several budgets are measured in turn, the classes' are those of the last.
+    If several budgets are evaluated in turn, those by class are of the last one.
     """
     held_out, wrong = ((predictions(model, x) != y).double() for x, y in (data.validation, data.test))
     labels = data.test.y
@@ -233,6 +234,6 @@ def classification(model: Classifier, data: Data) -> Metrics:
 
 
 def ood(model: Autoencoder, ood: Tensors, sse: float) -> dict[str, float]:
-    """ood_sse: squared error per ood image; ood_ratio: over that per test image, `sse`."""
+    """ood_sse: squared error per OOD image; ood_ratio: that over the squared error per test image, `sse`."""
     error = reconstruction.squared_errors(ood.x, mapped(model.reconstruct, *ood)).mean().item()
     return {"ood_sse": error, "ood_ratio": error / sse if sse > 0 else float("inf")}

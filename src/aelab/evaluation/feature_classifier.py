@@ -1,6 +1,6 @@
-"""The judge: a small classifier, trained once in `baselines`, in whose features generated images are compared.
+"""The feature classifier, trained once in `baselines`: generated images are compared in its features.
 
-Inception features, which the published scores use, know photographs; a classifier of the same data set knows what
+Inception features, used for published scores, are made for photographs; a classifier of the same data set knows what
 matters in its images.
 """
 
@@ -22,7 +22,7 @@ CHANNELS = 16, 32
 
 
 class Quiet:
-    """Hears of every epoch and says nothing (see loop.Watch)."""
+    """A callback that does nothing (see loop.Callback)."""
 
     def steps(self, phase: str, total: int) -> None: ...
     def step(self) -> None: ...
@@ -30,7 +30,7 @@ class Quiet:
 
 
 def build(spec: Spec, generator: Generator) -> Classifier:
-    """Two convolutions of stride 2, FEATURES units, softmax; its weights drawn from `generator` (a CPU generator)."""
+    """Two convolutions of stride 2, FEATURES units, softmax; weights drawn from `generator` (a CPU generator)."""
     first, second = CHANNELS
     maps = nn.Sequential(
         nn.Conv2d(spec.shape[0], first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU(), nn.Flatten()
@@ -48,7 +48,7 @@ def build(spec: Spec, generator: Generator) -> Classifier:
 
 
 def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator]) -> Classifier:
-    """The judge of this data set, its best epoch chosen on validation. draw(use): a CPU generator."""
+    """Train the classifier of this data set; best epoch on validation. draw(use): a CPU generator."""
     settings = Training(
         optimizer="adam",
         lr=4e-3,
@@ -71,17 +71,17 @@ def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator])
 
 
 def load(spec: Spec, weights: dict[str, Tensor], device: torch.device) -> Classifier:
-    """The judge that `baselines` has trained. Raises RuntimeError where weights and data set disagree."""
+    """The classifier that `baselines` trained. Raises RuntimeError if weights and data set do not match."""
     model = build(spec, torch.Generator())
     model.load_state_dict(weights)
     return model.to(device).eval()
 
 
 def accuracy(classifier: Classifier, data: Data) -> float:
-    """The share of test images whose class it finds."""
+    """Its accuracy on test images."""
     return (predictions(classifier, data.test.x) == data.test.y).double().mean().item()
 
 
 def features(classifier: Classifier, x: Tensor) -> Tensor:
-    """Images [N, C, H, W] -> what the judge's last hidden layer makes of them [N, FEATURES]."""
+    """Images [N, C, H, W] -> its last hidden layer [N, FEATURES]."""
     return mapped(lambda part: classifier.encoder(classifier.scale(part)).flatten(1), x)

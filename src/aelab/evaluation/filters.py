@@ -1,4 +1,4 @@
-"""The classical denoising filters that every denoising autoencoder is held against.
+"""Classical denoising filters: baselines of denoising autoencoders.
 
 Images are float32 [N, 1, H, W] in [0, 1]. Each filter has one parameter, chosen on validation by PSNR.
 """
@@ -18,18 +18,18 @@ GRIDS: dict[str, tuple[float, ...]] = {
     "gaussian": (0.5, 0.75, 1.0, 1.5, 2.0),  # standard deviation, pixels
     "non_local_means": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),  # h: how different patches may be
 }
-TRIED = 200  # validation images that choose a parameter
+TRIED = 200  # validation images that choose the parameter
 
 
 def median(noisy: Tensor, size: float) -> Tensor:
-    """The median of a size x size window around every pixel."""
+    """The median over a size x size window."""
     from scipy.ndimage import median_filter
 
     return _as(noisy, median_filter(_array(noisy), size=(1, 1, int(size), int(size))))
 
 
 def gaussian(noisy: Tensor, sigma: float) -> Tensor:
-    """The gaussian mean of standard deviation `sigma` pixels around every pixel."""
+    """A gaussian blur with standard deviation `sigma` pixels."""
     from scipy.ndimage import gaussian_filter
 
     return _as(noisy, gaussian_filter(_array(noisy), sigma=(0, 0, sigma, sigma)))

@@ -1,6 +1,6 @@
-"""How much generated images are like test images, as two clouds of points in the features of the judge.
+"""How similar generated images are to test images, as two point clouds of features of the feature classifier.
 
-Features are float32 [N, F]. All three numbers lean on how many images there are, so both sides have the same number.
+Features are float32 [N, F]. All metrics depend on the number of images, so both sides have the same number.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ NEIGHBOURS = 3  # k of the manifolds (Kynkäänniemi et al. 2019)
 
 
 def measure(real: Tensor, made: Tensor) -> dict[str, float]:
-    """frechet_distance (see `distance`), precision and recall of `made` against `real` features. Raises what `distance` does."""
+    """frechet_distance (see `distance`), precision and recall of `made` against `real` features.
+
+    Raises what `distance` raises.
+    """
     return {"frechet_distance": distance(real, made), "precision": covered(real, made), "recall": covered(made, real)}
 
 
 def distance(real: Tensor, made: Tensor) -> float:
-    """The Frechet distance over the total variance of `real`: in no unit, 1 is as far as real images vary.
+    """The Fréchet distance over the total variance of `real`: without unit, 1 is as far as real images vary.
 
-    Raises ValueError for too few images, and for real ones that are all alike.
+    Raises ValueError for too few images, and for identical real ones.
     """
     if min(len(real), len(made)) <= NEIGHBOURS:
         raise ValueError(f"{len(made)} and {len(real)} images are too few to compare; {NEIGHBOURS + 1} are enough")
@@ -30,8 +33,9 @@ def distance(real: Tensor, made: Tensor) -> float:
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), of the gaussians with the clouds' means m and covariances S
-    (Heusel et al. 2017): 0 for equal clouds, in squared units of the features.
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), for gaussians with the clouds' means m and covariances S.
+
+    Heusel et al. 2017. 0 for equal clouds, in squared units of the features.
     """
     a, b = a.double(), b.double()
     cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
@@ -43,11 +47,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def covered(manifold: Tensor, points: Tensor) -> float:
-    """The share of `points` within the reach of some row of `manifold`: no further than its NEIGHBOURS-th neighbour
-    among the others (Kynkäänniemi et al. 2019, eq. 1). Real manifold, made points: precision; the reverse: recall.
+    """The share of `points` within reach of `manifold` (Kynkäänniemi et al. 2019, eq. 1).
+
+    A row of the manifold reaches as far as its NEIGHBOURS-th neighbour among the others. Real manifold, generated
+    points: precision; the reverse: recall.
     """
     manifold, points = manifold.double(), points.double()
-    reach = distances(manifold, manifold).topk(NEIGHBOURS + 1, largest=False).values[:, -1]  # the nearest is itself
+    # the nearest is the point itself
+    reach = distances(manifold, manifold).topk(NEIGHBOURS + 1, largest=False).values[:, -1]
     return (distances(points, manifold) <= reach).any(1).double().mean().item()
 
 
@@ -57,9 +64,9 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def random_codes(codes: Tensor, n: int, generator: Generator) -> Tensor:
-    """n codes [n, K] drawn from the gaussian with the mean and the covariance of `codes` [N, K].
+    """n codes [n, K] drawn from the gaussian with the mean and covariance of `codes` [N, K].
 
-    Weighted sums of the centred codes with gaussian weights are just that, with no covariance to factorise.
+    They are sums of the centred codes with gaussian weights, which needs no factorisation of the covariance.
     """
     mean = codes.mean(0)
     weights = torch.randn(n, len(codes), generator=generator, device=codes.device) / max(1, len(codes) - 1) ** 0.5

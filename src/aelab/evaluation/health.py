@@ -1,4 +1,4 @@
-"""Do all parts of a network take part? Hidden units that never change, codes of a codebook that nobody takes."""
+"""Which parts of a network are unused: constant hidden units, codebook vectors that no image uses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU)
-STILL = 1e-3  # a unit whose outputs differ by less over all images says nothing
+STILL = 1e-3  # a unit whose outputs differ by less over all images is constant
 
 
 @runtime_checkable
 class Codebook(Protocol):
-    """A model whose code is numbers of vectors in a codebook."""
+    """A model whose codes are indices of vectors in a codebook."""
 
     codebook: Tensor  # [codes, depth]
 
@@ -24,16 +24,16 @@ class Codebook(Protocol):
 
 
 def hidden(model: nn.Module, run: Callable[[], Any]) -> dict[str, float]:
-    """While `run()` feeds images to `model`: hidden_units, and dead_hidden, how many of them do not change.
+    """While `run()` feeds images to `model`: hidden_units, and dead_hidden, the number of them that are constant.
 
-    A unit is an output of an activation layer, encoder and decoder alike; a channel, over all its places, counts once.
-    Absent where no activation layer is used.
+    A unit is an output of an activation layer in encoder or decoder; a channel, over all its positions, counts once.
+    Absent if there is no activation layer.
     """
     low: dict[nn.Module, Tensor] = {}
     high: dict[nn.Module, Tensor] = {}
 
     def note(module: nn.Module, given: Any, out: Tensor) -> None:
-        units = 1 if out.dim() in (2, 4) else out.dim() - 1  # of [B, K], [B, C, H, W]; of tokens [B, T, K] the last
+        units = 1 if out.dim() in (2, 4) else out.dim() - 1  # of [B, K], [B, C, H, W]; for tokens [B, T, K] the last
         rows = out.detach().movedim(units, 0).flatten(1)
         low[module] = torch.minimum(low[module], rows.amin(1)) if module in low else rows.amin(1)
         high[module] = torch.maximum(high[module], rows.amax(1)) if module in high else rows.amax(1)
@@ -51,7 +51,7 @@ def hidden(model: nn.Module, run: Callable[[], Any]) -> dict[str, float]:
 
 
 def codebook(model: Codebook, x: Tensor) -> dict[str, float]:
-    """perplexity: exp of the entropy of how often each code is taken, 1 to `codes`; dead_codes: how many never are."""
+    """perplexity: exp of the entropy of the usage of codes, 1 to `codes`; dead_codes: the number of unused ones."""
     with torch.no_grad():
         taken = torch.cat([model.indices(part).flatten() for part in x.split(1000)])
     codes = len(model.codebook)

@@ -1,4 +1,4 @@
-"""Images and labels as pictures are kept: which test digits, and as which numbers."""
+"""Images for figures: which test digits, and their conversion to uint8."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def spread(labels: Tensor, n: int) -> Tensor:
 
 
 def rebuilt(model: Autoencoder, x: Tensor, labels: Tensor) -> np.ndarray:
-    """Reconstructions of x [n, C, H, W] as pictures, uint8 [n, H, W]."""
+    """Reconstructions of x [n, C, H, W], uint8 [n, H, W]."""
     return shown(mapped(model.reconstruct, x, labels))
 
 

@@ -1,4 +1,4 @@
-"""What models with a likelihood say of the test images, in nats per image."""
+"""Likelihoods of test images, in nats per image."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Generator, Tensor
 
 from aelab.models.common import Likelihood
 
-AT_ONCE = 2000  # decoded draws
+AT_ONCE = 2000  # draws decoded at once
 
 
 @runtime_checkable
 class Weighted(Protocol):
-    """A model whose log p(x) importance sampling can estimate."""
+    """A model whose log p(x) can be estimated by importance sampling."""
 
     def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
         """log p(x|z) p(z) / q(z|x) at k draws of z per image, [k, B]."""
@@ -23,7 +23,7 @@ class Weighted(Protocol):
 
 
 def bound(model: Likelihood, x: Tensor, generator: Generator) -> dict[str, float]:
-    """Rate, distortion and their sum, the negative ELBO: one draw of z per image, of whatever targets it learnt on."""
+    """Rate, distortion and their sum, the negative ELBO: one draw of z per image, for the targets of training."""
     with torch.no_grad():
         pairs = [model.rate_distortion(part, generator) for part in x.split(1000)]
     rate, distortion = (torch.cat(values).double().mean().item() for values in zip(*pairs, strict=True))
@@ -31,11 +31,10 @@ def bound(model: Likelihood, x: Tensor, generator: Generator) -> dict[str, float
 
 
 def importance(model: Weighted, x: Tensor, k: int, generator: Generator) -> dict[str, float]:
-    """nll: -log of the mean of k importance weights w (Burda 2015, eq. 8), of BINARY images x [N, C, H, W]: never
-    below -log p(x) in the mean, and falling towards it with k.
+    """nll: -log of the mean of k importance weights w (Burda 2015, eq. 8), for BINARY images x [N, C, H, W].
 
-    ess: the effective sample size (sum w)^2 / sum w^2, mean over images, 1 to k: near 1, a single draw decides
-    and the estimate is loose.
+    Its mean is never below -log p(x), and decreases towards it with k. ess: the effective sample size (sum w)^2 / sum
+    w^2, mean over images, 1 to k: near 1, a single draw dominates and the estimate is loose.
     """
     rows = max(1, AT_ONCE // k)
     with torch.no_grad():
@@ -46,5 +45,5 @@ def importance(model: Weighted, x: Tensor, k: int, generator: Generator) -> dict
 
 
 def binarised(x: Tensor, generator: Generator) -> Tensor:
-    """Grey images as zeros and ones, each pixel 1 with its grey value as the chance: what `nll` is about."""
+    """Images as zeros and ones, each pixel 1 with its grey value as probability: the images of `nll`."""
     return (torch.rand(x.shape, generator=generator, device=x.device) < x).to(x.dtype)

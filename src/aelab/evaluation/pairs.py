@@ -1,8 +1,8 @@
-"""Does a code know its image? And does it know the class of its image? Two small nets that look at pairs.
+"""How much a code tells about its image, and about the class: two small nets that classify pairs.
 
-Both score a pair by f(a) . g(b) + bias, f and g one hidden layer each, learn on pairs of TRAINING images and are judged
-on pairs of test images, half of them true: an accuracy of 0.5 is chance. (The discriminator of Deep InfoMax, Hjelm et
-al. 2019, in its form as two encoders, appendix A.2.)
+Both score a pair by f(a) . g(b) + bias, f and g with one hidden layer each. They are trained on pairs of TRAINING
+images and tested on pairs of test images, half of them true: an accuracy of 0.5 is chance. (The discriminator of Deep
+InfoMax, Hjelm et al. 2019, in its form with two encoders, appendix A.2.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from aelab.evaluation.representation import Coded, standardised
 from aelab.models.common import initialise, mlp
 from aelab.training.optimizers import Adam
 
-HIDDEN, SHARED = 64, 32  # units of f and g, and numbers that they put out
+HIDDEN, SHARED = 64, 32  # units and outputs of f and g
 BATCH = 128
-JUDGED = 2000  # test codes at most that are paired by class
+JUDGED = 2000  # maximum number of test codes that are paired by class
 RATE = 2e-3
 
 
@@ -41,7 +41,8 @@ class Critic(nn.Module):
 def matching(
     images: tuple[Tensor, Tensor], codes: tuple[Tensor, Tensor], steps: int, generator: Generator
 ) -> dict[str, float]:
-    """infomax_accuracy: telling (image A, code of A) from (image A, code of B). images, codes: of training and test."""
+    """infomax_accuracy: distinguishing (image A, code of A) from (image A, code of B). images, codes: of training and
+    test."""
     a, test_a = standardised(*(each.flatten(1) for each in images))
     b, test_b = standardised(*codes)
     weights = on_cpu(generator)
@@ -53,13 +54,13 @@ def matching(
 
     learn(critic, len(a), pairs, steps, generator)
     order = torch.randperm(len(test_a), generator=generator, device=a.device)
-    other = torch.empty_like(order).scatter_(0, order, order.roll(1))  # nobody's partner is itself
+    other = torch.empty_like(order).scatter_(0, order, order.roll(1))  # no code is paired with itself
     with torch.no_grad():
         return {"infomax_accuracy": accuracy(critic.paired(test_a, test_b), critic.paired(test_a, test_b[other]))}
 
 
 def same_class(train: Coded, test: Coded, steps: int, generator: Generator) -> dict[str, float]:
-    """same_class_accuracy: telling codes of two images of one class from codes of two classes."""
+    """same_class_accuracy: distinguishing codes of two images of one class from codes of two classes."""
     x, queries = standardised(train[0], test[0][:JUDGED])
     labels, truth = train[1], test[1][:JUDGED]
     f = net(x.shape[1], on_cpu(generator))
@@ -86,7 +87,7 @@ def net(inputs: int, weights: Generator) -> nn.Module:
 
 
 def on_cpu(generator: Generator) -> Generator:
-    """A generator of weights, which are drawn on the CPU wherever a net then learns."""
+    """A generator of initial weights, which are drawn on the CPU for every device."""
     return torch.Generator().manual_seed(generator.initial_seed())
 
 
@@ -97,7 +98,7 @@ def learn(
     steps: int,
     generator: Generator,
 ) -> None:
-    """`steps` steps of Adam on cross-entropy over all pairs of a batch, true and false ones weighing the same.
+    """Train `steps` steps of Adam on cross-entropy over all pairs of a batch, true and false pairs with equal weight.
 
     pairs(rows [B]) -> a [B, A], b [B, K], which a_i and b_j belong together [B, B], which pairs count [B, B].
     """
@@ -111,5 +112,5 @@ def learn(
 
 
 def accuracy(true: Tensor, false: Tensor) -> float:
-    """The share of right answers where half of the pairs are true: true pairs are to score above 0, false ones not."""
+    """The accuracy with half of the pairs true: true pairs should score above 0, false ones below."""
     return ((true > 0).double().mean().item() + (false <= 0).double().mean().item()) / 2

@@ -1,4 +1,4 @@
-"""Principal component analysis (Pearson 1901): the baseline of every autoencoder with as many numbers per code."""
+"""Principal component analysis (Pearson 1901): the baseline of every autoencoder with the same latent dimension."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from torch import Tensor
 
 from aelab.evaluation.images import shown
 
-SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers per code of PCA's pictures
+SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers of components in PCA's figures
 
 
 class PCA:
-    """Principal components of images x [N, pixels]: mean [pixels], directions [pixels, pixels], largest variance
-    first."""
+    """Principal components of images x [N, pixels]: mean [pixels], directions [pixels, pixels] by decreasing variance."""
 
     def __init__(self, x: Tensor) -> None:
         self.mean = x.mean(0)
@@ -24,7 +23,7 @@ class PCA:
         self.directions = torch.linalg.eigh(covariance)[1].flip(1).to(x.dtype)
 
     def encode(self, x: Tensor, k: int) -> Tensor:
-        """The first k numbers [N, k] of images [N, pixels]."""
+        """The codes [N, k] of images [N, pixels]: their first k components."""
         return (x - self.mean) @ self.directions[:, :k]
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ class PCA:
         return self.mean + codes @ self.directions[:, : codes.shape[1]].T
 
     def errors(self, x: Tensor) -> list[float]:
-        """Squared error per image of x [N, pixels], rebuilt from K = 0, 1, ..., pixels numbers."""
+        """Squared error per image of x [N, pixels], for K = 0, 1, ..., pixels components."""
         centred = x - self.mean
         codes = (centred @ self.directions).double()
         kept = codes.square().mean(0).cumsum(0)
@@ -40,6 +39,6 @@ class PCA:
         return [total.item(), *(total - kept).clamp_min(0).tolist()]
 
     def pictures(self, digits: Tensor) -> dict[str, np.ndarray]:
-        """Images [n, C, H, W] rebuilt, as uint8 [n, H, W] under "pca/<numbers per code>"."""
+        """Reconstructions of images [n, C, H, W], as uint8 [n, H, W] under "pca/<components>"."""
         codes = self.encode(digits.flatten(1), max(SIZES))
         return {f"pca/{k}": shown(self.decode(codes[:, :k]).view_as(digits)) for k in SIZES}

@@ -1,6 +1,6 @@
-"""How near a reconstruction is to its original.
+"""Reconstruction error.
 
-x and x_hat are float32 [N, C, H, W] in data units; every number is a mean over images.
+x and x_hat are float32 [N, C, H, W] in data units; every metric is a mean over images.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 CHUNK = 2000
-CAP = 100.0  # dB of a perfect image, whose PSNR would be infinite
-INK = 0.5  # a clean pixel above it belongs to a stroke
+CAP = 100.0  # dB of a perfect image, whose PSNR is infinite
+INK = 0.5  # clean pixels above it are foreground
 
 
 def measure(x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
     """mse (per pixel), sse (per image), bce (nats per image), psnr (dB), ssim.
 
-    `bounded` says that x_hat lies in [0, 1]; of a free output bce is NaN, and the others take it as it is.
-    Raises ValueError where the shapes differ.
+    bounded: whether x_hat lies in [0, 1]; else bce is NaN, and the others use it as it is. Raises ValueError if the
+    shapes differ.
     """
     if x.shape != x_hat.shape:
         raise ValueError(f"images {tuple(x.shape)} and reconstructions {tuple(x_hat.shape)} differ in shape")
@@ -34,9 +34,9 @@ def measure(x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
 
 
 def by_ink(x: Tensor, x_hat: Tensor) -> dict[str, float]:
-    """psnr_foreground, psnr_background (dB): PSNR over the pixels that are above 0.5 in the clean image x, and over the others.
+    """psnr_foreground, psnr_background (dB): PSNR over the pixels above 0.5 in the clean image x, and over the others.
 
-    Means over the images that have such pixels; NaN where none has.
+    Means over the images that have such pixels; NaN without any.
     """
     squared = (x - x_hat).flatten(1).double().square()
     stroke = (x > INK).flatten(1).double()
@@ -51,7 +51,7 @@ def by_ink(x: Tensor, x_hat: Tensor) -> dict[str, float]:
 def keras_accuracy(x: Tensor, x_hat: Tensor) -> float:
     """What Keras prints as "accuracy" beside a cross-entropy on pixels: mean(round(x_hat) == x). It misleads.
 
-    A grey pixel can never be right, however near, and the many black ones are right in a black image too.
+    A grey pixel is never correct, however close, and the many black pixels are correct in a black image too.
     """
     return (x_hat.round() == x).double().mean().item()
 
@@ -62,7 +62,7 @@ def squared_errors(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def cross_entropy(x: Tensor, x_hat: Tensor) -> Tensor:
-    """-sum over pixels of x ln x_hat + (1 - x) ln(1 - x_hat), nats per image, float64 [N]; x_hat kept off 0 and 1."""
+    """-sum over pixels of x ln x_hat + (1 - x) ln(1 - x_hat), nats per image, float64 [N]; x_hat clipped inside (0, 1)."""
     p, q = x.flatten(1).double(), x_hat.flatten(1).double().clamp(1e-7, 1 - 1e-7)
     return -(p * q.log() + (1 - p) * (1 - q).log()).sum(1)
 
@@ -74,10 +74,10 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) per image, float64 [N], as scikit-image computes it with
-    gaussian_weights, sigma 1.5, use_sample_covariance=False, data_range 1: an 11 x 11 window, borders left out.
+    """Structural similarity (Wang et al. 2004) per image, float64 [N].
 
-    Raises ValueError where an image is smaller than the window.
+    As scikit-image computes it with gaussian_weights, sigma 1.5, use_sample_covariance=False, data_range 1: an 11 x 11
+    window, borders left out. Raises ValueError for an image smaller than the window.
     """
     if min(x.shape[-2:]) < 11:
         raise ValueError(f"images of {x.shape[-2]} x {x.shape[-1]} pixels are smaller than SSIM's window of 11 x 11")
@@ -95,9 +95,9 @@ def _ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _window(x: Tensor) -> Tensor:
-    """The gaussian mean around every pixel that has its whole window: [..., H, W] -> [..., H - 10, W - 10].
+    """The gaussian mean around every pixel with a complete window: [..., H, W] -> [..., H - 10, W - 10].
 
-    As two products with banded matrices, many times as fast as a convolution in float64.
+    Two products with banded matrices, many times as fast as a convolution in float64.
     """
     offsets = torch.arange(-5, 6, dtype=x.dtype, device=x.device)
     weights = torch.exp(-0.5 * (offsets / 1.5) ** 2)

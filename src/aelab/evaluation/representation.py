@@ -1,4 +1,4 @@
-"""What a code is worth: to a linear classifier, to its neighbours, and how sparse it is.
+"""Quality of a representation: linear probe, nearest neighbours, sparsity.
 
 Codes are float32 [N, K], labels int64 [N]; a `Coded` is the pair of one split.
 """
@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from sklearn.linear_model import LogisticRegression  # here, so that the seeds that a stage forks do not each import it
+
+# imported here, so that the seeds that a stage forks do not each import it
+from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor
 
 Coded = tuple[Tensor, Tensor]
 
 C_GRID = (0.001, 0.01, 0.1)  # inverse strengths of the L2 penalty
-ITERATIONS = 1000  # of L-BFGS at most, per strength; standardised codes take under 100
+ITERATIONS = 1000  # iterations of L-BFGS at most, per strength; standardised codes take under 100
 ACTIVE = 1e-3
 
 
@@ -27,28 +29,29 @@ class Probed(NamedTuple):
 
 
 def linear_probe(train: Coded, validation: Coded, test: Coded) -> Probed:
-    """Multinomial logistic regression (scikit-learn's) on standardised codes, its strength chosen on validation: its
-    accuracy there, the highest of three, and on test.
+    """Multinomial logistic regression (scikit-learn's) on standardised codes, its strength chosen on validation.
 
-    Computed on the CPU in one thread. Raises ValueError where codes are not finite.
+    Returns its accuracy on validation (the highest of three) and on test. Runs on the CPU in one thread. Raises
+    ValueError if codes are not finite.
     """
     x, held_out, unseen = (codes.cpu().numpy() for codes in standardised(train[0], validation[0], test[0]))
     y, chosen_by, truth = (labels.cpu().numpy() for _, labels in (train, validation, test))
-    if (y == y[0]).all():  # one class alone, of which scikit-learn makes no classifier
+    if (y == y[0]).all():  # scikit-learn needs two classes
         return Probed(float((chosen_by == y[0]).mean()), float((truth == y[0]).mean()))
-    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)  # each fit starts where the last one ended
+    model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)  # each fit starts from the last one
     found = []
     for strength in C_GRID:
         model.set_params(C=strength).fit(x, y)
         found.append(Probed(model.score(held_out, chosen_by), model.score(unseen, truth)))
-    return max(found, key=lambda probed: probed.validation)  # on a tie the stronger penalty stays
+    return max(found, key=lambda probed: probed.validation)  # on a tie, take the stronger penalty
 
 
 def few_labels(
     train: Coded, validation: Coded, test: Coded, labels: int, subsets: int, draw: Callable[[str], Generator]
 ) -> dict[str, float]:
-    """few_labels_accuracy: the linear probe given `labels` images per class, and as many of validation to choose its
-    strength by; mean over `subsets` draws. draw(use): the same draws for every model.
+    """few_labels_accuracy: the linear probe with `labels` images per class, and as many of validation for its strength.
+
+    Mean over `subsets` draws. draw(use): the same draws for every model.
     """
     found = []
     for i in range(subsets):
@@ -59,7 +62,7 @@ def few_labels(
 
 
 def balanced(coded: Coded, labels: int, generator: Generator) -> Coded:
-    """The first `labels` rows of every class in one random order: subsets of the same draw are nested."""
+    """The first `labels` rows of every class in a random order: smaller subsets of a draw are prefixes."""
     codes, y = coded
     order = torch.randperm(len(y), generator=generator, device=y.device)
     rows = torch.cat([order[y[order] == label][:labels] for label in y.unique()])
@@ -67,25 +70,25 @@ def balanced(coded: Coded, labels: int, generator: Generator) -> Coded:
 
 
 def standardised(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """Codes [N, K] scaled to mean 0 and deviation 1 over `train`; a unit that is constant there says nothing: 0."""
+    """Codes [N, K] scaled to mean 0 and standard deviation 1 over `train`; a constant unit becomes 0."""
     mean, deviation = train.mean(0), train.std(0, correction=0)
     scale = torch.where(deviation > 1e-7, 1 / deviation.clamp_min(1e-7), 0)
     return [(codes - mean) * scale for codes in (train, *others)]
 
 
 def knn(train: Coded, test: Coded, k: int) -> dict[str, float]:
-    """knn_accuracy: the majority among the k nearest training codes (Euclidean); ties go to the nearest of them.
+    """knn_accuracy: majority vote of the k nearest training codes (Euclidean); ties go to the nearest.
 
-    Raises ValueError where there are fewer than k training codes.
+    Raises ValueError if there are fewer than k training codes.
     """
     (x, y), (queries, truth) = train, test
     if len(x) < k:
         raise ValueError(f"neighbours: {k} is wrong; allowed: up to the {len(x)} training images there are")
-    centre = x.mean(0)  # far from 0, float32 would round the distances below away
+    centre = x.mean(0)  # far from 0, float32 would round the distances away
     x, queries = x - centre, queries - centre
     squares, right = x.square().sum(1), 0
     classes = int(max(y.max(), truth.max())) + 1
-    # votes are whole; the share below one that breaks ties shrinks with the rank
+    # votes are whole; the share below one that breaks ties decreases with the rank
     vote = 1 + torch.logspace(-1, -k, k, base=2.0, device=x.device, dtype=torch.float64) / 2
     for q, t in zip(queries.split(500), truth.split(500), strict=True):
         distances = torch.addmm(squares, q, x.T, alpha=-2)  # up to the query's own norm
@@ -97,8 +100,11 @@ def knn(train: Coded, test: Coded, k: int) -> dict[str, float]:
 
 
 def sparsity(codes: Tensor) -> dict[str, float]:
-    """active_share: share of |z| > 1e-3; dead_units: how many never are; hoyer_sparsity: (sqrt K - |z|_1/|z|_2) / (sqrt K - 1),
-    mean over images, 0 for a dense and 1 for a one-hot code (Hoyer 2004; a code of zeros counts as 0, K = 1 has none).
+    """active_share, dead_units and hoyer_sparsity of codes.
+
+    active_share: share of |z| > 1e-3; dead_units: the number of units that never are; hoyer_sparsity: (sqrt K -
+    |z|_1/|z|_2) / (sqrt K - 1), mean over images, 0 for a dense and 1 for a one-hot code (Hoyer 2004; a code of zeros
+    counts as 0, K = 1 has none).
     """
     active = codes.abs() > ACTIVE
     found = {"active_share": active.double().mean().item(), "dead_units": float((~active.any(0)).sum())}
@@ -110,5 +116,5 @@ def sparsity(codes: Tensor) -> dict[str, float]:
 
 
 def active_latents(means: Tensor) -> int:
-    """How many latent units carry something: the variance of their mean over the data is above 0.01 (Burda 2015)."""
+    """The number of latents whose mean has a variance above 0.01 over the data (Burda 2015)."""
     return int((means.double().var(0) > 0.01).sum())

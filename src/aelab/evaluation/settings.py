@@ -1,4 +1,4 @@
-"""The knobs of `baselines` and of `evaluate`."""
+"""The sections `baselines:` and `evaluate:`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Baselines:
-    """How much every measure is given, of models as of baselines."""
+    """Settings of the metrics that models and baselines share."""
 
     latent_dim: int  # numbers per code of the PCA and random-projection baselines
-    digits: int  # test digits kept for pictures
+    digits: int  # test digits kept for figures
     neighbours: int  # k of the kNN classifier on codes
-    labels: int  # per class, that the probe with few labels is given
-    few_shot_repeats: int  # of so many labels, over which its accuracy is a mean
-    max_train_codes: int  # training images at most, on whose codes k-means, the pair tests and random codes are fitted
-    steps: int  # of learning of the pair tests' nets
-    max_ood_images: int  # images unlike those of training, at most, that a model is to rebuild
-    num_samples: int  # images that a model makes, judged against as many test images at most
-    epochs: int  # of the judge, the classifier in whose features generated images are compared
+    labels: int  # labels per class of the probe with few labels
+    few_shot_repeats: int  # draws of labels, over which its accuracy is the mean
+    max_train_codes: int  # training codes at most for k-means, the pair classifiers and random codes
+    steps: int  # training steps of the pair classifiers
+    max_ood_images: int  # OOD images at most to reconstruct
+    num_samples: int  # generated images per model, compared with as many test images at most
+    epochs: int  # of the feature classifier
 
     def __post_init__(self) -> None:
         _require_positive(self)
@@ -26,15 +26,15 @@ class Baselines:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """How much is measured of one model alone, and kept for the pictures."""
+    """Settings of the metrics of models only, and of the arrays kept for figures."""
 
     iwae_samples: int  # K of the importance-sampled likelihood,
-    nll_images: int  # of so many test images at most
-    digits: int  # test images, as evenly spread over the classes as can be
+    nll_images: int  # on this many test images at most
+    digits: int  # test images, spread evenly over the classes
     samples: int  # images from the prior, and from random codes
     steps: int  # of an interpolation, both ends included
     units: int  # first-layer units whose weights are kept
-    fail_on: tuple[str, ...]  # diagnoses that end the stage (see metrics/diagnosis.py)
+    fail_on: tuple[str, ...]  # diagnoses that end the stage with an error (see evaluation/diagnostics.py)
 
     def __post_init__(self) -> None:
         from aelab.evaluation.diagnostics import DIAGNOSES

@@ -1,6 +1,6 @@
-"""Autoencoders of points in the plane, where everything that they do can be seen.
+"""Autoencoders of points in the plane, where all that they do is visible.
 
-Always on the CPU, in float32: the same pictures whatever the device of the rest.
+Always on the CPU, in float32: the same figures for every device.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from aelab.training.optimizers import Adam
 
 POINTS = 200
 STEPS = 1000  # of Adam, each on all points
-LR = 0.01  # at first; it falls to 0 as a half cosine
-NOISE = 0.3  # standard deviation of what the denoising one learns to undo
-REACH, GRID = 1.6, 21  # of the field: from -REACH to REACH in both directions, so many places along each
+LR = 0.01  # initial value; it decays to 0 along half a cosine
+NOISE = 0.3  # standard deviation of the noise that the denoising autoencoder removes
+REACH, GRID = 1.6, 21  # the field covers -REACH to REACH in both directions with GRID places each
 
 
 def manifolds(generator: Generator) -> dict[str, np.ndarray]:
-    """Points near a straight line and near a bent one, and what one number per point finds of them.
+    """Points near a straight line and near a curve, and the lines that PCA and an autoencoder with one latent find.
 
-    Per kind: `points` [POINTS, 2], `pca` [2, 2] the ends of PCA's line, `ae` [POINTS, 2] the curve that the decoder
-    of an autoencoder 2-32-1-32-2 draws, `errors` [2] the mean squared distance to what PCA and it make of each point.
+    For each kind: `points` [POINTS, 2], `pca` [2, 2] the ends of PCA's line, `ae` [POINTS, 2] the curve of the decoder
+    of an autoencoder 2-32-1-32-2, `errors` [2] the mean squared distances of the points to their reconstructions by PCA
+    and by the autoencoder.
     """
     found = {}
     along = torch.linspace(-1, 1, POINTS)
@@ -50,7 +51,7 @@ def manifolds(generator: Generator) -> dict[str, np.ndarray]:
 
 
 def field(generator: Generator) -> dict[str, np.ndarray]:
-    """What denoising moves: g(f(x)) - x on a grid of places, for points on a circle (as Alain & Bengio 2014, fig. 4).
+    """The vector field of a denoising autoencoder, g(f(x)) - x, for points on a circle (Alain & Bengio 2014, fig. 4).
 
     `field_points` [POINTS, 2], `field_places` [GRID^2, 2], `field_moves` [GRID^2, 2]: the vector at each place, about
     NOISE^2 times the gradient of the log density of the noisy points (their theorem 1).
@@ -74,7 +75,7 @@ def _net(sizes: list[int], generator: Generator) -> nn.Sequential:
 
 
 def _learn(net: nn.Module, draw: Callable[[], tuple[Tensor, Tensor]]) -> None:
-    """Minimise the squared error of net(input) against the target, for pairs that `draw` gives anew at each step."""
+    """Minimise the squared error of net(input) against the target, for pairs that `draw` makes anew at each step."""
     optimizer = Adam(list(net.parameters()), weight_decay=0.0, decoupled=False)
     for step in range(STEPS):
         given, target = draw()

@@ -1,4 +1,4 @@
-"""The best model per task: chosen on validation images, reported with its test number, offered by the registry."""
+"""The best model per task: selected on validation images, reported on test images, registered in MLflow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aelab.report.metric_specs import number, spec
 from aelab.report.results import Item, Results
 from aelab.report.statistics import difference, exact, of_seeds
 
-SIZES = (4, 32)  # numbers per code up to which encoders are compared; beyond, up to one less than there are pixels
-MIDDLE = 32  # the size of encoder@champion
+SIZES = (4, 32)  # maximum latent dimensions of the encoding tasks; the last one is the number of pixels minus one
+MIDDLE = 32  # the latent dimension of encoder@champion
 WORDS = (
     "The best learnt model per task, by its mean over seeds on validation images; its number on test images is what "
     "counts, mean ± standard deviation over seeds, with the mean's 95% interval (Student's t). Baselines: on the same "
@@ -24,10 +24,13 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Task:
-    """values: one per replicate of an item, from its metrics on test or on validation images; none where it does not
-    apply. allows: who may be chosen. baselines: what nobody trained, with its number on test images, the best first."""
+    """A task that models compete in.
 
-    name: str  # of the registered model
+    values: one per replicate of an item, from its metrics on test or on validation images; empty if it does not apply.
+    allows: which items may be selected. baselines: untrained ones with their test values, the best first.
+    """
+
+    name: str  # name of the registered model
     aliases: tuple[str, ...]
     words: str
     metric: str
@@ -38,7 +41,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Best:
-    """The best model of a task; validation, test: one number per replicate."""
+    """The best model of a task. validation, test: one value per replicate."""
 
     task: Task
     item: Item
@@ -47,19 +50,19 @@ class Best:
 
     @property
     def shown(self) -> str:
-        """Its test number: mean ± standard deviation over seeds."""
+        """Its test value: mean ± standard deviation over seeds."""
         spread = f" ± {self._number(float(np.std(self.test, ddof=1)))}" if len(self.test) > 1 else ""
         return self._number(float(np.mean(self.test))) + spread
 
     @property
     def interval(self) -> str:
-        """The 95% interval of the test number's mean; n/a of one seed."""
+        """The 95% interval of the mean test value; n/a for one seed."""
         found = difference(of_seeds(self.test), exact(0.0))
         return NA if math.isnan(found.margin) else " to ".join(map(self._number, found.interval))
 
     @property
     def chosen_by(self) -> str:
-        """Its number on validation images."""
+        """Its value on validation images."""
         return self._number(float(np.mean(self.validation)))
 
     @property
@@ -68,13 +71,13 @@ class Best:
 
     @property
     def by(self) -> str:
-        """The metric, its unit and direction."""
+        """The metric with its unit and direction."""
         row = spec(self.task.metric)
         return f"{row.title}{f', {row.unit}' if row.unit else ''} {row.arrow}"
 
     @property
     def why(self) -> str:
-        """What a model card says."""
+        """A sentence for the model card."""
         return (
             f"{self.task.words}, by {self.by}: chosen on validation images ({self.chosen_by}), "
             f"{self.shown} on test images"
@@ -85,8 +88,10 @@ class Best:
 
 
 def best_models(results: Results) -> list[Best]:
-    """The best learnt model of every task that one does, by its mean over replicates on validation images; the first of
-    equals. An entry without validation numbers is not chosen."""
+    """The best trained model of every task, by its mean over replicates on validation images; the first of equals.
+
+    An entry without validation metrics is not selected.
+    """
     found = []
     for task in tasks(results):
         scored = [
@@ -103,7 +108,7 @@ def best_models(results: Results) -> list[Best]:
 
 
 def tasks(results: Results) -> list[Task]:
-    """Denoise, make codes of several sizes, make new images."""
+    """Denoising, encoding with several maximum latent dimensions, generation."""
     n = len(results.noises)
     filters = float(np.mean([results.best_filter(noise)[1] for noise in results.noises]))
     prior, gaussian = results.gaussian
@@ -129,14 +134,14 @@ def tasks(results: Results) -> list[Task]:
 
 
 def sizes(results: Results) -> list[int]:
-    """The bounds of the sizes of codes: never as many numbers as pixels, which would be no code."""
+    """The maximum latent dimensions of the encoding tasks, always below the number of pixels."""
     most = results.pixels - 1
     return sorted({min(size, most) for size in SIZES} | {most})
 
 
 def _encoder(results: Results, size: int) -> Task:
     def baselines() -> dict[str, float]:
-        """The best untrained codes of this size, and raw pixels."""
+        """The best untrained codes of this latent dimension, and raw pixels."""
         probes = {who: measured["probe_accuracy"] for who, measured in results.baselines["probes"].items()}
         raw = probes.pop("raw pixels")
         least = results.baselines["sizes"]["latent_dim"]
@@ -156,7 +161,7 @@ def _encoder(results: Results, size: int) -> Task:
 
 
 def section(results: Results) -> list[str]:
-    """The best models as a table; none, no section."""
+    """The best models as a table; empty without any."""
     found = best_models(results)
     if not found:
         return []

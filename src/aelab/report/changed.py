@@ -1,4 +1,4 @@
-"""Entries whose net `on:` of params.yaml changes for one data set: not the net of their paper, there."""
+"""Entries whose net differs from that of their paper for one data set, by an `on:` block of params.yaml."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ SECTIONS = ("models", "stacks", "narrow_stacks", "unrolled")
 
 
 def changed(data: str, items: Iterable[Item], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Entry -> what is changed of its net: "widths 500, 30 instead of 1000, 30"; the same net is left out.
+    """Entry -> how its net differs: "widths 500, 30 instead of 1000, 30"; entries with the same net are left out.
 
-    data: the data set's name; parameters: SECTIONS of params.yaml as they are written. What an entry's `on:` block
-    changes is its net where it is a setting of its family, so that it stands in the item's config; else it is how it
-    learns.
+    data: the name of the data set; parameters: SECTIONS of params.yaml as written. An `on:` key changes the net if it
+    is a parameter of the family, which is in the item's config; other keys change the training.
     """
     found = {}
     for item in items:
@@ -33,7 +32,7 @@ def changed(data: str, items: Iterable[Item], parameters: Mapping[str, Any]) -> 
 
 
 def _block(name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The lines of an entry; an unrolled one has the net of its stack."""
+    """The block of an entry; an unrolled one has the net of its stack."""
     if name in parameters["unrolled"]:
         return parameters["narrow_stacks"][parameters["unrolled"][name]["stack"]]
     return parameters["models"].get(name) or parameters["stacks"].get(name, {})
@@ -44,7 +43,7 @@ def _plain(value: Any) -> str:
 
 
 def same_words(changed: Mapping[str, str]) -> dict[str, str]:
-    """Words -> the names that share them, "a, b"."""
+    """Text -> the names that share it, "a, b"."""
     found: dict[str, list[str]] = {}
     for name, words in changed.items():
         found.setdefault(words, []).append(name)

@@ -1,4 +1,4 @@
-"""What tutorials claim of autoencoders, each claim held against the numbers of two entries."""
+"""Claims of tutorials and papers about autoencoders, each tested on the metrics of two entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aelab.report.statistics import Estimate, difference, exact, of_seeds, of_sh
 
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a row per test noise
-FILTERS, PCA = "the best filters", "PCA"  # baselines that stand in for an entry
+FILTERS, PCA = "the best filters", "PCA"  # baselines that may take the place of an entry
 CLEAR = ("holds", "does not hold")
 OUTCOMES = (*CLEAR, "not decided")
 WORDS = (
@@ -27,9 +27,9 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Claim:
-    """`better` is said to be better than `worse` by `metric`: names of entries, or a baseline.
+    """The claim that `better` is better than `worse` by `metric`: names of entries or baselines.
 
-    words: {ood} stands for what is ood to the data set.
+    words: the text; {ood} stands for the data set's OOD images.
     """
 
     words: str
@@ -72,8 +72,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim held against the numbers, in words; `outcome` is one of OUTCOMES, `reason` why it is not decided where
-    that is not for the interval."""
+    """The result of testing a claim: `outcome` is one of OUTCOMES, `reason` why it is undecided, if not for the
+    interval."""
 
     claim: str
     metric: str
@@ -86,7 +86,7 @@ class Verdict:
 
 
 def section(results: Results) -> list[str]:
-    """The claims whose entries are there; none, no section."""
+    """The claims whose entries exist; empty without any."""
     found = verdicts(results)
     if not found:
         return []
@@ -107,7 +107,7 @@ def section(results: Results) -> list[str]:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """A verdict on each claim whose entries are there; one per test noise where the claim is about each."""
+    """A verdict on each claim whose entries exist; one per test noise if the claim is about each noise."""
     found = []
     every = [
         replace(claim, metric=metric)
@@ -122,7 +122,7 @@ def verdicts(results: Results) -> list[Verdict]:
 
 
 def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdict:
-    """One claim about two sides that are there."""
+    """Test one claim on two sides."""
     found, row = difference(better.value, worse.value), spec(claim.metric)
     gain = found.sign * {"higher": 1, "lower": -1}[row.direction]
     single = [each.name for each in (better, worse) if math.isnan(each.value.error)]
@@ -140,7 +140,7 @@ def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdic
 
 
 def side(results: Results, name: str, claim: Claim) -> Side | None:
-    """The numbers of an entry or baseline; None where it is missing or lacks the metric."""
+    """The values of an entry or baseline; None if it does not exist or lacks the metric."""
     if name == FILTERS:
         noises = results.noises if claim.metric == ALL_NOISES else [claim.metric.removeprefix("psnr/")]
         return Side(name, exact(float(np.mean([results.best_filter(noise)[1] for noise in noises]))))

@@ -1,4 +1,4 @@
-"""How a number, a row and a table look: what the sections of the comparison share."""
+"""How values, rows and tables are formatted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ NA = "n/a"
 
 
 def name(results: Results, item: Item, *groups: str) -> str:
-    """A row's first cell: baselines in italics, ¹ where a flag of these groups is set, ² where the model saw labels,
-    ³ where its net is changed for this data set."""
+    """The first cell of a row: baselines in italics, ¹ with a warning of these groups, ² if the model uses labels, ³ if
+    its net is changed for this data set."""
     mark = "¹" if any(flag.group in groups for flag in warnings.of(results, item)) else ""
     changed = "³" * (item.name in results.changed)
     return (f"*{item.name}*" if item.is_baseline else item.name + mark) + "²" * item.uses_labels + changed
 
 
 def ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:
-    """The cells of a table, item by item; bold is what prints like a metric's best of two or more comparable items."""
+    """The cells of a table, item by item; the best of two or more comparable items is bold, with all that print alike."""
     best: dict[tuple[str, str], str] = {}
     for metric in metrics:
         direction, values = spec(metric).direction, defaultdict(list)
@@ -43,13 +43,13 @@ def ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:
 
 
 def kind(item: Item, metric: str) -> str:
-    """Within what an item's metric is compared, such as "grey" targets; "" where it is with all others."""
+    """The group within which an item's metric is comparable, such as "grey" targets; "" if with all others."""
     key = spec(metric).comparable_within
     return item.about[key] if key else ""
 
 
 def cell(item: Item, metric: str) -> str:
-    """mean ± spread; n/a where the metric does not apply."""
+    """mean ± standard deviation; n/a if the metric does not apply."""
     value, spread = item.mean(metric), item.spread(metric)
     if math.isnan(value):
         return NA
@@ -58,7 +58,7 @@ def cell(item: Item, metric: str) -> str:
 
 
 def title(metric: str, classes: Sequence[str] = (), within: str = "") -> str:
-    """A column's head: "psnr, gaussian 0.5, dB", "test error, all labels, %"; classes: names for class_error."""
+    """The title of a column: "psnr, gaussian 0.5, dB", "test error, all labels, %". classes: names for class_error."""
     base, _, rest = metric.partition("/")
     row = spec(metric)
     if base == "test_error":
@@ -79,6 +79,6 @@ def gap(difference: Difference, metric: str) -> tuple[str, str]:
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, first column left, the others right."""
+    """A Markdown table, the first column left-aligned, the others right-aligned."""
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,4 +1,4 @@
-"""The few numbers by which states of the pipeline are compared in the tracking store."""
+"""The few metrics by which states of the pipeline are compared in MLflow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from aelab.report.results import Item, Results
 
 
 def headlines(results: Results) -> dict[str, float]:
-    """Test numbers, means over replicates, of models chosen on validation images: the best of each task (see
-    champions), the smallest squared error up to each size of code, the smallest error of a stack per label budget."""
+    """Test metrics, means over replicates, of models selected on validation images.
+
+    They are the best of each task (see best_models), the smallest squared error up to each latent dimension, and the
+    smallest error of a stack per label budget.
+    """
     found = {}
     for best in best_models(results):
         who = " ".join([best.task.name, *(alias for alias in best.task.aliases[:1] if alias != "champion")])
@@ -26,7 +29,7 @@ def headlines(results: Results) -> dict[str, float]:
 
 
 def _smallest(name: str, items: Iterable[Item], validation: str, test: str) -> dict[str, float]:
-    """{name: the test number} of the item with the smallest validation number; {} where no item has one."""
+    """{name: the test value} of the item with the smallest validation value; {} without any."""
     chosen = {item.name: item for item in items if validation in item.validation and test in item.metrics}
     best = min(chosen.values(), key=lambda item: float(np.mean(item.validation[validation])), default=None)
     return {name: best.mean(test)} if best else {}

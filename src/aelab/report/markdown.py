@@ -1,4 +1,4 @@
-"""The comparison for readers: a few narrow tables, baselines among the rows, flags explained below."""
+"""comparison.md: narrow tables of models and baselines, warnings explained below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
-SIZES = (4, 32)  # bounds of the classes of code sizes within which errors are compared
+SIZES = (4, 32)  # maximum latent dimensions of the groups within which errors are compared
 NOISES_PER_TABLE = 4
 
 

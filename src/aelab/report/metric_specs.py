@@ -1,6 +1,6 @@
-"""The one table of metrics: what each is called, what it means, which way is better, and how it is printed.
+"""The one table of metrics: name, title, meaning, direction, unit and format.
 
-A metric is looked up by its base name, which is what stands before the slash: `psnr/gaussian-0.5` is a `psnr`.
+A metric is looked up by its base name, the part before the slash: `psnr/gaussian-0.5` is a `psnr`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Literal
 class MetricSpec:
     """One metric.
 
-    group: of the report's columns (see columns.GROUPS); noise_group: that of `<name>/<noise>`, where it differs.
-    direction: which way is better; none where neither is, or where the number alone does not say.
-    format: of the value as it is printed, which of a `percent` is 100 times the value.
-    count: a whole number, the same for every replicate. headline: in metrics/summary.json. overview: in the first view
-    of the report's table. comparable_within: the key of metrics.json whose value two models must share to be ranked.
+    group: of the report's columns (see html/table_columns.py); noise_group: that of `<name>/<noise>`, if it differs.
+    direction: which values are better; none if neither, or if the number alone does not say. format: of the printed
+    value, which for `percent` is 100 times the value. count: a whole number, the same for every replicate. headline: in
+    metrics/summary.json. overview: in the first view of the report's table. comparable_within: the key of metrics.json
+    that two models must share to be ranked.
     """
 
     name: str
@@ -223,7 +223,7 @@ SPECS = {row.name: row for row in TABLE}
 
 
 def spec(metric: str) -> MetricSpec:
-    """The line of a metric such as "psnr/gaussian-0.5". Raises ValueError where the table has none."""
+    """The spec of a metric such as "psnr/gaussian-0.5". Raises ValueError for an unknown one."""
     base = metric.partition("/")[0]
     if base not in SPECS:
         raise ValueError(f"metric {metric!r}: no line {base!r} in the table of aelab/report/metric_specs.py")
@@ -231,11 +231,11 @@ def spec(metric: str) -> MetricSpec:
 
 
 def headline(metric: str) -> bool:
-    """Whether it is one of the few numbers of metrics/summary.json: under no noise, with any number of labels."""
+    """Whether a metric is in metrics/summary.json: without noise, with any number of labels."""
     return spec(metric).headline and ("/" not in metric or metric.startswith("test_error/"))
 
 
 def number(value: float, metric: str, sign: str = "") -> str:
-    """A value as tables print it; sign "+": also that of a positive one."""
+    """A value as printed. sign "+": with a sign for positive ones too."""
     row = spec(metric)
     return format(100 * value if row.percent else value, sign + row.format)

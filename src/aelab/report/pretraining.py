@@ -1,4 +1,4 @@
-"""Did pretraining help? Every stack against the stack of its kind that was not pretrained, per budget of labels."""
+"""Does pretraining help? Every stack compared with its control, the same stack without pretraining, per label budget."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How a stack stands against its control with one budget of labels, as the tables print it."""
+    """The comparison of a stack with its control for one label budget, as printed."""
 
     error: str
     against: str
@@ -28,7 +28,7 @@ class Pretraining:
 
 
 def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
-    """metric: test_error/<budget>, which the item has."""
+    """The comparison of `item`. metric: test_error/<budget>, which the item has."""
     control, error = results.control(item), cell(item, metric)
     if control is None or metric not in control.metrics:
         return Pretraining(error, NA, NA, NA, NA)
@@ -41,7 +41,7 @@ def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
 
 
 def section(results: Results) -> list[str]:
-    """A table per budget of labels; no stacks, no section."""
+    """A table per label budget; empty without stacks."""
     n = results.baselines["test_images"]
     parts = [
         "## Stacks",

@@ -1,4 +1,4 @@
-"""What the report was made from: nothing that changes from run to run, so no time, no host and no path."""
+"""What a report was made from. Nothing that changes between runs: no time, no host, no path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from aelab.report.results import Results
 
 PACKAGE = Path(__file__).parents[1]
-CODE = ("config", "data", "training", "evaluation", "models", "report")  # the folders whose code makes the numbers
+CODE = ("config", "data", "training", "evaluation", "models", "report")  # folders with code that determines the numbers
 PARAMETERS = ("seed", "runtime", "data", "prepare", "corrupt", "baselines", "train", "models", "pretrain", "stacks")
 PARAMETERS += ("narrow_stacks", "finetune", "unroll", "unrolled", "capacity", "noise_transfer", "evaluate", "compare")
 SUFFIXES = (".py", ".html", ".css", ".js")
@@ -33,7 +33,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """facts: what -> in words; versions: library -> version; parameters: section -> its lines."""
+    """facts: title -> text; versions: library -> version; parameters: section -> its lines."""
 
     facts: dict[str, str]
     versions: dict[str, str]
@@ -41,7 +41,7 @@ class Provenance:
 
 
 def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
-    """parameters: the sections of params.yaml as they are written."""
+    """parameters: the sections of params.yaml as written."""
     data, items = results.data, results.items.values()
     facts = {
         "data set": f"{data['title']} ({data['name']})",
@@ -56,7 +56,7 @@ def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
 
 
 def seeds(results: Results) -> str:
-    """How many seeds the entries that learn have, such as "3" or "3 to 5"."""
+    """The number of seeds of trained entries, such as "3" or "3 to 5"."""
     counts = {item.about["num_seeds"] for item in results.items.values() if not item.is_baseline}
     return " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else "none"
 
@@ -69,7 +69,7 @@ def lines(block: Any) -> list[str]:
 
 
 def code_digest(package: Path = PACKAGE) -> str:
-    """sha256 over names and contents of the files of CODE, cut to 16 hex digits."""
+    """The SHA-256 of names and contents of the files of CODE, cut to 16 hex digits."""
     found = hashlib.sha256()
     for folder in CODE:
         for path in sorted((package / folder).rglob("*")):

@@ -1,4 +1,4 @@
-"""What `evaluate` and `baselines` saved, as one object."""
+"""The results of `evaluate` and `baselines` as one object."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ FILTERS = ("median", "gaussian", "non_local_means")
 
 @dataclass(frozen=True)
 class Curves:
-    """One phase of learning: the monitored term, which decides what epoch is kept, per epoch, [replicates, epochs], NaN
-    where a replicate had stopped; kept [replicates]: the epoch, counted from 1, whose weights were kept."""
+    """One training phase: the monitored term, which selects the best epoch, by epoch, [replicates, epochs].
+
+    NaN after a replicate has stopped. kept [replicates]: the best epoch, counted from 1.
+    """
 
     phase: str
     term: str  # "total", the loss itself, or one of its terms, such as "error" of a classifier
@@ -39,7 +41,7 @@ class Item:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What it is, without its numbers."""
+        """Its description, without metrics."""
         return {key: value for key, value in self.about.items() if key not in ("metrics", "validation", "history")}
 
     @property
@@ -48,31 +50,31 @@ class Item:
 
     @property
     def is_baseline(self) -> bool:
-        """Closed-form: what the others are held against."""
+        """Whether it is a closed-form model."""
         return self.about["family"] == "closed_form"
 
     @property
     def noise(self) -> list[str]:
-        """What it met in training, such as "masking 0.3"; empty for clean images."""
+        """The noise of its training, such as "masking 0.3"; empty for clean images."""
         return [] if self.is_stack else list(self.about["noise"])
 
     @property
     def uses_labels(self) -> bool:
-        """Whether learning, but for fine-tuning, or encoding uses labels."""
+        """Whether training (except fine-tuning) or encoding needs labels."""
         return self.about.get("uses_labels", False)
 
     @property
     def diagnoses(self) -> dict[str, str]:
-        """What the training doctor found, in words."""
+        """Diagnosis -> explanation."""
         return self.about.get("diagnoses", {})
 
     @property
     def validation(self) -> dict[str, list[float]]:
-        """Metric -> one value per replicate, on validation images; empty where none was measured."""
+        """Metric -> one value per replicate, on validation images; empty without any."""
         return self.about.get("validation", {})
 
     def mean(self, metric: str) -> float:
-        """Mean over replicates; NaN where the metric does not apply."""
+        """Mean over replicates; NaN if the metric does not apply."""
         return float(np.mean(self.metrics[metric])) if metric in self.metrics else math.nan
 
     def spread(self, metric: str) -> float:
@@ -82,11 +84,11 @@ class Item:
 
     @property
     def budgets(self) -> dict[str, int]:
-        """The label budgets of a stack and how many training images each is: {"100": 100, "all": 3500}."""
+        """The label budgets of a stack with their numbers of training images: {"100": 100, "all": 3500}."""
         return self.about.get("budgets", {})
 
     def curves(self) -> list[Curves]:
-        """The phases of learning, in order; none where nothing was learnt by steps."""
+        """The training phases, in order; empty without training steps."""
         histories = self.about["history"]
         found = []
         for phase in dict.fromkeys(row["phase"] for rows in histories for row in rows):
@@ -107,17 +109,17 @@ def _padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the table and the figures are made from."""
+    """Everything that tables and figures are made from."""
 
     data: dict[str, Any]  # the data set's meta.json
     items: dict[str, Item]
     baselines: dict[str, Any]
     pictures: dict[str, np.ndarray]  # of the baselines
-    capacity: Sequence[dict[str, Any]] = ()  # dense nets: depth, code, sse per replicate, on validation images
+    capacity: Sequence[dict[str, Any]] = ()  # dense nets: depth, latent_dim, sse per replicate, on validation images
     noise_transfer: Mapping[str, Sequence[dict[str, float]]] = field(
         default_factory=dict
-    )  # trained on -> per replicate, psnr
-    changed: Mapping[str, str] = field(default_factory=dict)  # entry -> what `on:` changes of its net for this data set
+    )  # training noise -> per replicate, psnr
+    changed: Mapping[str, str] = field(default_factory=dict)  # entry -> how `on:` changes its net for this data set
 
     @property
     def models(self) -> list[Item]:
@@ -125,7 +127,7 @@ class Results:
 
     @property
     def rebuilding(self) -> list[Item]:
-        """The models whose code alone rebuilds an image."""
+        """The models that reconstruct an image from its code alone."""
         return [item for item in self.models if "sse" in item.metrics]
 
     @property
@@ -148,7 +150,7 @@ class Results:
         return list(self.baselines["denoising"])
 
     def over_noises(self, metrics: Mapping[str, list[float]]) -> list[float]:
-        """PSNR per replicate, mean over all noises; of metrics that lack a noise: none."""
+        """PSNR per replicate, mean over all noises; empty if a noise is missing."""
         columns = [metrics.get(f"psnr/{noise}") for noise in self.noises]
         return np.mean(columns, 0).tolist() if columns and None not in columns else []  # type: ignore[arg-type]
 
@@ -157,30 +159,30 @@ class Results:
         return len(self.baselines["pca_sse"]) - 1
 
     def pick(self, names: Sequence[str]) -> list[Item]:
-        """The models of these names, those that there are."""
+        """The models of these names, those that exist."""
         return [self.items[name] for name in names if name in self.items and not self.items[name].is_stack]
 
     def pca(self, item: Item, error: str = "pca_sse") -> float:
-        """Squared error per image of PCA with as many numbers as the item's code; 0 from `pixels` numbers on.
+        """Squared error per image of PCA with the item's latent dimension; 0 from `pixels` on.
 
-        error: pca_sse, on test images, or pca_ood_sse, on ood images.
+        error: pca_sse, on test images, or pca_ood_sse, on OOD images.
         """
         numbers = round(item.mean("latent_dim"))
         return self.baselines[error][numbers] if numbers < self.pixels else 0.0
 
     @property
     def gaussian(self) -> tuple[str, dict[str, float]]:
-        """The baseline of generated images: a gaussian of PCA codes, its name and what the judge says of it."""
+        """The baseline of generated images, a gaussian of PCA codes: its name and metrics."""
         return next((name, found) for name, found in self.baselines["generation"].items() if name.endswith("gaussian"))
 
     def best_filter(self, noise: str) -> tuple[str, float]:
-        """The filter with the highest PSNR (dB) under a noise, and that PSNR."""
+        """The filter with the highest PSNR (dB) on a noise, and that PSNR."""
         found = self.baselines["denoising"][noise]
         name = max(FILTERS, key=lambda each: found[each]["psnr"])
         return name, found[name]["psnr"]
 
     def trained_on(self, item: Item) -> list[str]:
-        """The test noises nearest to what a model met in training: of the same kind, and of the nearest level."""
+        """The test noises nearest to the training noises of a model: of the same kind, with the nearest level."""
         found = []
         for kind, level in (words.split() for words in item.noise):
             same = [noise for noise in self.noises if noise.rpartition("-")[0] == kind]
@@ -189,13 +191,13 @@ class Results:
 
 
 def span(values: Sequence[float]) -> str:
-    """Whole numbers of several seeds in words: "3" or "0 to 3"."""
+    """The range of whole numbers over seeds: "3" or "0 to 3"."""
     low, high = min(values), max(values)
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def spoken(name: str) -> str:
-    """A noise or filter as readers know it: "salt & pepper 0.1", "median filter"."""
+    """A noise or filter in words: "salt & pepper 0.1", "median filter"."""
     if name in FILTERS:
         return f"{name.replace('non_local_means', 'non-local-means')} filter"
     return name.replace("_", " & ").replace("-", " ")

@@ -1,4 +1,4 @@
-"""Further sections of the comparison, each left out where no entry has its numbers."""
+"""Further sections of comparison.md, each left out if no entry has its metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aelab.report.results import Item, Results
 
 
 def ink(results: Results) -> list[str]:
-    """PSNR apart on strokes and blanks, and the "accuracy" that some print."""
+    """PSNR of foreground and background apart, and Keras' "accuracy"."""
     items = having(results, "psnr_foreground")
     if not items:
         return []
@@ -26,7 +26,7 @@ def ink(results: Results) -> list[str]:
 
 
 def ood(results: Results) -> list[str]:
-    """Images unlike those of training."""
+    """Out-of-distribution images."""
     items = having(results, "ood_sse")
     if not items:
         return []
@@ -66,7 +66,7 @@ def codes(results: Results) -> list[str]:
 
 
 def parts(results: Results) -> list[str]:
-    """What the parts of a code hold, and what a model makes of hidden patches and of rows that it does not read."""
+    """Probes of two-part codes, errors of hidden patches and of predicted rows."""
     found = []
     items, columns = having(results, "probe_content"), ("probe_content", "probe_style")
     if items:
@@ -100,7 +100,7 @@ def health(results: Results) -> list[str]:
 
 
 def pseudo(results: Results) -> list[str]:
-    """What stands in for a likelihood."""
+    """Pseudo-likelihoods."""
     items = having(results, "pseudo_likelihood")
     if not items:
         return []
@@ -109,7 +109,7 @@ def pseudo(results: Results) -> list[str]:
 
 
 def samples(results: Results) -> list[str]:
-    """The judge on generated images."""
+    """Metrics of generated images."""
     items, columns = having(results, "frechet_distance"), ("frechet_distance", "precision", "recall")
     if not items:
         return []
@@ -154,6 +154,6 @@ def table(
     groups: Sequence[str] = (),
     baselines: Sequence[Sequence[str]] = (),
 ) -> str:
-    """Baselines, then a row per item; marked where a flag of one of `groups` is set."""
+    """Baselines, then a row per item; marked if it has a warning of one of `groups`."""
     rows = [[name(results, item, *groups), *cells] for item, cells in zip(items, ranked(items, columns), strict=True)]
     return grid(["model", *(spec(column).title for column in columns)], [*baselines, *rows])

@@ -1,10 +1,10 @@
-"""The knobs of `compare`: which entries the figures set side by side."""
+"""The section `compare:`: which entries the figures show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-# figure -> how many entries it draws at most, so that it stays readable
+# figure -> maximum number of entries, so that it stays readable
 LIMITS = {
     "codes": 8,
     "codes_3d": 4,
@@ -28,19 +28,20 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Compare:
-    """Names of entries, by figure, in the order in which they are drawn; a name that `models:` does not hold is left
-    out of its figure. Without a list (null, or no such key) a figure takes what can be drawn in it: see selection.py.
+    """Names of entries by figure, in the order of drawing; unknown names are left out.
+
+    Without a list (null, or no such key) a figure shows what it can: see figures/selection.py.
     """
 
     filters: tuple[str, ...] | None = None  # first-layer weights: the same net without and with noise
-    units: tuple[str, ...] | None = None  # the input that most excites each unit: without and with sparsity
-    samples: tuple[str, ...] | None = None  # generative models, drawn from their prior
+    units: tuple[str, ...] | None = None  # inputs that maximise a unit: without and with sparsity
+    samples: tuple[str, ...] | None = None  # samples of generative models from their prior
     plain: str | None = None  # the model whose random codes are shown beside the samples
     interpolations: tuple[str, ...] | None = None
-    epochs: tuple[str, ...] | None = None  # validation digits in the course of learning
+    epochs: tuple[str, ...] | None = None  # reconstructions during training
     denoising: tuple[str, ...] | None = None  # rows of the denoising figure
-    noisy_epochs: tuple[str, ...] | None = None  # learned from clean images: noisy digits in the course of learning
-    pca: tuple[str, ...] | None = None  # reconstructions beside those of PCA with as many numbers
+    noisy_epochs: tuple[str, ...] | None = None  # trained on clean images: noisy digits during training
+    pca: tuple[str, ...] | None = None  # reconstructions beside those of PCA with the same latent dimension
 
     def __post_init__(self) -> None:
         for field in fields(self):

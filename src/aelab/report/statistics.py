@@ -16,8 +16,8 @@ CONFIDENCE = 0.95
 class Estimate:
     """A mean, and the independent variances that add up to its variance.
 
-    variances: (variance of the mean, degrees of freedom) of each source, such as seeds and test images; of a number
-    without spread there are none. NaN: a source of which one draw says nothing.
+    variances: (variance of the mean, degrees of freedom) of each source, such as seeds and test images; empty for an
+    exact number. NaN: a source with one sample only.
     """
 
     mean: float
@@ -25,14 +25,14 @@ class Estimate:
 
     @property
     def error(self) -> float:
-        """The standard error of the mean; 0 without spread, NaN where it is unknown."""
+        """The standard error of the mean; 0 for an exact number, NaN if unknown."""
         return math.sqrt(sum(variance for variance, _ in self.variances))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two means. margin: half of its 95% interval, NaN where a spread is unknown; df: Satterthwaite's
-    degrees of freedom, NaN where there is no spread."""
+    """A difference of two means. margin: half of its 95% interval, NaN if unknown; df: Satterthwaite's degrees of
+    freedom, NaN for exact numbers."""
 
     value: float
     margin: float
@@ -44,17 +44,17 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the interval is on one side of 0; 0 where it is not, or is unknown."""
+        """1 or -1 if the interval is on one side of 0; else, or if unknown, 0."""
         return int(math.copysign(1, self.value)) if abs(self.value) > self.margin else 0
 
 
 def exact(value: float) -> Estimate:
-    """A number without spread: a filter's, PCA's."""
+    """An exact number, such as a filter's or PCA's."""
     return Estimate(value)
 
 
 def of_seeds(values: Sequence[float]) -> Estimate:
-    """The mean over seeds; of one seed the spread is unknown."""
+    """The mean over seeds; for one seed the variance is unknown."""
     n = len(values)
     return Estimate(float(np.mean(values)), ((float(np.var(values, ddof=1)) / n if n > 1 else math.nan, n - 1),))
 
@@ -67,10 +67,10 @@ def of_shares(values: Sequence[float], images: int) -> Estimate:
 
 
 def difference(a: Estimate, b: Estimate) -> Difference:
-    """a - b, all sources of variance taken as independent.
+    """a - b, with all sources of variance independent.
 
-    Of two sets of seeds: Welch's t; of seeds against an exact number: the one-sample t; in general df = (sum v)^2 /
-    sum(v^2 / df) over all variances v (Satterthwaite 1946).
+    Two sets of seeds: Welch's t; seeds against an exact number: the one-sample t; in general df = (sum v)^2 / sum(v^2 /
+    df) over all variances v (Satterthwaite 1946).
     """
     value, variances = a.mean - b.mean, [*a.variances, *b.variances]
     total = sum(variance for variance, _ in variances)

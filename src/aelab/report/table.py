@@ -1,4 +1,4 @@
-"""The comparison as numbers: a wide frame and the learning curves for CSV, a few headlines for `dvc exp show`."""
+"""The comparison as numbers: comparison.csv, curves.csv, and the headline metrics of summary.json."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from aelab.report import warnings as result_warnings
 from aelab.report.metric_specs import TABLE, headline, spec
 from aelab.report.results import Results
 
-DIGITS = 6  # that numbers keep in the CSV files
+DIGITS = 6  # significant digits in the CSV files
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """One row per model and stack: name, family, device, replicates, flags, what is changed of its net for this data
-    set, then each metric's mean over replicates and, as `<metric>_std`, its sample standard deviation (empty with one
-    replicate)."""
+    """One row per model and stack.
+
+    Name, family, device, num_seeds, warnings, changes of the net for this data set; then each metric's mean over
+    replicates and, as `<metric>_std`, its sample standard deviation (empty with one replicate).
+    """
     rows = []
     for item in results.items.values():
         about = {key: item.about[key] for key in ("family", "device", "num_seeds")}
@@ -40,13 +42,14 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """One row per item, phase and epoch: the monitored `term` in train and validation, mean over the `seeds` replicates
-    that were still learning, and the spread in validation."""
+    """One row per item, phase and epoch: the monitored `term` in training and validation, mean over the `seeds`
+    replicates that were still training, and the standard deviation in validation."""
     rows = []
     for item in results.items.values():
         for phase in item.curves():
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # the spread of a single seed: NaN, left empty
+                # the standard deviation of a single seed: NaN, left empty
+                warnings.simplefilter("ignore", RuntimeWarning)
                 columns = {
                     "seeds": np.isfinite(phase.validation).sum(0),
                     "train": np.nanmean(phase.train, 0),
@@ -60,12 +63,12 @@ def curves(results: Results) -> pd.DataFrame:
 
 
 def csv(table: pd.DataFrame) -> str:
-    """The text of a CSV file; the same on every system."""
+    """The text of a CSV file, the same on every system."""
     return table.to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
 
 
 def summary(results: Results) -> dict[str, dict[str, float]]:
-    """A few headline numbers per item, means over replicates; one that does not apply is absent."""
+    """The headline metrics of each item, means over replicates; those that do not apply are absent."""
     return {
         item.name: {
             metric: round(item.mean(metric), 4)

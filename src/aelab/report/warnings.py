@@ -1,4 +1,4 @@
-"""Flags: where a model is beaten by what nobody had to learn, and what the training doctor found."""
+"""Warnings: where a model is below a baseline, and its diagnoses."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from aelab.report.results import Item, Results, spoken
 from aelab.report.statistics import share_interval
 
 WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
-SLACK = 1.001  # PCA itself, rounded to float32, is not beaten by PCA
+SLACK = 1.001  # tolerance: PCA itself, rounded to float32, is not below PCA
 
 
 @dataclass(frozen=True)
 class ResultWarning:
-    """One way in which a model is beaten by a baseline, or unwell.
+    """One warning.
 
-    group: reconstruction, shift, denoising, representation, generation, classification or health.
+    group: reconstruction, ood, denoising, representation, generation, classification or health.
     """
 
     group: str
     words: str
-    noise: str = ""  # the test noise it is about, in the group denoising
+    noise: str = ""  # the test noise, in the group denoising
 
 
 def of(results: Results, item: Item) -> list[ResultWarning]:
-    """All flags of one model. Baselines that are models themselves have none."""
+    """All warnings of one model; baselines have none."""
     if item.is_baseline:
         return []
     measures = (classification,) if item.is_stack else (reconstruction, shift, denoising, representation, generation)
@@ -32,14 +32,14 @@ def of(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def classification(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether a fine-tuned stack, with all labels, is worse than a linear classifier on raw pixels."""
+    """Whether a stack fine-tuned with all labels is worse than a linear classifier on raw pixels."""
     right, linear = 1 - item.mean("test_error/all"), results.baselines["probes"]["raw pixels"]["probe_accuracy"]
     words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
     return [ResultWarning("classification", words)] if right < linear else []
 
 
 def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether PCA with as many numbers rebuilds images better, and the mean image what was hidden."""
+    """Whether PCA of the same latent dimension reconstructs better, and the mean image hidden patches."""
     found = []
     numbers, sse, pca = round(item.mean("latent_dim")), item.mean("sse"), results.pca(item)
     mean = results.baselines["pca_sse"][0]
@@ -53,7 +53,7 @@ def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def shift(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether PCA with as many numbers rebuilds ood images better."""
+    """Whether PCA of the same latent dimension reconstructs OOD images better."""
     numbers = round(item.mean("latent_dim"))
     if "ood_sse" not in item.metrics or numbers >= results.pixels:
         return []
@@ -63,7 +63,7 @@ def shift(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def denoising(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether a filter, or the noisy image itself, is nearer to the clean one, at noises like those of training."""
+    """Whether a filter, or the noisy image itself, is closer to the clean one, for noises like those of training."""
     found = []
     for noise in results.trained_on(item):
         psnr, (name, best) = item.mean(f"psnr/{noise}"), results.best_filter(noise)
@@ -78,7 +78,7 @@ def denoising(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def representation(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether raw pixels are worth more than codes, and whether the style tells the class better than chance."""
+    """Whether raw pixels are the better representation, and whether the style predicts the class better than chance."""
     found, raw = [], results.baselines["probes"]["raw pixels"]
     beaten = [
         f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
@@ -94,7 +94,7 @@ def representation(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def generation(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether decoded gaussian PCA codes are nearer to real images."""
+    """Whether decoded gaussian PCA codes are closer to real images."""
     if "frechet_distance" not in item.metrics:
         return []
     made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
@@ -103,6 +103,6 @@ def generation(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def health(item: Item) -> list[ResultWarning]:
-    """What the training doctor found."""
+    """The diagnoses."""
     diagnoses = {name: words for name, words in item.diagnoses.items() if name != "below_baseline"}
     return [ResultWarning("health", f"{name.replace('_', ' ')}: {words}") for name, words in diagnoses.items()]

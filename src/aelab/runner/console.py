@@ -1,4 +1,4 @@
-"""What `aelab repro` shows while stages run: a live table on a terminal, a line per event in a log."""
+"""The output of `aelab repro`: a live table on a terminal, a line per event in a log."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Group
 
-EVERY = 0.25  # seconds between two looks at the logs of running stages
-TAIL = 2000  # bytes of a log in which its last line is looked for
+EVERY = 0.25  # seconds between two looks at the logs
+TAIL = 2000  # bytes at the end of a log that are searched for its last line
 
 
 @contextlib.contextmanager
 def shown() -> Iterator[Lines]:
-    """What suits stderr; gone from a terminal when what runs has ended."""
+    """The view that suits stderr; the live table is removed at the end."""
     view = Live() if sys.stderr.isatty() else Lines()
     try:
         yield view
@@ -28,7 +28,7 @@ def shown() -> Iterator[Lines]:
 
 
 class Lines:
-    """A line per stage that ran or failed; what was there already is only counted."""
+    """Prints a line per stage that ran or failed; stages that were up to date are only counted."""
 
     def __init__(self) -> None:
         self.total, self.counts = 0, Counter[str]()
@@ -51,13 +51,13 @@ class Lines:
         pass
 
     def summary(self) -> str:
-        """How many stages ended how."""
+        """How many stages ended in which way."""
         order = ("ran", "cached", "unchanged", "failed", "skipped")
         return ", ".join(f"{self.counts[how]} {how}" for how in order if self.counts[how]) or "nothing to do"
 
 
 class Live(Lines):
-    """What runs, for how long, and its last words; above it, what failed."""
+    """Shows running stages with their time and last log line; above them, stages that failed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def clock(seconds: float) -> str:
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that says something; a bar redraws its own."""
+    """The last non-empty line of a log; progress bars redraw theirs."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))

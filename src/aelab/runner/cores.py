@@ -1,7 +1,7 @@
-"""How many cores this process may use, and turns on them for processes that `aelab repro -j N` starts.
+"""How many cores this process may use, and turns on them for the processes of `aelab repro -j N`.
 
--j N means N cores: stages and the seeds that they fork take turns, so that no more than N of them compute at once. A
-turn is a byte of a file that its process locks; a process that dies holds none. When one computes changes no result.
+-j N means N cores: stages and the seeds that they fork take turns, so that at most N of them compute at once. A turn is
+one byte of a file, locked by the process that has it; the lock of a dead process is free. Turns change no result.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import IO
 
 from aelab.runner import cgroups
 
-SHARED = "AELAB_CORES"  # of a stage's environment: "<count> <file>" of the turns that it takes part in
-PAUSE = 0.02  # seconds between looks for a free turn
+SHARED = "AELAB_CORES"  # environment variable of a stage: "<count> <file>" of its turns
+PAUSE = 0.02  # seconds between two attempts
 
 
 def count(root: Path = Path("/")) -> int:
-    """The cores that this process may use: those of its affinity, at most its control groups' quota of time."""
+    """The number of cores that this process may use: its CPU affinity, limited by the quota of its control groups."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for version, folder in cgroups.folders("cpu", root):
         with contextlib.suppress(FileNotFoundError):
@@ -36,20 +36,20 @@ def count(root: Path = Path("/")) -> int:
 
 
 class Turns:
-    """One process' part in turns that several take, at most `count` at once."""
+    """The turns as one process sees them: at most `count` processes have one at a time."""
 
     def __init__(self, count: int, path: str) -> None:
         self.count, self.path = count, path
         self.file: IO[bytes] | None = None
 
     def take(self) -> None:
-        """Wait until one is free. Raises FileNotFoundError where nobody hands them out any more."""
+        """Wait for a free turn. Raises FileNotFoundError if turns are no longer handed out."""
         import fcntl
 
         file = open(self.path, "r+b")  # noqa: SIM115  (the lock lasts as long as it is open)
         while True:
             for number in range(self.count):
-                with contextlib.suppress(BlockingIOError, PermissionError):  # either may say that it is taken
+                with contextlib.suppress(BlockingIOError, PermissionError):  # either error says that the byte is locked
                     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
                     self.file = file
                     return
@@ -61,23 +61,23 @@ class Turns:
         self.file = None
 
     def of_a_fork(self) -> Turns:
-        """The part of a process that this one forks."""
+        """The turns for a forked process."""
         return Turns(self.count, self.path)
 
 
 @contextlib.contextmanager
 def share(count: int) -> Iterator[dict[str, str]]:
-    """Hand out `count` turns meanwhile, to processes that have the variables in their environment."""
+    """Hand out `count` turns, to processes that have these environment variables."""
     with tempfile.NamedTemporaryFile(prefix="aelab-cores-") as file:
         yield {SHARED: f"{count} {file.name}"}
 
 
-_mine: Turns | None = None  # this process' part in those of its environment
+_mine: Turns | None = None  # the turn of this process
 
 
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
-    """Compute in turn with the other stages of `aelab repro`; a stage that was started otherwise just computes."""
+    """Hold a turn of `aelab repro`; does nothing in a stage that was started otherwise."""
     global _mine
     number, _, path = os.environ.get(SHARED, "").partition(" ")
     if not path:
@@ -94,7 +94,7 @@ def turn() -> Iterator[None]:
 
 @contextlib.contextmanager
 def turns() -> Iterator[Turns]:
-    """The turns that this process takes part in, and has one of; where it does not, as many as there are cores."""
+    """The turns of `aelab repro`, of which this process has one; or else one per core."""
     if _mine:
         yield _mine
         return

@@ -1,9 +1,9 @@
-"""Stages without their imports: a process that has torch and its like in memory, and forks itself for each stage.
+"""A process that has torch and other libraries loaded, and forks itself for each stage: no stage waits for its imports.
 
-Imports are most of a short stage's work. `aelab repro` starts this file as a process of its own, tells it through a
-socket which script to run with which arguments, environment and log, and hears which process does it and how that
-ended. The fork goes on as if `python <script> <arguments>` had been typed. It has nothing of aelab in memory, for a
-stage itself says which code it runs, and it leaves without taking apart what torch has in memory, another 0.7 s.
+Imports take most of the time of a short stage. `aelab repro` starts this file as a process, sends it through a socket
+which script to run with which arguments, environment and log, and receives the process id and the exit code. The fork
+behaves as if `python <script> <arguments>` had been typed. Nothing of aelab is loaded, because a stage chooses the code
+that it runs; and a fork exits without torch's clean-up, which takes 0.7 s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = (  # what stages import; one that is missing is the stage's matter
+LIBRARIES = (  # libraries that stages import; a missing one is an error of the stage
     "torch",
     "safetensors.torch",
     "numpy",
@@ -37,7 +37,7 @@ LIBRARIES = (  # what stages import; one that is missing is the stage's matter
 
 
 def arguments(command: str) -> list[str]:
-    """Script and arguments of a command that this interpreter would run, none where it is another kind of command."""
+    """Script and arguments of a command that runs a Python script with this interpreter; empty for any other command."""
     words = shlex.split(command)
     plain = shlex.join(words) == command and words[:1] == ["python"] and len(words) > 1 and words[1].endswith(".py")
     python = shutil.which("python") if plain and sys.platform == "linux" else None
@@ -68,10 +68,10 @@ class Stage:
 
 
 class Server:
-    """The process with the libraries, as seen by who started it."""
+    """The server process, as seen by the process that started it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """environment: what the libraries are to find when they load."""
+        """environment: variables that the libraries read when they load."""
         self.stages: list[Stage] = []
         self.line, theirs = multiprocessing.Pipe()
         none, fd = subprocess.DEVNULL, theirs.fileno()
@@ -80,21 +80,21 @@ class Server:
         theirs.close()
 
     def start(self, words: list[str], cwd: str, env: Mapping[str, str], log: Path) -> Stage:
-        """Run a script with its arguments in a fork that has this working folder and environment and writes to log."""
+        """Run a script with its arguments in a fork with this working folder, environment and log."""
         job = {"words": words, "cwd": str(cwd), "env": dict(env), "log": str(log.absolute())}
         self.stages.append(Stage(self))
-        with contextlib.suppress(BrokenPipeError):  # listen tells
+        with contextlib.suppress(BrokenPipeError):  # `listen` reports it
             self.line.send_bytes(json.dumps(job).encode())
         return self.stages[-1]
 
     def listen(self, patience: float | None = 0.0) -> None:
-        """Take in what has been said; wait so many seconds for a first word (None: as long as it takes)."""
+        """Read pending messages; wait this many seconds for the first one (None: without limit)."""
         try:
             while self.line.poll(patience):
                 number, pid, code = json.loads(self.line.recv_bytes())
                 self.stages[number].pid, self.stages[number].returncode = pid, code
                 patience = 0.0
-        except (EOFError, ConnectionResetError):  # it is gone, and its forks with it
+        except (EOFError, ConnectionResetError):  # the server is gone, and its forks with it
             for stage in self.stages:
                 stage.returncode = -signal.SIGKILL if stage.returncode is None else stage.returncode
 
@@ -104,13 +104,13 @@ class Server:
 
 
 def serve(line: Connection) -> None:
-    """Fork for every job that comes, tell of its process and its exit code, until the other end is gone."""
+    """Fork for every job that arrives, report process id and exit code, until the other end closes."""
     for library in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
-    gc.freeze()  # else a fork's first collection would copy it all
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the other end's
-    forks: dict[Any, tuple[int, Any]] = {}  # what tells of its end: its number, its process
+    gc.freeze()  # or a fork's first garbage collection would copy all memory
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the other end
+    forks: dict[Any, tuple[int, Any]] = {}  # sentinel -> number, process
     count = 0
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
@@ -131,7 +131,7 @@ def serve(line: Connection) -> None:
 
 
 def become(job: Mapping[str, Any], line: Connection) -> None:
-    """Go on as `python <words>` would, in the job's folder."""
+    """Continue as `python <script> <arguments>` would, in the job's folder."""
     line.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()

@@ -1,8 +1,8 @@
-"""DVC's books: its locks, its run cache, and dvc.lock, to which finished stages are written several at a time.
+"""dvc.lock, DVC's locks and its run cache: finished stages are written several at a time, and atomically.
 
-`dvc repro` rewrites dvc.lock, thousands of lines, after each stage, and in place: if it dies meanwhile, half is left.
-Here a new one takes the old one's place. What is written in the end is the same, byte for byte. A stage that had
-finished but was not yet written when this process died is found again in DVC's run cache.
+`dvc repro` rewrites dvc.lock, thousands of lines, in place after each stage: if it dies meanwhile, half a file is left.
+Here a new file replaces the old one. The final bytes are the same. A stage that had finished but was not yet written
+when this process died is restored from DVC's run cache.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from dvc.stage.cache import RunCacheNotFoundError
 
 from aelab.runner import recovery
 
-SHARE = 60  # writing dvc.lock may take one part in so many of the time
+SHARE = 60  # writing dvc.lock may take 1/60 of the time
 
 
 class LockfileWriter:
-    """Those of one repository, kept by one process."""
+    """Writes the dvc.lock of one repository."""
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
         self.finished: list[PipelineStage] = []  # not yet in dvc.lock
-        self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order in which `dvc repro` would add them
+        self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order of `dvc repro`
         self.cost, self.written = 0.0, time.monotonic()
 
     def open(self, plan: Sequence[PipelineStage]) -> None:
-        """See which stages of a plan, in DVC's order, dvc.lock does not have."""
+        """Note which stages of the plan, in DVC's order, are not in dvc.lock yet."""
         self.new = [stage for stage in plan if not any(out.hash_info for out in stage.outs)]
 
     def restored(self, stage: PipelineStage) -> bool:
-        """Take a stage's results from DVC's run cache; False where that does not hold them, or not whole."""
+        """Restore a stage's outs from DVC's run cache; False if it does not hold all of them undamaged."""
         try:
             self.repo.stage_cache.restore(stage)
         except RunCacheNotFoundError:
@@ -54,18 +54,20 @@ class LockfileWriter:
 
     @contextlib.contextmanager
     def claimed(self, stage: PipelineStage) -> Iterator[None]:
-        """What a stage reads and writes is its own meanwhile. Raises LockError where another process of DVC reads what
-        it writes, or writes what it reads."""
+        """Lock the files that a stage reads and writes.
+
+        Raises LockError if another DVC process reads what the stage writes, or writes what it reads.
+        """
         reads, writes = ([item.fs_path for item in items] for items in (stage.deps, stage.outs))
         with rwlock(self.repo.tmp_dir, self.repo.fs, f"aelab {stage.addressing}", reads, writes, False):
             yield
 
     def keep(self, stage: PipelineStage) -> bool:
-        """Save and commit as DVC does after a run; dvc.lock follows, unless the cache does not hold it whole."""
+        """Save and commit a stage as DVC does after a run; False if the cache does not hold its outs undamaged."""
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         try:
             stage.save(run_cache=not uncached)
-        except FileNotFoundError:  # another process of DVC's on this cache took a note half-written for a torn one
+        except FileNotFoundError:  # another DVC process on this cache read a half-written entry
             stage.save(run_cache=not uncached)
         stage.commit()
         if not recovery.whole(self.repo, stage):
@@ -74,9 +76,9 @@ class LockfileWriter:
         return True
 
     def write(self, everything: bool = False) -> None:
-        """Write finished stages to dvc.lock: now and then, new ones in the order in which `dvc repro` would.
+        """Write finished stages to dvc.lock, now and then; new ones in the order of `dvc repro`.
 
-        Without DVC's lock (a second Ctrl-C while it was taken back) nothing is written: the run cache has them.
+        Nothing is written without DVC's lock (after a second Ctrl-C): the run cache has the stages.
         """
         due = everything or time.monotonic() - self.written > SHARE * self.cost
         if not (self.finished and due and self.repo.lock.is_locked):
@@ -87,13 +89,13 @@ class LockfileWriter:
         for path in dict.fromkeys(stage.path for stage in ready):
             mine = [stage for stage in ready if stage.path == path]
             Draft(self.repo, Path(path).with_name(LOCK_FILE)).dump_stages(mine)
-        # only now: where writing failed, all are to be written yet, and in this order
+        # only now: if writing failed, all of them are still to be written, in this order
         self.new, self.finished = self.new[len(first) :], [stage for stage in self.finished if stage not in ready]
         self.cost, self.written = time.monotonic() - began, time.monotonic()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Under DVC's lock. Raises LockError where another command has it."""
+        """Hold DVC's lock. Raises LockError if another command has it."""
         self.repo.lock.lock()
         try:
             yield
@@ -103,7 +105,7 @@ class LockfileWriter:
 
     @contextlib.contextmanager
     def unlocked(self) -> Iterator[None]:
-        """DVC's lock is free meanwhile, so that others can look; one of them may then keep us waiting for a moment."""
+        """Release DVC's lock for a while, so that other commands can read."""
         self.repo.lock.unlock()
         try:
             yield
@@ -114,7 +116,7 @@ class LockfileWriter:
 
 
 class Draft(Lockfile):
-    """A copy of a dvc.lock for DVC to write to, which is then seen on the disk and renamed over it."""
+    """A copy of dvc.lock that DVC writes to; it is synced to the disk and renamed over the original."""
 
     def __init__(self, repo: Repo, lock: Path) -> None:
         super().__init__(repo, os.path.join(str(repo.tmp_dir), LOCK_FILE))
@@ -122,11 +124,11 @@ class Draft(Lockfile):
 
     @property
     def relpath(self) -> str:
-        """The name under which DVC hands it to Git."""
+        """The path that DVC reports to Git."""
         return os.path.relpath(self.lock)
 
     def dump_stages(self, stages: Sequence[PipelineStage], **options: bool) -> None:
-        """As DVC's. Raises OSError, such as for a full disk; dvc.lock is then as it was."""
+        """Like DVC's. Raises OSError, e.g. for a full disk; dvc.lock is then unchanged."""
         Path(self.path).unlink(missing_ok=True)
         if self.lock.exists():
             shutil.copy(self.lock, self.path)

@@ -1,11 +1,11 @@
-"""Several seeds of one thing at once: the first in this process, each other in a forked one. The results are the same.
+"""Run a function for several seeds at once: the first in this process, the others in forked ones. Results do not
+change.
 
-A stage computes with one thread, and its seeds have nothing to do with each other, so on a machine with idle cores
-they cost little more than one. No more of them compute at once than there are cores, or than `aelab repro -j` lets
-(core/cores.py). What a child has to say goes through a pipe as JSON lines. Where a process cannot fork,
-has one core, or computes on a GPU or with several threads (which a fork would wait for without end: OpenMP's are not in
-it), the seeds are worked on one after another. (Where learning can have all of them in one loop on a GPU, it does:
-learning/together.py.)
+A stage computes with one thread and its seeds are independent, so on idle cores they take little more time than one. At
+most as many compute at once as there are cores, or as `aelab repro -j` allows (runner/cores.py). A child sends messages
+through a pipe, as JSON lines. The seeds run one after another where a process cannot fork, has one core, or computes on
+a GPU or with several threads (OpenMP's threads are not in a fork, which would wait for them forever). On a GPU,
+training uses one loop for all seeds (training/vectorized.py).
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from aelab.runner import cores, stage
 
 
 class Metrics(Protocol):
-    """Recorder.metrics: where numbers go while work is done."""
+    """The signature of Recorder.metrics."""
 
     def __call__(self, values: dict[str, float], step: int = 0, replicate: int | None = None) -> None: ...
 
 
-Work = Callable[[int, Metrics], Any]  # (replicate, where its numbers go) -> its result, of what JSON can hold
+Work = Callable[[int, Metrics], Any]  # (replicate, logger) -> a result that JSON can hold
 
 
 def null_logger(values: dict[str, float], step: int = 0, replicate: int | None = None) -> None:
-    """Metrics that go nowhere."""
+    """No-op logger."""
 
 
 def run(work: Work, count: int, metrics: Metrics = null_logger, sequential: bool = False) -> list[Any]:
     """[work(0, metrics), ..., work(count - 1, metrics)]; sequential: one after another.
 
-    Call it before this process has computed a gradient: torch refuses to fork then. Raises what the first failing
-    work raised (ValueError, OSError and ArithmeticError as such), and ChildProcessError where a child died silently.
+    Call it before this process computes a gradient: torch refuses to fork afterwards. Raises the error of the first
+    failing work (ValueError, OSError and ArithmeticError as such), and ChildProcessError if a child died without a
+    message.
     """
     threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
     if sequential or count == 1 or threads > 1 or not hasattr(os, "sched_getaffinity"):
@@ -60,7 +61,7 @@ def run(work: Work, count: int, metrics: Metrics = null_logger, sequential: bool
 
 
 class _Child:
-    """One forked process, and the thread that listens to it."""
+    """One forked process, and the thread that reads its messages."""
 
     def __init__(self, work: Work, replicate: int, turns: cores.Turns, metrics: Metrics) -> None:
         self.replicate, self.said = replicate, dict[str, Any]()
@@ -95,10 +96,10 @@ class _Child:
         raise ChildProcessError(f"replicate {self.replicate}: its process ended with status {self.status}")
 
     def end(self) -> None:
-        """Stop the process, if it still runs, and take its status."""
+        """Kill the process if it still runs, and reap it."""
         if self.status is None:
             if self.thread.is_alive():
-                os.kill(self.pid, signal.SIGKILL)  # whatever it is at: nothing of it is wanted any more
+                os.kill(self.pid, signal.SIGKILL)  # its result is not needed any more
             self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
@@ -106,7 +107,7 @@ KINDS = {"ValueError": ValueError, "OSError": OSError, "ArithmeticError": Arithm
 
 
 def _work(work: Work, replicate: int, turns: cores.Turns, outlet: int) -> None:
-    """The whole life of a child; it never returns."""
+    """The whole life of a child process; does not return."""
     code = 1
     try:
         stage.die_with_parent()
@@ -120,7 +121,7 @@ def _work(work: Work, replicate: int, turns: cores.Turns, outlet: int) -> None:
             say(values=values, step=step, replicate=replicate)
 
         try:
-            turns.take()  # given back as this process ends
+            turns.take()  # released when this process ends
             say(result=work(replicate, metrics))
             code = 0
         except OSError as error:

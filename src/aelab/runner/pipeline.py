@@ -1,8 +1,8 @@
-"""Stages side by side: DVC says what has to run and keeps the books, this says when.
+"""A parallel `dvc repro`: DVC decides what has to run, this schedules it.
 
-`dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose upstream is done starts
-in a process of its own. What has changed, what the run cache restores, hashes, cache, locks and the form of dvc.lock
-are DVC's own (see books.py), so the result is that of `dvc repro`, byte for byte.
+`dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose dependencies are done
+starts in a process of its own. Change detection, run cache, hashes, cache, locks and the format of dvc.lock are DVC's
+own (see lockfile.py), so the result is that of `dvc repro`, byte for byte.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from aelab.runner.lockfile import LockfileWriter
 
 LOGS = Path("logs")
 NOT_KEPT = "DVC's cache took its outs twice and holds others; does a process still write to them, or is a disk damaged?"
-PAUSE = 0.05  # seconds between looks at the running stages
-RETRY = 2.0  # seconds until a stage is tried again whose files another process of DVC's uses
+PAUSE = 0.05  # seconds between two looks at the running stages
+RETRY = 2.0  # seconds until a stage is retried whose files another DVC process uses
 
 
 class Process(Protocol):
-    """What is used of subprocess.Popen."""
+    """The part of subprocess.Popen that is used."""
 
     @property
     def returncode(self) -> Any: ...
@@ -45,24 +45,24 @@ class Process(Protocol):
 
 
 class View(Protocol):
-    """Who is told what happens; names are DVC's, such as train@vae."""
+    """Shows the progress of a run; names are DVC's, such as train@vae."""
 
     def plan(self, names: Sequence[str]) -> None: ...
 
     def started(self, name: str, log: Path) -> None: ...
 
     def ended(self, name: str, how: str, seconds: float) -> None:
-        """how: ran, cached (restored by DVC), unchanged, failed, skipped (something upstream failed)."""
+        """how: ran, cached (restored by DVC), unchanged, failed, skipped (a dependency failed)."""
         ...
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Called regularly while stages run."""
         ...
 
 
 @dataclass
 class Running:
-    """A stage at work, and locks on what it reads and writes that other processes of DVC's respect."""
+    """A running stage, with locks on the files that it reads and writes, which other DVC processes respect."""
 
     stage: PipelineStage
     process: Process
@@ -72,7 +72,7 @@ class Running:
 
 
 class Run:
-    """One pass over the pipeline in the working folder; see `everything`."""
+    """One run of the pipeline in the working folder; see `everything`."""
 
     def __init__(
         self,
@@ -83,29 +83,31 @@ class Run:
         force: bool = False,
         check: Callable[[], None] | None = None,
     ) -> None:
-        """jobs: cores to use; check: called before the first stage that has to run; what it raises ends the run."""
+        """jobs: cores to use; check: called before the first stage that has to run; its exception ends the run."""
         self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
         self.lockfile = LockfileWriter(repo)
-        self.environment: dict[str, str] = {}  # of the stages, beside that of this process
-        self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> what it still waits for
-        self.later: dict[PipelineStage, float] = {}  # busy elsewhere -> when to try again
+        self.environment: dict[str, str] = {}  # extra environment variables of the stages
+        self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> the stages that it waits for
+        self.later: dict[PipelineStage, float] = {}  # locked elsewhere -> when to retry
         self.running: list[Running] = []
         self.failed: list[str] = []
         self.server: fork_server.Server | None = None
 
     def everything(self, targets: Sequence[str] = ()) -> list[str]:
-        """Bring `targets` (none: all of dvc.yaml) up to date; the names of the stages that failed.
+        """Bring `targets` (none: all of dvc.yaml) up to date; returns the names of the stages that failed.
 
-        Raises DvcException where the pipeline cannot be loaded or is locked by another process.
+        Raises DvcException if the pipeline cannot be loaded or is locked by another process.
         """
-        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # the view speaks, also instead of its bars
+        # the view prints instead, also instead of DVC's progress bars
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)
         with self.lockfile.locked(), self.repo.scm_context(quiet=True), cores.share(self.jobs) as turns:
             self.environment |= turns
             recovery.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
             self.lockfile.open(plan)
-            first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))  # most others wait for it
+            # those that most others wait for
+            first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))
             self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
             self.view.plan([name(stage) for stage in plan])
             try:
@@ -121,11 +123,11 @@ class Run:
         return self.failed
 
     def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
-        """What to bring up to date for these, in DVC's order: all upstream of them too."""
+        """The stages to bring up to date for these targets, with all their dependencies, in DVC's order."""
         return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 
     def start_ready(self) -> None:
-        """Start stages whose upstream is done, while there is room: first those for which most others wait."""
+        """Start stages whose dependencies are done, while cores are free: first those that most others wait for."""
         for stage in [each for each, upstream in self.waiting.items() if not upstream]:
             if len(self.running) == self.jobs:
                 return
@@ -143,9 +145,10 @@ class Run:
                 self.pass_on(stage, how, 0.0)
 
     def start(self, stage: PipelineStage) -> str | None:
-        """unchanged, cached, or None where the stage now runs. The steps are those of dvc.stage.Stage.reproduce.
+        """Returns "unchanged", "cached", or None if the stage now runs. The steps are those of
+        dvc.stage.Stage.reproduce.
 
-        Raises LockError where another process of DVC's reads what this stage writes, or writes what it reads.
+        Raises LockError if another DVC process reads what this stage writes, or writes what it reads.
         """
         if not (self.force or stage.changed()):
             return "unchanged"
@@ -167,7 +170,7 @@ class Run:
         return None
 
     def process(self, stage: PipelineStage, options: Any, log: Path, out: IO[bytes]) -> Process:
-        """The stage's command at work: a script of Python's in a fork that has its libraries already."""
+        """Start the stage's command; a Python script runs in a fork that has its libraries loaded."""
         if words := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
             self.server = self.server or fork_server.Server(os.environ)
             return self.server.start(words, options["cwd"], options["env"], log)
@@ -175,12 +178,12 @@ class Run:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
 
     def free_gpu(self) -> str | None:
-        """The GPU with the fewest stages, None where there is none to share out."""
+        """The GPU with the fewest stages; None if there are none to share out."""
         taken = [each.gpu for each in self.running]
         return min(self.gpus, key=taken.count, default=None)
 
     def wait(self) -> None:
-        """Until something has ended or may be tried again; DVC's lock is free meanwhile, so that others can look."""
+        """Wait until a stage has ended or a locked one may be retried; DVC's lock is released meanwhile."""
         until = min(self.later.values(), default=0.0) or float("inf")
         with self.lockfile.unlocked():
             while all(each.process.poll() is None for each in self.running) and time.monotonic() < until:
@@ -191,32 +194,32 @@ class Run:
             self.later = {stage: when for stage, when in self.later.items() if when > time.monotonic()}
 
     def ended(self) -> list[Running]:
-        """Those that have ended, taken from the running ones."""
+        """The stages that have ended, removed from the running ones."""
         ended = [each for each in self.running if each.process.poll() is not None]
         self.running = [each for each in self.running if each not in ended]
         return ended
 
     def finish(self, each: Running) -> None:
-        """Hash and keep what a stage made, or leave out all that depends on it."""
+        """Save the outs of a stage, or skip everything that depends on it."""
         each.held.close()
         how = "ran" if each.process.returncode == 0 else "failed"
         try:
-            # the second time: DVC had damaged files under the names of new ones; they are gone now
+            # DVC's cache had damaged files under the new names; they have been removed, so the second attempt succeeds
             if how == "ran" and not (self.lockfile.keep(each.stage) or self.lockfile.keep(each.stage)):
                 how = self.broken(each.stage, NOT_KEPT)
-        except (DvcException, OSError) as error:  # such as an out that it did not make, or a full disk
+        except (DvcException, OSError) as error:  # such as a missing out, or a full disk
             how = self.broken(each.stage, str(error))
         self.pass_on(each.stage, how, time.monotonic() - each.began)
 
     def broken(self, stage: PipelineStage, why: str) -> str:
-        """failed, by DVC's word, which goes to the stage's log."""
+        """ "failed", with DVC's message added to the stage's log."""
         log_of(name(stage)).parent.mkdir(exist_ok=True)
         with open(log_of(name(stage)), "a") as log:
             log.write(f"{why}\n")
         return "failed"
 
     def pass_on(self, stage: PipelineStage, how: str, seconds: float) -> None:
-        """Tell the view, and let downstream stages go or skip them."""
+        """Tell the view, and release or skip the stages that depend on this one."""
         self.view.ended(name(stage), how, seconds)
         if how == "failed":
             self.failed.append(name(stage))
@@ -227,7 +230,7 @@ class Run:
                 self.pass_on(below, "skipped", 0.0)
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Terminate running stages."""
         for each in self.running:
             each.process.terminate()
         for each in self.running:
@@ -244,7 +247,7 @@ def name(stage: PipelineStage) -> str:
 
 
 def log_of(name: str) -> Path:
-    """Where a stage's words go."""
+    """The log file of a stage."""
     return LOGS / f"{name.replace(os.sep, '-')}.log"
 
 

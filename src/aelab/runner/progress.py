@@ -1,4 +1,4 @@
-"""How far a long stage is: a bar on a terminal, a line now and then in a log."""
+"""Progress of a long stage: a bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ EVERY = 15.0  # seconds between two lines in a log
 
 
 class Progress:
-    """Counts steps of one piece of work after another, e.g. "vae #0 all"."""
+    """Counts the steps of one task after another, e.g. "vae #0 all"."""
 
     def __init__(self, row: int = 0) -> None:
-        """row: the bar's line below the cursor, for work that runs side by side."""
+        """row: the row of the bar below the cursor, for tasks side by side."""
         self._row = row
         self._terminal = sys.stderr.isatty()
         self._bar = None
         self._last = time.monotonic()
 
     def start(self, label: str, total: int) -> None:
-        """Begin a piece of work of `total` steps."""
+        """Begin a task of `total` steps."""
         self.close()
         self._label, self._total, self._done = label, total, 0
         if self._terminal:
@@ -33,7 +33,7 @@ class Progress:
             self._bar.update()
 
     def note(self, text: str) -> None:
-        """What an epoch came to: beside the bar, or as a line where the last one is a while ago."""
+        """The result of an epoch: beside the bar, or as a line in the log if the last one is long ago."""
         if self._bar is not None:
             self._bar.set_postfix_str(text)
         elif time.monotonic() - self._last > EVERY:

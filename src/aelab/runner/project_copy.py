@@ -1,6 +1,6 @@
-"""A copy of the project in a folder of its own, for runs that are to leave the working folder as it is.
+"""A copy of the project in a folder of its own, for runs that must leave the working folder unchanged.
 
-It holds the files that git knows as they are now, and shares DVC's cache.
+It holds the files that git knows, with their current content, and shares DVC's cache.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ LOGS = Path("logs")
 
 @contextlib.contextmanager
 def copy(folder: Path, cache: str, logs: Path) -> Iterator[Path]:
-    """Make `folder`; the draft that the `with` is given becomes it in one rename, with what was added to it.
+    """Make `folder`: yields a draft, to which the caller may add files, and renames it at the end.
 
-    cache: the folder of DVC's cache, logs: where the copy's logs go. Raises ValueError outside git, which knows what is
-    a file of the project.
+    cache: the folder of DVC's cache; logs: the folder for the copy's logs. Raises ValueError outside a git repository.
     """
     draft = folder.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a kill or a disk may leave behind of DVC's own files, found and mended before DVC stumbles over it."""
+"""Repair of DVC's own files after a kill or a disk error, before DVC fails on them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ HEADER = b"schema: '2.0'\nstages:\n"
 
 
 def mend(repo: Repo) -> None:
-    """Drop what a kill left half-written of two files that DVC would then refuse to read: its note of who reads and
-    writes what, and dvc.lock, which `dvc repro` writes in place."""
+    """Repair two files that a kill can leave half-written: DVC's file of read/write locks, and dvc.lock."""
     try:
         with _edit_rwlock(repo.tmp_dir, repo.fs, False):
             pass
@@ -32,9 +31,9 @@ def mend(repo: Repo) -> None:
 
 
 def mend_lock(repo: Repo) -> None:
-    """Cut the last stage off a dvc.lock that ends in the middle of it, and say so; DVC's run cache has it.
+    """Remove the last, incomplete stage from a truncated dvc.lock, with a message; DVC's run cache has it.
 
-    One that is damaged otherwise stays as it is, such as one with a conflict of Git's, whose lines begin at the left.
+    A file that is damaged otherwise stays as it is, e.g. one with a Git conflict, whose markers begin at the left.
     """
     path, rest = Path(repo.root_dir, LOCK_FILE).resolve(), Path(str(repo.tmp_dir), LOCK_FILE)
     if not path.exists() or readable(repo, path):
@@ -51,7 +50,7 @@ def mend_lock(repo: Repo) -> None:
 
 
 def readable(repo: Repo, lock: Path) -> bool:
-    """Whether DVC can read a dvc.lock, wherever it lies."""
+    """Whether DVC can read a dvc.lock at any path."""
     try:
         Lockfile(repo, str(lock))._load_yaml()
     except DvcException:
@@ -60,9 +59,9 @@ def readable(repo: Repo, lock: Path) -> bool:
 
 
 def whole(repo: Repo, stage: PipelineStage) -> bool:
-    """Whether what DVC's cache holds of a stage's results is what its names say; what is not is dropped from there.
+    """Verify the checksums of a stage's outs in DVC's cache; damaged files are removed from it.
 
-    DVC looks no further than the permissions of a file in its cache, and would restore a damaged one.
+    DVC checks only the permissions of cached files, and would restore a damaged one.
     """
     files = [repo.cache.local.oid_to_path(each.value) for found in stage.get_used_objs().values() for each in found]
     damaged = [path for path in map(Path, files) if not path.exists() or md5(path) != named(path)]
@@ -72,11 +71,11 @@ def whole(repo: Repo, stage: PipelineStage) -> bool:
 
 
 def named(path: Path) -> str:
-    """The MD5 that the name of a file in DVC's cache promises."""
+    """The MD5 in the name of a file in DVC's cache."""
     return path.parent.name + path.name.removesuffix(".dir")
 
 
 def md5(path: Path) -> str:
-    """The name that DVC gives a file's contents."""
+    """The MD5 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,4 +1,4 @@
-"""The Git repository that the project lies in."""
+"""The Git repository of the project."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 
 
 def root() -> Path:
-    """The project's main checkout, also for an experiment that DVC runs in a temporary folder.
+    """The project's main checkout, also in an experiment that DVC runs in a temporary folder.
 
-    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder where git knows none.
+    DVC sets DVC_ROOT to it in every stage; elsewhere it is git's top level, or the working folder without git.
     """
     top = os.environ.get("DVC_ROOT") or git("rev-parse", "--show-toplevel")
     return Path(top or os.getcwd()).resolve()
 
 
 def git(*command: str, index: Path | None = None) -> str | None:
-    """What git prints, stripped; None where there is no git or no repository. Takes no lock of git's. index: another
-    index than the repository's."""
+    """The output of a git command, stripped; None without git or a repository. Takes no lock of git's.
+
+    index: an index file other than the repository's.
+    """
     environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
     words = ["git", "--no-optional-locks", *command]
     try:

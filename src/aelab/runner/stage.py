@@ -1,8 +1,8 @@
-"""The frame around every stage: lock the out, work in a scratch folder, publish whole or not at all, fail in one line.
+"""The frame of every stage: lock the out, work in a scratch folder, publish all or nothing, fail with one line.
 
-A stage script is `stage.main(train)`: the function fills the scratch folder `job.out`, which becomes
-data/<stage>[/<item>] in one rename when it returns; that of `compare` goes into metrics/, beside the files of others.
-Scratch folders live in data/.scratch, outside every folder that DVC hashes.
+A stage script calls `stage.main(train)`: the function fills the scratch folder `job.out`, which is renamed to
+data/<stage>[/<item>] when it returns; that of `compare` goes into metrics/, beside other files. Scratch folders are in
+data/.scratch, outside every folder that DVC hashes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pathlib import Path
 from aelab.runner import cores
 
 DATA = Path("data")
-METRICS = Path("metrics")  # what people read: of the last stage, and of sweeps
+METRICS = Path("metrics")  # results for people: of `compare`, and of sweeps
 SCRATCH = DATA / ".scratch"
 CHECKPOINTS = DATA / ".checkpoints"  # of stages that were killed, see training/checkpoints.py
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, of CPU and GPU
-ITEM = re.compile(r"(\w+/)?\w[\w.-]*")  # "vae", "train/vae": never a way out of the stage's folder
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")  # torch's messages, on CPU and GPU
+ITEM = re.compile(r"(\w+/)?\w[\w.-]*")  # "vae", "train/vae": never a path out of the stage's folder
 DEATHSIG = 1  # prctl's PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage's body is given: who it is and the scratch folder to fill."""
+    """The argument of a stage function: the names of stage and item, and the scratch folder to fill."""
 
     stage: str
     item: str | None
@@ -39,7 +39,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The item's own name: "vae" of "vae" and of "train/vae"."""
+        """The name of the item: "vae" for "vae" and for "train/vae"."""
         return Path(self.item or "").name
 
     @property
@@ -49,10 +49,10 @@ class Job:
 
 
 def main(body: Callable[[Job], None]) -> None:
-    """Run one stage and leave with exit code 0, or print one line and leave with 1.
+    """Run one stage and exit with code 0, or print one line and exit with 1.
 
-    The body's name is the stage, its folder under data/ (or, for `compare`, metrics/) and its script; the first
-    argument on the command line, where there is one, is the item.
+    The function's name is that of the stage, its script, and its folder under data/ (for `compare`: metrics/). The
+    first argument of the command line, if any, is the item.
     """
     if len(sys.argv) > 2 or not all(map(ITEM.fullmatch, sys.argv[1:])):
         sys.exit(f"{body.__name__}: arguments {sys.argv[1:]}; allowed: one name, or none where the stage has no items")
@@ -74,13 +74,14 @@ def main(body: Callable[[Job], None]) -> None:
             what = f"{error.filename}: not found; `dvc repro` makes it"
         elif memory:
             what = "out of memory; smaller widths, batches or fewer images need less"
-        elif isinstance(error, OSError) and error.strerror and not error.filename:  # a full disk does not say where
+        # the error of a full disk has no file name
+        elif isinstance(error, OSError) and error.strerror and not error.filename:
             what = f"{folder(body.__name__, item)}: not made ({error.strerror})"
         sys.exit(f"{body.__name__}{f' {item}' if item else ''}: {' '.join(what.split())}")
 
 
 def folder(stage: str, item: str | None = None) -> Path:
-    """Where a stage's result lies: data/<stage>[/<item>]; what people read, of the last stage, is in metrics/."""
+    """The folder of a stage's result: data/<stage>[/<item>], or metrics/ for `compare`."""
     return METRICS if stage == "compare" else DATA.joinpath(stage, *([Path(item).name] if item else []))
 
 
@@ -105,10 +106,10 @@ def _run(job: Job, body: Callable[[Job], None]) -> None:
 
 
 def publish(scratch: Path, target: Path) -> None:
-    """Put a finished result in the place of the old one: a folder of the stage's own as a whole.
+    """Replace the old result by the new one.
 
-    metrics/ is shared: only what this result replaces is deleted there, all of it before anything new comes, so that
-    a kill in between leaves no old file beside a new one. Raises OSError.
+    A stage's own folder is replaced as a whole. metrics/ is shared: only what the new result replaces is deleted, all
+    of it before anything is moved, so that a kill in between leaves no old file beside a new one. Raises OSError.
     """
     if target != METRICS:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,12 +125,15 @@ def publish(scratch: Path, target: Path) -> None:
 
 
 def die_with_parent() -> None:
-    """A killed dvc leaves no stage behind, a killed stage no children (Linux; elsewhere the lock still guards)."""
+    """End this process when its parent dies, so that a killed dvc leaves no stage and a killed stage no children.
+
+    Linux only; elsewhere the lock of the out protects it.
+    """
     parent = os.getppid()
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(DEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before the call
             sys.exit(1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

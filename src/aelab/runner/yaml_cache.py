@@ -1,4 +1,4 @@
-"""DVC reads params.yaml anew for every stage with parameters, some 15 ms each; here, only when it has changed."""
+"""A cache of params.yaml for DVC, which would parse it again for every stage with parameters, some 15 ms each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dvc.utils import serialize
 
 
 def remember() -> None:
-    """From now on this process reads a YAML file of parameters anew only when it has changed."""
+    """From now on this process parses a YAML file of parameters again only after it has changed."""
     serialize.LOADERS[".yaml"] = load
 
 
 def load(path: Any, fs: Any = None, **options: Any) -> Any:
-    """As serialize.load_yaml."""
+    """Like serialize.load_yaml."""
     if options or fs is None or fs.protocol != "local":
         return serialize.load_yaml(path, fs=fs, **options)
     found = os.stat(path)

@@ -1,1 +1,4 @@
-"""Learning: one loop for every model (the model says what, the loop does it), its settings, the classifier on top."""
+"""Training: one loop for every model, its callbacks, checkpoints, optimizers and settings, and several seeds at once.
+
+A model says what to optimise, the loop does it. Nothing here reads params.yaml, writes to MLflow or evaluates a model.
+"""

@@ -1,11 +1,11 @@
-"""Training images slightly turned, scaled, shifted: more data than there is, against overfitting (Simard et al. 2003).
+"""Data augmentation: training images rotated, scaled and shifted at random (Simard et al. 2003).
 
-Every other image of a batch is moved, the rest stay as they are: interpolation blurs, and the model is to see sharp
-images too. Unlike noise, an augmentation changes what is to be rebuilt as well as what is seen.
+Every other image of a batch is transformed and the rest stay as they are, because interpolation blurs and the model
+should see sharp images too. Unlike noise, augmentation changes the target as well as the input.
 
-One grid moves every image by its own angle, scale and shift. torchvision's `functional.affine` takes one of each per
-call: called image by image, with the same draws, it makes the training of hinton_ae_best 20% (batches of 64) and 13%
-(batches of 128, nets twice as wide) slower on a CPU core.
+One grid transforms every image by its own angle, scale and shift. torchvision's `functional.affine` takes one of each
+per call: called image by image, with the same draws, it makes the training of hinton_ae_best 20% (batches of 64) and
+13% (batches of 128, nets twice as wide) slower on a CPU core.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def parse(words: Sequence[str]) -> dict[str, float]:
 
 
 def augment(x: Tensor, most: dict[str, float], generator: Generator) -> Tensor:
-    """Images [B, C, H, W] of which every other one is moved at random, evenly up to `most`, with black around it.
+    """Images [B, C, H, W], every other one transformed at random, uniformly up to `most`, on a black background.
 
-    rotate: degrees either way; scale: share, bigger or smaller; shift: pixels along rows and along columns.
+    rotate: degrees either way; scale: share, larger or smaller; shift: pixels along rows and along columns.
     """
     if not most or len(x) < 2:
         return x

@@ -1,4 +1,4 @@
-"""Who is told while a model learns: the history, the tracking store, the bar, and the panel of validation digits."""
+"""Callbacks of the training loop: history, metrics for MLflow, progress bar, reconstruction preview."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class SeedCallback:
-    """Hears of every epoch: keeps the history, tracks the numbers, moves the bar, draws the panel (see loop.Watch).
+    """The callback of one seed: keeps the history, logs metrics, moves the progress bar, draws the preview.
 
-    images: of training; how many pass per second (of seeds in one loop, while all of them learn) is tracked and kept
-    nowhere else, as no file may depend on the hour.
+    images: the number of training images. Images per second (for seeds in one loop: while all of them train) are logged
+    and stored nowhere else, because no result file may depend on the clock.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SeedCallback:
         self.images, self.began = images, 0.0
         self.progress = Progress(replicate)
         self.history: list[dict[str, Any]] = []
-        self.passed = 0  # epochs over all phases: the step in the tracking store
+        self.passed = 0  # epochs over all phases: the step in MLflow
 
     def steps(self, phase: str, total: int) -> None:
         self.progress.start(f"{self.task.stream[2]} #{self.replicate} {phase}", total)
@@ -59,14 +59,14 @@ class SeedCallback:
             self.preview.draw(model, self.passed)
 
     def tell(self, epoch: dict[str, Any]) -> None:
-        """Track what the next epoch, a row of the history, came to."""
+        """Log the metrics of the next epoch, given as a row of the history."""
         self.passed += 1
         for kind in ("train", "validation"):
             values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
             self.metrics(values, self.passed, self.replicate)
 
     def prefix(self, phase: str) -> str:
-        """Of the names of the numbers in the tracking store."""
+        """The prefix of the metric names in MLflow."""
         return self.task.prefix + ("" if phase == "all" else f"{phase}/")
 
     def end(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -82,13 +82,13 @@ class SeedCallback:
         self.progress.close()
 
     def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
-        """The history and the panel, for a snapshot."""
+        """The history and the preview, for a checkpoint: what JSON can hold, and tensors by name."""
         pictures = self.preview.pictures if self.preview else {}
         numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
         return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
 
     def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
-        """What `state` gave, after a kill, told again: the tracking store takes what it lacks."""
+        """Continue from what `state` returned, and log it again: the tracking store adds what it lacks."""
         self.history = numbers["history"]
         for epoch in self.history:
             self.tell(epoch)
@@ -100,7 +100,7 @@ class SeedCallback:
 
 
 class CallbackList:
-    """Those of all seeds, for a snapshot of all."""
+    """The callbacks of all seeds, for a checkpoint of all seeds."""
 
     def __init__(self, callbacks: Sequence[SeedCallback]) -> None:
         self.callbacks = callbacks
@@ -113,7 +113,7 @@ class CallbackList:
             callback.progress.close()
 
     def state(self) -> tuple[Any, dict[str, torch.Tensor]]:
-        """Of each one; only the first has pictures."""
+        """The state of each callback; only the first one has preview images."""
         states = [callback.state() for callback in self.callbacks]
         return [numbers for numbers, _ in states], states[0][1]
 
@@ -123,10 +123,10 @@ class CallbackList:
 
 
 class ReconstructionPreview:
-    """One validation digit per class, as the model rebuilds it in the course of learning.
+    """One validation digit per class, reconstructed by the model as training goes on.
 
-    Where it learns from clean images it is shown the digits under a noise too: what it makes of what it never met
-    (Dezeming's booklet, 2.4). The noise is the same for every model.
+    A model that trains on clean images also gets the digits with a noise that it has never seen (Dezeming's booklet,
+    2.4). The noise is the same for every model.
     """
 
     NOISE = Noise("impulse", 0.1)
@@ -136,7 +136,7 @@ class ReconstructionPreview:
         noises = [Noise.parse(each) for each in settings.noise]
         clean, self.labels = validation.x[first], validation.y[first]
         shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "panel", device=clean.device))
-        self.seen = {"": shown}  # by prefix of the name in `pictures`
+        self.seen = {"": shown}  # by prefix of the names in `pictures`
         if not noises:
             generator = seeding.generator(stream[0], "panel", device=clean.device)
             self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
@@ -144,8 +144,10 @@ class ReconstructionPreview:
         self.pictures: dict[str, np.ndarray] = {}
 
     def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
-        """Keep and track what `model` makes of the panel after `step` epochs, or of the weights that are kept; a
-        classifier draws nothing."""
+        """Reconstruct the digits after `step` epochs, keep the images and log them. kept: with the best weights.
+
+        Classifiers reconstruct nothing.
+        """
         if not hasattr(model, "reconstruct"):
             return
         model.eval()
@@ -155,11 +157,11 @@ class ReconstructionPreview:
             self.pictures[f"{kind}input"] = _bytes(x)
             self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
         self.track(step)
-        if kept:  # models last unequally long: here is one picture that all have at the same step
+        if kept:  # models train for different numbers of epochs: this image has the same step for all
             self.track(step, name="preview_best", as_step=0)
 
     def track(self, step: int, name: str = "preview", as_step: int | None = None) -> None:
-        """Send what the model made of the panel after `step` epochs to the tracking store, below the panel."""
+        """Log the reconstructions after `step` epochs to the tracking store, below the inputs."""
         shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
         pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
         self.recorder.image(name, pair, step=step if as_step is None else as_step)

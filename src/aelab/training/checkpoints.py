@@ -1,13 +1,13 @@
-"""Snapshots on disk: learning that was cut short goes on from the last one and ends in the same bytes.
+"""Checkpoints on disk: training that was interrupted resumes from the last one and ends with the same bytes.
 
-data/.checkpoints/<stage's folder>/<replicate>/<key>.safetensors (with "all" for the replicate where seeds learn in one
-loop, on a GPU) holds the tensors and, in its header, the numbers as JSON. The key is that of what is being learnt: a
-snapshot of anything else (another parameter, image, first weight, line of code, version of torch, number of threads,
-kind of device) has another name and is left alone. A damaged one is too, with a word about it. The folder goes when the
-stage's result is there.
+data/.checkpoints/<folder of the stage>/<replicate>/<key>.safetensors ("all" instead of the replicate where seeds train
+in one loop, on a GPU) holds the tensors and, in its header, the other state as JSON. The key is a digest of everything
+that determines the result: a checkpoint of anything else (another parameter, image, initial weight, line of code,
+version of torch, number of threads, kind of device) has another name and is ignored. So is a damaged one, with a
+message. The folder is removed when the stage has finished.
 
-Environment: AELAB_CHECKPOINT is the number of seconds between two snapshots (30; 0: after every step or, of seeds in
-one loop, epoch).
+Environment: AELAB_CHECKPOINT is the number of seconds between two checkpoints (30; 0: after every step or, for seeds in
+one loop, every epoch).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from aelab.config import runtime
 from aelab.training import weight_files
 from aelab.training.loop import Snapshot
 
-ROWS = 1000  # of a tensor that the key is taken of at once
-SHARE = 100  # snapshots may take one part in so many of the time
+ROWS = 1000  # rows of a tensor that are hashed at once
+SHARE = 100  # writing checkpoints may take 1/100 of the time
 PACKAGE = Path(__file__).parents[1]
-CODE = ("config", "data", "training", "models")  # folders of the package that learning runs through
+CODE = ("config", "data", "training", "models")  # folders of the package that training uses
 
 
 class CheckpointManager:
-    """The snapshots of one replicate, or of all in one loop (see loop.Keeper).
+    """The checkpoints of one replicate, or of all replicates in one loop (see loop.Checkpointer).
 
-    folder: where they lie; about: what is learnt and how, as JSON can hold it; data: all tensors that are learnt from;
-    extra: anything that is to be kept and taken up again with the snapshot: `state()` gives numbers and tensors,
-    `restore(numbers, tensors)` takes them.
+    folder: where they are; about: what is trained and how, as JSON can hold it; data: all training and validation
+    tensors; extra: anything else to save and restore: `state()` returns JSON content and tensors, `restore(numbers,
+    tensors)` takes them.
     """
 
     def __init__(self, folder: Path, about: Any, data: Sequence[Tensor], extra: Any) -> None:
@@ -49,9 +49,9 @@ class CheckpointManager:
         self.every, self.next = interval(), 0.0
 
     def latest(self, model: nn.Module) -> Snapshot | None:
-        self.model = {name: tensor.clone() for name, tensor in model.state_dict().items()}  # for the key
+        self.model = {name: tensor.clone() for name, tensor in model.state_dict().items()}  # part of the key
         self.next = time.monotonic() + self.every
-        if not self.folder.exists() or not self.path.exists():  # mostly there is none, and the key costs time
+        if not self.folder.exists() or not self.path.exists():  # usually there is none, and the key takes time
             return None
         try:
             tensors, words = weight_files.load_tensors(self.path)
@@ -68,7 +68,7 @@ class CheckpointManager:
         return time.monotonic() >= self.next
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Write it beside the last one, then in its place: at every moment a whole one is there."""
+        """Write the checkpoint beside the last one, then rename it into place: a complete one exists at every moment."""
         began = time.monotonic()
         numbers, tensors = self.extra.state()
         all_tensors = snapshot.tensors | {f"extra/{name}": each for name, each in tensors.items()}
@@ -78,7 +78,7 @@ class CheckpointManager:
             self.folder.mkdir(parents=True, exist_ok=True)
             weight_files.save_tensors(draft, all_tensors, words)
             draft.rename(self.path)
-        except OSError as error:  # a full disk costs the snapshot, not the learning
+        except OSError as error:  # a full disk costs the checkpoint, not the training
             draft.unlink(missing_ok=True)
             print(f"{self.path}: not written ({error.strerror})", file=sys.stderr, flush=True)
         ended = time.monotonic()
@@ -86,7 +86,7 @@ class CheckpointManager:
 
     @cached_property
     def path(self) -> Path:
-        """Of the file: its name is the SHA-256 of all that decides what is learnt."""
+        """The file; its name is the SHA-256 of everything that determines the result."""
         device = runtime.describe(self.data[0].device)
         machine = f"{torch.__version__} {torch.get_num_threads()} {platform.machine()} {device}"
         digest = hashlib.sha256(json.dumps([machine, self.about], sort_keys=True, default=str).encode())
@@ -102,7 +102,7 @@ class CheckpointManager:
 
 
 def interval() -> float:
-    """Seconds between snapshots. Raises ValueError for what is no number."""
+    """Seconds between checkpoints. Raises ValueError if AELAB_CHECKPOINT is not a number."""
     text = os.environ.get("AELAB_CHECKPOINT", "30")
     try:
         return max(0.0, float(text))

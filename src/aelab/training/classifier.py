@@ -1,4 +1,5 @@
-"""The classifier that fine-tuning puts on a pretrained encoder: all weights learn, validation error stops it."""
+"""The classifier of fine-tuning: softmax on a pretrained encoder. All weights are trained, best epoch by validation
+error."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from aelab.models.common import DROPOUT, Autoencoder, Batch, Losses, Phase, Spec
 
 
 class Classifier(nn.Module):
-    """Softmax regression on the codes of an autoencoder's encoder; `labels` names the label budget it learns with.
+    """Softmax regression on the codes of an autoencoder's encoder; `labels` names the label budget.
 
-    While it learns, a share `pretrained.tuned_dropout` of each encoder block's units is silenced.
+    During training each encoder block has dropout with rate `pretrained.tuned_dropout`.
     """
 
     def __init__(self, pretrained: Autoencoder, spec: Spec, labels: str = "all") -> None:
@@ -23,7 +24,8 @@ class Classifier(nn.Module):
         device = next(pretrained.parameters()).device
         width = pretrained.encode(torch.zeros(1, *spec.shape, device=device)).shape[1]
         self.top = nn.Linear(width, spec.classes)
-        nn.init.zeros_(self.top.weight)  # convex in the top layer: zero is a fair start, and needs no draw
+        # the loss is convex in the top layer: zero is a fair start and needs no random draw
+        nn.init.zeros_(self.top.weight)
         nn.init.zeros_(self.top.bias)
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -38,7 +40,7 @@ class Classifier(nn.Module):
         return self.top(self.encode(x))
 
     def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
-        """Nothing to see before learning."""
+        """Does nothing: a classifier needs no statistics of the data."""
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy in nats per image; the term `error` is the share of wrong labels."""

@@ -1,7 +1,8 @@
-"""A step of learning as a CUDA graph: recorded once, then launched as a whole, which is what small networks wait for.
+"""A training step as a CUDA graph: recorded once, then launched as a whole, which removes the launch overhead of small
+nets.
 
-Whatever a graph reads and writes stays where it was in memory when it was recorded. So inputs are copied into buffers,
-weights and the optimizer's state are changed in place, and generators are registered, so that every replay draws on.
+A graph reads and writes the memory addresses that it was recorded with. So inputs are copied into buffers, weights and
+optimizer state change in place, and generators are registered so that every replay continues their random stream.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-WARM = 3  # steps before the recording, as torch's notes on CUDA graphs ask for: libraries get ready in them
-TRIED = 3  # steps that a recording has to do as the step itself does them, weights and draws going on
-AGREE = 1e-3  # of what they give
+WARM = 3  # steps before the recording, as torch's notes on CUDA graphs ask for
+TRIED = 3  # steps that a recording must reproduce, weights and random draws continuing
+AGREE = 1e-3  # relative tolerance of the comparison
 
 Step = Callable[..., Tensor]
 
@@ -26,11 +27,11 @@ def serves(device: torch.device) -> bool:
 
 
 def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], generators: Sequence[Generator]) -> Step:
-    """`step` as a CUDA graph, or `step` itself and a line why: it cannot be recorded, or the replays differ from it.
+    """`step` as a CUDA graph; or `step` itself, with a message, if it cannot be recorded or its replays differ.
 
-    step(*inputs) -> a tensor, all on one GPU; it changes the tensors of `state` in place, draws from `generators` and
-    depends on nothing else that changes. All are left as they were. What the graph gives is overwritten by its next
-    call, and it takes inputs of the same shapes alone.
+    step(*inputs) returns a tensor; everything is on one GPU. It changes the tensors of `state` in place, draws from
+    `generators` and depends on nothing else that changes. This function leaves all of them unchanged. The graph's
+    output is overwritten by its next call, and it takes inputs of the same shapes only.
     """
     buffers, before = [each.clone() for each in inputs], [each.detach().clone() for each in state]
     drawn = [generator.get_state() for generator in generators]
@@ -39,7 +40,7 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
         with torch.no_grad():
             for tensor, was in zip(state, before, strict=True):
                 tensor.copy_(was)
-                tensor.grad = None  # of a step that broke off half-way
+                tensor.grad = None  # left by a step that failed half-way
         for generator, was in zip(generators, drawn, strict=True):
             generator.set_state(was)
 
@@ -69,12 +70,11 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
 def _record(
     step: Step, buffers: Sequence[Tensor], generators: Sequence[Generator]
 ) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-    """Warm up beside the main stream, where a step that waits for the GPU (and so cannot be recorded) raises before a
-    recording is under way, then record."""
+    """Warm up on a side stream, where a step that synchronises (and so cannot be recorded) raises, then record."""
     with torch.cuda.device(buffers[0].device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with warnings.catch_warnings(action="ignore"):  # that this mode is a prototype
+        with warnings.catch_warnings(action="ignore"):  # this mode is a prototype
             torch.cuda.set_sync_debug_mode("error")
         try:
             with torch.cuda.stream(side):

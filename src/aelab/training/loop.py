@@ -1,7 +1,7 @@
-"""The one training loop: tensors on the device, batches by shuffled index, fresh noise, best validation epoch kept.
+"""The training loop: data on the device, shuffled batches, fresh noise, the best validation epoch kept.
 
-The model says what to optimise (`phases`), the loop does it. Nothing here reads or writes a file, prints or tracks: a
-`Watch` is told what happens.
+The model says what to optimise (`phases`), the loop does it. Nothing here reads or writes files, prints or tracks:
+callbacks do.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from aelab.training.settings import Training
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to: mean losses per image, by term."""
+    """The result of one epoch: mean losses per image, by term."""
 
     phase: str
     epoch: int  # from 1, within its phase
     train: dict[str, float]
     validation: dict[str, float]
-    monitored: str  # the term that decides which epoch is kept
+    monitored: str  # the term that selects the best epoch
     monitor: float  # its validation value
     best: bool  # so far
 
 
 class Callback(Protocol):
-    """Who is told: `steps` before a phase, `step` after each step, `epoch` after each epoch."""
+    """Called by the loop: `steps` before a phase, `step` after each step, `epoch` after each epoch."""
 
     def steps(self, phase: str, total: int) -> None: ...
     def step(self) -> None: ...
@@ -47,14 +47,14 @@ class Callback(Protocol):
 
 
 class Checkpointer(Protocol):
-    """Who keeps snapshots of learning under way, so that a run that was cut short goes on from the last one."""
+    """Saves snapshots of training under way, so that an interrupted run resumes from the last one."""
 
     def latest(self, model: nn.Module) -> Snapshot | None:
-        """The snapshot to go on from; `model` is as it is before learning."""
+        """The snapshot to resume from, None without one; `model` is untrained."""
         ...
 
     def due(self) -> bool:
-        """Whether it is time for another one."""
+        """Whether it is time to save the next one."""
         ...
 
     def keep(self, snapshot: Snapshot) -> None: ...
@@ -62,7 +62,7 @@ class Checkpointer(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the rest of learning depends on: numbers that JSON can hold, and tensors by name."""
+    """Everything that the rest of training depends on: JSON content, and tensors by name."""
 
     numbers: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -80,17 +80,16 @@ def fit(
 ) -> None:
     """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
 
-    draw(use) gives a fresh generator per use, the same one every time it is asked for the same use: "order" and
-    "modules" on the CPU, "noise" and "validation" on the device. checkpointer: where there is one, learning goes on from its
-    latest snapshot, and ends in the same bits as if it had never stopped. precision: of the steps (see
-    runtime.autocast and runtime.rounding); what is measured in between is measured as it will be afterwards. Raises
-    DivergedError with phase, epoch and step.
+    draw(use) returns a new generator for a use, the same one every time: "order" and "modules" on the CPU, "noise" and
+    "validation" on the device. checkpointer: training resumes from its latest snapshot, and ends with the same bits as
+    if it had never stopped. precision: of the training steps (see runtime.autocast and runtime.rounding); validation is
+    always float32. Raises DivergedError with phase, epoch and step.
     """
-    torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator of its own
+    torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator
     model.fit_statistics(train.x, train.y)
     snapshot = checkpointer.latest(model) if checkpointer else None
     if snapshot:
-        model.load_state_dict(part("model", snapshot))  # phases of what has been learnt see codes of layers below
+        model.load_state_dict(part("model", snapshot))  # the inputs of later phases are codes of trained layers
     noises = [Noise.parse(words) for words in settings.noise]
     learning = Learning(model, settings, noises, draw, callback, checkpointer, precision)
     for number, phase in enumerate(model.phases()):
@@ -105,14 +104,14 @@ def fit(
 
 
 def inputs(phase: Phase, *splits: Tensors) -> list[Tensors]:
-    """What a phase learns on, of each split."""
+    """The inputs of a phase, for each split: the images, or the codes of the layers below."""
     if phase.inputs is None:
         return list(splits)
     return [Tensors(mapped(phase.inputs, split.x), split.y) for split in splits]
 
 
 class Learning:
-    """A model's learning under way, one phase at a time."""
+    """The training of one model, one phase at a time."""
 
     def __init__(
         self,
@@ -131,20 +130,20 @@ class Learning:
         self.rounding = runtime.rounding(self.noise.device, precision)
 
     def begin(self, number: int, phase: Phase, images: int) -> None:
-        """The start of phase `number`, which learns from so many images."""
+        """Start phase `number` with this number of training images."""
         self.number, self.phase = number, phase
         self.steps = math.ceil(images / self.settings.batch_size)
         self.optimizer = optimizers.build(phase.parameters, self.settings)
-        self.epoch, self.step, self.waited = 1, 0, 0  # the next step to do: of 1, 2, ... epochs and 0, 1, ... steps
+        self.epoch, self.step, self.waited = 1, 0, 0  # the next step: epochs count from 1, steps from 0
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
-        self.before = self.order.get_state()  # the permutation of the epoch
-        self.values: dict[str, Tensor] = {}  # of the loss and its terms, one number per step of the epoch
-        self.images = losses.counts(images, self.settings.batch_size)  # of each step
+        self.before = self.order.get_state()  # random state before the permutation of the epoch
+        self.values: dict[str, Tensor] = {}  # the loss and its terms, one value per step of the epoch
+        self.images = losses.counts(images, self.settings.batch_size)  # images of each step
         self.callback.steps(phase.name, self.settings.epochs * self.steps)
 
     def run(self, train: Tensors, validation: Tensors) -> None:
-        """The epochs of the phase that are left; the model then has the weights of the best one."""
-        moves = parse(self.settings.augment) if train.x.dim() == 4 else {}  # codes of layers below are no images
+        """Run the remaining epochs of the phase; the model then has the weights of the best one."""
+        moves = parse(self.settings.augment) if train.x.dim() == 4 else {}  # codes of the layers below are no images
         while self.epoch <= self.settings.epochs:
             self.learn(train, moves)
             self.measure(train, validation)
@@ -156,11 +155,11 @@ class Learning:
             self.model.load_state_dict(self.best_weights)
 
     def learn(self, train: Tensors, moves: dict[str, float]) -> None:
-        """The steps of the epoch that are left."""
+        """Run the remaining steps of the epoch."""
         self.model.train()
         rows = torch.randperm(len(train.x), generator=self.order).to(train.x.device).split(self.settings.batch_size)
         for batch_rows in rows[self.step :]:
-            clean = train.x.index_select(0, batch_rows)  # in half the time of train.x[batch_rows]
+            clean = train.x.index_select(0, batch_rows)  # takes half the time of train.x[batch_rows]
             clean = augment(clean, moves, self.noise) if moves else clean
             labels = train.y.index_select(0, batch_rows)
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
@@ -178,7 +177,7 @@ class Learning:
         losses.check(self.values["total"], self.phase.name, self.epoch, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
-        """The end of the epoch: what it came to, and whether it is the best so far."""
+        """End the epoch: compute the validation loss, keep the weights if it is the best so far."""
         self.model.eval()
         seen = losses.means(self.values, self.images)
         held_out = losses.over(self.phase.loss, validation, self.noises, self.draw("validation"))
@@ -195,9 +194,10 @@ class Learning:
         self.callback.epoch(Epoch(name, self.epoch, seen, held_out, monitored, monitor, better), self.model)
 
     def snapshot(self) -> Snapshot:
-        """Everything, as it is now."""
+        """The state of training now."""
         numbers = {"phase": self.number, "epoch": self.epoch, "step": self.step}
-        numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.values)}  # tensors come back by name
+        # their order: tensors are restored by name
+        numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.values)}
         groups = {
             "model": self.model.state_dict(),
             "best": self.best_weights,
@@ -212,7 +212,7 @@ class Learning:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """The phase as it was when the snapshot was taken; the model has its weights already."""
+        """Restore the phase from a snapshot; the model has its weights already."""
         self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
         device, states = self.noise.device, part("generator", snapshot)
@@ -233,5 +233,5 @@ class Learning:
 
 
 def part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
-    """The tensors of one group, without its name."""
+    """The tensors of one group of a snapshot, without the prefix."""
     return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}

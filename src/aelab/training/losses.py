@@ -1,4 +1,4 @@
-"""What losses come to: noted step by step, means per image, and an end where one is no number."""
+"""Bookkeeping of losses: values per step, means per image, and an error as soon as one is not finite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DivergedError(ArithmeticError):
 
 @contextlib.contextmanager
 def of_replicate(replicate: int) -> Iterator[None]:
-    """A DivergedError that passes names the replicate."""
+    """Add the replicate to the message of a DivergedError."""
     try:
         yield
     except DivergedError as error:
@@ -31,7 +31,7 @@ def of_replicate(replicate: int) -> Iterator[None]:
 def over(
     loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Sequence[Noise], generator: Generator
 ) -> dict[str, float]:
-    """The loss and its terms over `data`, means per image, without learning."""
+    """The loss and its terms over `data`, means per image, without training."""
     values: dict[str, Tensor] = {}
     images = counts(len(data.x), streaming.CHUNK)
     pieces = zip(data.x.split(streaming.CHUNK), data.y.split(streaming.CHUNK), strict=True)
@@ -43,10 +43,10 @@ def over(
 
 
 def note(values: dict[str, Tensor], losses: Losses, number: int, pieces: int) -> None:
-    """Put the loss and its terms of piece `number` (from 0) of so many into `values`, one number per piece each.
+    """Put the loss and its terms of batch `number` (from 0, of `pieces`) into `values`.
 
-    Room for all is taken at once: small tensors that outlive a step would scatter the memory that the large ones of the
-    next step need (0.3 MB per step of a small network).
+    The tensors for all batches are allocated at once: small tensors that outlive a step would fragment the memory that
+    the large ones of the next step need (0.3 MB per step of a small network).
     """
     for name, value in (("total", losses.total), *losses.terms.items()):
         if name not in values:
@@ -55,17 +55,17 @@ def note(values: dict[str, Tensor], losses: Losses, number: int, pieces: int) ->
 
 
 def means(values: dict[str, Tensor], counts: Tensor) -> dict[str, float]:
-    """Means per image of means over so many images each."""
+    """Means per image, from means over batches of `counts` images."""
     return {name: (each.double().cpu() @ counts / counts.sum()).item() for name, each in values.items()}
 
 
 def counts(images: int, size: int) -> Tensor:
-    """How many images each of the pieces has that so many images are split into: float64."""
+    """The number of images in each batch of `size`, for this number of images: float64."""
     return torch.tensor([min(size, images - start) for start in range(0, images, size)], dtype=torch.float64)
 
 
 def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
-    """Raise DivergedError where a step's loss is not finite."""
+    """Raise DivergedError if the loss of a step is not finite."""
     bad = (~totals.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])

@@ -1,8 +1,9 @@
 # pyright: reportPrivateImportUsage=false
-"""Optimizers and schedules: torch's own fused kernels without `torch.optim`, whose first step imports the compiler.
+"""Optimizers and learning rate schedules: torch's fused kernels without `torch.optim`, whose first step imports the
+compiler.
 
-That import costs as much as importing torch itself, in every stage. One update changes all parameters in one call.
-Tests hold each optimizer and schedule against torch's.
+That import takes as long as importing torch itself, in every stage. One update changes all parameters in one call.
+Tests compare each optimizer and schedule with torch's.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ MOMENTUM = 0.9
 
 
 class Optimizer(Protocol):
-    """Moves parameters along their gradients."""
+    """Updates parameters from their gradients."""
 
     def step(self, lr: float | Tensor) -> None:
-        """One update with this learning rate, a tensor where a CUDA graph repeats it; the gradients are then gone."""
+        """One update with this learning rate (a tensor inside a CUDA graph); then the gradients are removed."""
         ...
 
     def state(self) -> list[Tensor]:
-        """What the next step depends on beside parameters and gradients: the tensors themselves, in a fixed order."""
+        """The tensors of the optimizer's state, in a fixed order."""
         ...
 
 
@@ -68,7 +69,7 @@ class Adam:
 
 
 class _Moments:
-    """Parameters, running means of their gradients and of the squares of these, and the steps so far."""
+    """Parameters, running means of their gradients and squared gradients, and the number of steps."""
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self.parameters = parameters
@@ -94,7 +95,7 @@ class SGD:
                     torch._foreach_add_(gradients, parameters, alpha=decay)
                 torch._foreach_mul_(velocity, MOMENTUM)
                 torch._foreach_add_(velocity, gradients)
-                if isinstance(lr, Tensor):  # which `alpha` may not be
+                if isinstance(lr, Tensor):  # `alpha` must be a number
                     torch._foreach_add_(parameters, torch._foreach_mul(velocity, -lr))
                 else:
                     torch._foreach_add_(parameters, velocity, alpha=-lr)
@@ -104,15 +105,15 @@ class SGD:
 
 
 def groups(parameters: Sequence[Tensor], weight_decay: float, stacked: bool) -> list[tuple[list[Tensor], float]]:
-    """Parameters and their decay: weights decay, biases and other vectors do not."""
-    vector = 2 if stacked else 1  # axes of one
+    """Parameter groups with their weight decay: weights decay, biases and other vectors do not."""
+    vector = 2 if stacked else 1  # number of axes of a vector
     decay = [p for p in parameters if weight_decay and p.dim() > vector]
     found = [(decay, weight_decay), ([p for p in parameters if not (weight_decay and p.dim() > vector)], 0.0)]
     return [(group, decay) for group, decay in found if group]
 
 
 def taken(parameters: list[Tensor]) -> list[Tensor]:
-    """The gradients, taken away from their parameters. Raises ValueError where one has none."""
+    """The gradients, removed from their parameters. Raises ValueError for a parameter without a gradient."""
     gradients = []
     for parameter in parameters:
         if parameter.grad is None:
@@ -125,7 +126,7 @@ def taken(parameters: list[Tensor]) -> list[Tensor]:
 
 
 def build(parameters: Sequence[Tensor], settings: Training, stacked: bool = False) -> Optimizer:
-    """The optimizer that the settings name; stacked: the first axis of every parameter counts seeds."""
+    """The optimizer of the settings. stacked: the first axis of every parameter is the seed."""
     if settings.optimizer == "sgd":
         return SGD(parameters, settings.weight_decay, stacked)
     return Adam(parameters, settings.weight_decay, settings.optimizer == "adamw", stacked)
@@ -134,8 +135,8 @@ def build(parameters: Sequence[Tensor], settings: Training, stacked: bool = Fals
 def rate(settings: Training, step: int, steps: int) -> float:
     """The learning rate of step `step` (from 0) of `steps`.
 
-    one_cycle (Smith & Topin 2018): along cosines from lr / 25 up to lr over the first 30% of the steps, then down to
-    lr / 250,000.
+    one_cycle (Smith & Topin 2018): along cosines from lr / 25 up to lr over the first 30% of the steps, then down to lr
+    / 250,000.
     """
     if settings.schedule == "constant":
         return settings.lr

@@ -1,7 +1,7 @@
-"""The knobs of learning: the blocks `train`, `pretrain`, `finetune`, `unroll`, `capacity` and
-`noise_transfer` of params.yaml.
+"""Training settings: the sections `train`, `pretrain`, `finetune`, `unroll`, `capacity`, `noise_transfer` of
+params.yaml.
 
-An entry of `models:` may override those of `train`, one of the stacks those of `pretrain`.
+An entry of `models:` may override those of `train`, a stack those of `pretrain`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Training:
-    """How a model learns; the epoch that was best on validation is kept."""
+    """How a model is trained; the weights of the best validation epoch are kept."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float
@@ -24,13 +24,14 @@ class Training:
     batch_size: int
     epochs: int  # per phase
     epochs_factor: dict[str, float]  # data set -> factor on `epochs`
-    batch_factor: dict[str, float]  # data set -> factor on `batch`
+    batch_factor: dict[str, float]  # data set -> factor on `batch_size`
     lr_factor: dict[str, float]  # data set -> factor on `lr`
-    patience: int | None  # epochs without a better validation value before a phase ends; null: all epochs
+    # epochs without improvement of the validation loss before a phase ends; null: no early stopping
+    patience: int | None
     num_seeds: int  # seeds
-    noise: tuple[str, ...]  # "kind level": the model sees x so corrupted and is to rebuild the clean x
-    augment: tuple[str, ...]  # "kind most": training images are moved so much, see augmentation.py
-    panel: tuple[int, ...]  # epochs after which the panel of validation digits is drawn; the last one always is
+    noise: tuple[str, ...]  # "kind level": noise added to the input; the target is clean
+    augment: tuple[str, ...]  # "kind most": random transforms of training images, see augmentation.py
+    panel: tuple[int, ...]  # epochs after which the preview is drawn, besides the last one
 
     def __post_init__(self) -> None:
         for key, least in (
@@ -61,8 +62,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Finetune(Training):
-    """How a pretrained stack learns to classify, once per label budget: so many training and at most so many validation
-    images. `epochs` and `patience` are those with all labels (see `for_labels`)."""
+    """How a pretrained stack is fine-tuned as a classifier, once per label budget.
+
+    A budget is a number of labelled training images; at most as many validation images are used. `epochs` and
+    `patience` are those with all labels (see `for_labels`).
+    """
 
     labels: tuple[int | Literal["all"], ...]
 
@@ -74,10 +78,10 @@ class Finetune(Training):
             raise ValueError(f"labels: {list(self.labels)} names one twice; allowed: different budgets")
 
     def for_labels(self, labelled: int, images: int) -> Finetune:
-        """The settings with `labelled` of all `images`: sqrt(images / labelled) times the epochs and the patience.
+        """The settings for `labelled` of all `images`: epochs and patience times sqrt(images / labelled).
 
-        Half-way, as factors go, between as many passes and as many updates: with a hundredth of the labels ten times
-        the passes and a tenth of the updates. Raises ValueError where there are fewer images.
+        This lies half-way between equal numbers of epochs and equal numbers of updates: a hundredth of the labels gets
+        ten times the epochs and a tenth of the updates. Raises ValueError if there are fewer images than `labelled`.
         """
         if labelled > images:
             raise ValueError(f"labels: {labelled} is wrong; allowed: up to the {images} training images there are, all")
@@ -88,11 +92,11 @@ class Finetune(Training):
 
 @dataclass(frozen=True)
 class Capacity:
-    """Which dense autoencoders are set side by side: every depth with every code size. They learn as `train` says."""
+    """The grid of dense autoencoders: every depth with every code size, trained with the settings of `train`."""
 
-    depths: tuple[int, ...]  # layers from image to code
-    latent_dims: tuple[int, ...]  # numbers per code
-    hidden: int  # units of every other layer
+    depths: tuple[int, ...]  # layers of the encoder
+    latent_dims: tuple[int, ...]  # code sizes
+    hidden: int  # units of every hidden layer
 
     def __post_init__(self) -> None:
         for key in ("depths", "latent_dims", "hidden"):
@@ -104,19 +108,19 @@ class Capacity:
                 raise ValueError(f"{key}: {list(getattr(self, key))} names one twice; allowed: different numbers")
 
     def pairs(self) -> list[tuple[int, int]]:
-        """(depth, code) of every net."""
+        """(depth, latent dimension) of every net."""
         return list(itertools.product(self.depths, self.latent_dims))
 
     def widths(self, depth: int, code: int) -> tuple[int, ...]:
-        """Of the encoder's layers."""
+        """The widths of the encoder's layers."""
         return (*[self.hidden] * (depth - 1), code)
 
 
 @dataclass(frozen=True)
 class NoiseTransfer:
-    """The denoising autoencoder (sigmoid, tied) that is trained on each noise in turn. It learns as `train` says."""
+    """The denoising autoencoder (sigmoid, tied weights) that is trained on each noise, with the settings of `train`."""
 
-    widths: tuple[int, ...]  # of the encoder's layers
+    widths: tuple[int, ...]  # widths of the encoder's layers
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:

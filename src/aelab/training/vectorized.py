@@ -1,11 +1,11 @@
-"""Several seeds of one model learning in one loop, their weights stacked: each as it would alone, up to rounding.
+"""Several seeds of one model trained in one loop with stacked weights: the same result as one by one, up to rounding.
 
-A GPU waits for launches while it learns one small network, and learns several of them in about the same time; all
-launches of a step become one there, too (see graph). Every seed keeps its own order of batches, its own noise and
-draws, its own best epoch and patience; one vmapped loss and one optimizer serve all. A seed whose patience has ended
-moves on with the others, but nothing of it is kept any more.
+A small network leaves a GPU waiting for kernel launches, so several train in about the same time as one; there, a step
+is also one CUDA graph (see cuda_graph). Every seed keeps its own order of batches, noise, random draws, best epoch and
+early stopping; one vmapped loss and one optimizer serve all. A seed that has stopped early moves on with the others,
+but nothing of it is kept.
 
-R seeds, B images of a batch. A model says by `vmap_unsupported_reason` whether its seeds cannot.
+R seeds, B images of a batch. `model.vmap_unsupported_reason` says why a model cannot be trained this way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aelab.training.settings import Training
 
 
 class Seed(NamedTuple):
-    """What `loop.fit` is given for one seed."""
+    """The arguments of `loop.fit` for one seed."""
 
     model: Any
     train: Tensors
@@ -40,7 +40,7 @@ class Seed(NamedTuple):
 
 
 def fit(seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision) -> None:
-    """As loop.fit with every seed. Snapshots are taken between epochs. Raises DivergedError, naming the replicate."""
+    """Like loop.fit, for every seed. Checkpoints are saved between epochs. Raises DivergedError, naming the replicate."""
     for seed in seeds:
         seed.model.fit_statistics(seed.train.x, seed.train.y)
     snapshot = checkpointer.latest(nn.ModuleList(seed.model for seed in seeds)) if checkpointer else None
@@ -59,7 +59,7 @@ def fit(seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | 
 
 
 class VectorizedTraining:
-    """All seeds' learning under way, one phase at a time. What is no step is done by each one's own Learning."""
+    """The training of all seeds, one phase at a time. Everything but the steps is done by each seed's own Learning."""
 
     def __init__(
         self, seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision
@@ -73,12 +73,13 @@ class VectorizedTraining:
         self.which = torch.arange(len(seeds), device=seeds[0].train.x.device)
 
     def begin(self, number: int, phases: Sequence[Phase]) -> None:
-        """The start of phase `number`, which is phases[r] of seed r."""
+        """Start phase `number`: phases[r] of seed r."""
         self.number, self.data = number, []
         for seed, learning, phase in zip(self.seeds, self.learnings, phases, strict=True):
             self.data.append(inputs(phase, seed.train, seed.validation))
             learning.begin(number, phase, len(seed.train.x))
-            learning.optimizer = optimizers.build([], self.settings)  # one moves all: the first keeps its state
+            # one optimizer updates all seeds: the first Learning keeps its state
+            learning.optimizer = optimizers.build([], self.settings)
         self.drawn = [learning.noise.get_state() for learning in self.learnings]
         model, phase = self.seeds[0].model, phases[0]
         names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -97,7 +98,7 @@ class VectorizedTraining:
             self.whole_batch = cuda_graph.recorded(self.step, (rows, rate), state, generators)
 
     def run(self) -> None:
-        """The epochs of the phase that are left; the models then have the weights of their best ones."""
+        """Run the remaining epochs of the phase; the models then have the weights of their best ones."""
         while self.learnings[0].epoch <= self.settings.epochs and any(self.going(each) for each in self.learnings):
             self.learn()
             for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
@@ -105,7 +106,8 @@ class VectorizedTraining:
                     with of_replicate(replicate):
                         learning.measure(*splits)
                     learning.before, self.drawn[replicate] = learning.order.get_state(), learning.noise.get_state()
-                else:  # it drew on with the others; its next phase begins where it would have, alone
+                # it drew with the others; reset its random streams, so that the next phase starts as it would alone
+                else:
                     learning.order.set_state(learning.before)
                     learning.noise.set_state(self.drawn[replicate])
                 learning.epoch, learning.values = learning.epoch + 1, {}
@@ -115,11 +117,11 @@ class VectorizedTraining:
             learning.model.load_state_dict(learning.best_weights)
 
     def going(self, learning: Learning) -> bool:
-        """Whether a seed's patience lasts."""
+        """Whether a seed has not stopped early."""
         return self.settings.patience is None or learning.waited < self.settings.patience
 
     def learn(self) -> None:
-        """The steps of an epoch."""
+        """Run the steps of an epoch."""
         first, device = self.learnings[0], self.which.device
         orders = []
         for learning, (train, _) in zip(self.learnings, self.data, strict=True):
@@ -128,7 +130,7 @@ class VectorizedTraining:
         rows = torch.stack(orders).to(device).split(self.settings.batch_size, 1)
         done, steps = (first.epoch - 1) * first.steps, self.settings.epochs * first.steps
         rates = [optimizers.rate(self.settings, done + i, steps) for i in range(first.steps)]
-        values = []  # [terms, R] of every step
+        values = []  # [terms, R] for every step
         for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
             step = self.whole_batch if batch.shape[1] == self.batch else self.step
             values.append(step(batch, rate).clone())
@@ -137,7 +139,7 @@ class VectorizedTraining:
         self.tell(torch.stack(values))
 
     def step(self, rows: Tensor, rate: Tensor) -> Tensor:
-        """One update from the images `rows` [R, B] with this learning rate: the losses before it, [terms, R]."""
+        """One update from the images `rows` [R, B] with this learning rate; returns the losses before it, [terms, R]."""
         batches = []
         for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
@@ -151,13 +153,13 @@ class VectorizedTraining:
         return torch.stack([each.detach().float() for each in (losses.total, *losses.terms.values())])
 
     def losses(self, weights: dict[str, Tensor], batch: Batch, which: Tensor) -> Losses:
-        """Of one seed, as vmap sees it."""
+        """The loss of one seed, as vmap calls it."""
         generators = [learning.noise for learning in self.learnings]
         with _Draws(generators, which), self.learnings[0].autocast:
             return functional_call(self.loss, weights, (batch, generators[0]))
 
     def tell(self, values: Tensor) -> None:
-        """Every seed's Learning what the steps came to: [steps, terms, R]."""
+        """Pass the losses of the steps, [steps, terms, R], to every seed's Learning."""
         for replicate, learning in enumerate(self.learnings):
             learning.values = {name: values[:, term, replicate] for term, name in enumerate(self.terms)}
             if self.going(learning):
@@ -165,25 +167,25 @@ class VectorizedTraining:
                     check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)
 
     def snapshot(self) -> Snapshot:
-        """Everything, as it is between two epochs."""
+        """The state of training between two epochs."""
         each = [learning.snapshot() for learning in self.learnings]
         tensors = {f"{i}/{name}": tensor for i, one in enumerate(each) for name, tensor in one.tensors.items()}
         return Snapshot({"phase": self.number, "seeds": [one.numbers for one in each]}, tensors)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """The phase as it was when the snapshot was taken; the models have their weights already."""
+        """Restore the phase from a snapshot; the models have their weights already."""
         for replicate, learning in enumerate(self.learnings):
             learning.restore(_of(replicate, snapshot))
             self.drawn[replicate] = learning.noise.get_state()
 
 
 def _of(replicate: int, snapshot: Snapshot) -> Snapshot:
-    """One seed's share of a snapshot."""
+    """One seed's part of a snapshot."""
     return Snapshot(snapshot.numbers["seeds"][replicate], part(str(replicate), snapshot))
 
 
 def stacked(models: Sequence[nn.Module]) -> dict[str, Tensor]:
-    """The models' weights and buffers [R, ...] by name as `_Loss` has them; the models' own become rows of these."""
+    """The models' weights and buffers [R, ...] under the names of `_Loss`; the models' own become rows of these."""
     parameters, buffers = stack_module_state(list(models))
     for replicate, model in enumerate(models):
         own = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -193,7 +195,7 @@ def stacked(models: Sequence[nn.Module]) -> dict[str, Tensor]:
 
 
 class _Loss(nn.Module):
-    """A phase's loss as a module, so that `functional_call` can put other weights in its model."""
+    """A phase's loss as a module, so that `functional_call` can replace the weights of its model."""
 
     def __init__(self, model: nn.Module, loss: Callable[[Batch, Generator], Losses]) -> None:
         super().__init__()
@@ -204,9 +206,9 @@ class _Loss(nn.Module):
 
 
 class _Draws(TorchFunctionMode):
-    """Inside vmap: whatever is drawn from a generator is drawn from every seed's own, and each seed given its own.
+    """Inside vmap, draw random numbers from each seed's own generator.
 
-    which: the seed's number, a tensor that vmap has split up: so that the draws, of one shape, become split up too.
+    which: the number of the seed, a tensor that vmap maps over, which makes vmap map over the draws as well.
     """
 
     def __init__(self, generators: Sequence[Generator], which: Tensor) -> None:

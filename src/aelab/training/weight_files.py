@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write named tensors; the bytes depend on names and values alone (no metadata, fixed memory layout).
+    """Write named tensors; the bytes depend on names and values only (no metadata, fixed memory layout).
 
-    Raises OSError, e.g. where the disk is full.
+    Raises OSError, e.g. if the disk is full.
     """
     from safetensors.torch import save
 
@@ -31,7 +31,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], words: str) -> None:
-    """Write named tensors with words beside them and a digest of both, and see them on the disk. Raises OSError."""
+    """Write named tensors, a text and a digest of both, and sync them to the disk. Raises OSError."""
     from safetensors.torch import save
 
     plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
@@ -42,7 +42,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], words: str) -> None:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
-    """What `save_tensors` wrote. Raises ValueError for a damaged file."""
+    """The tensors and the text that `save_tensors` wrote. Raises ValueError for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -58,7 +58,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _digest(tensors: dict[str, Tensor], words: str) -> str:
-    """The SHA-256 of contiguous tensors on the CPU, by name, and words."""
+    """The SHA-256 of contiguous CPU tensors, by name, and of a text."""
     import torch
 
     digest = hashlib.sha256(words.encode())

@@ -1,1 +1,1 @@
-"""The figures, as PNG files drawn from saved numbers and arrays. No page, no table."""
+"""The figures, as PNG files drawn from saved numbers and arrays; `catalogue` names them all. No page, no table."""

@@ -1,4 +1,4 @@
-"""What to look at in each figure, in one line that is true of every run; in the groups and the order of the report."""
+"""One line for each figure on what to look at, true for every run; in the groups and order of the report."""
 
 GROUPS = {
     "Images rebuilt": {

@@ -46,7 +46,7 @@ FIGURES = {
 
 
 def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
-    """Draw every figure that the results allow into `folder`, as PNG, several at once; their titles by name."""
+    """Draw every figure that the results allow as PNG into `folder`, several at once; returns the titles by name."""
     folder.mkdir()
     names = list(FIGURES)
 

@@ -1,4 +1,4 @@
-"""Figures with axes: learning curves, test errors of stacks."""
+"""Charts: learning curves, test errors of stacks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def curves(results: Results, settings: Compare) -> Figure | None:
 
 
 def stack_curves(results: Results, settings: Compare) -> Figure | None:
-    """Error by epoch while stacks are fine-tuned."""
+    """Error by epoch during fine-tuning."""
     title = "Fine-tuning the stacks: wrong labels by epoch"
     return _curves(results.stacks, title, "wrong labels, %, logarithmic (train falls below)", 100.0, shared=True)
 
 
 def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
-    """`shared`: all panels have the same unit, which is multiplied by `factor`, and so one axis; a line per item."""
+    """Small multiples, a line per item. shared: all panels have one unit, multiplied by `factor`, and one axis."""
     found = [(item, phase) for item in items for phase in item.curves()]
     if not found:
         return None
@@ -37,7 +37,7 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
     for each in axes.flat[len(found) :]:
         each.axis("off")
     for i, (each, (item, phase)) in enumerate(zip(axes.flat, found, strict=False)):
-        # training ends without errors, which no logarithm shows
+        # the training error reaches 0, which has no logarithm
         values = [factor * each.validation for _, each in found] if shared else [phase.train, phase.validation]
         _curve(each, phase, factor)
         _scale(each, np.concatenate([value[np.isfinite(value)] for value in values]))
@@ -53,7 +53,7 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
 
 
 def _curve(axes: Axes, phase: Curves, factor: float) -> None:
-    """Validation as a line (mean over seeds) in a band (lowest to highest), train thin and dashed."""
+    """Validation as a line (mean over seeds) in a band (minimum to maximum), training thin and dashed."""
     train, validation = factor * phase.train, factor * phase.validation
     epochs = np.arange(1, validation.shape[1] + 1)
     with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def _curve(axes: Axes, phase: Curves, factor: float) -> None:
 
 
 def _scale(axes: Axes, values: np.ndarray) -> None:
-    """A logarithmic y axis over `values` with a few plain numbers; a linear one where a loss is not positive."""
+    """A logarithmic y axis over `values` with a few plain ticks; a linear one if a loss is not positive."""
     low, high = float(values.min()), float(values.max())
     if low <= 0:
         return
@@ -83,7 +83,7 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
 
 
 def stacks(results: Results, settings: Compare) -> Figure | None:
-    """Test error of the fine-tuned stacks, one panel per label budget: seeds, their mean, and its 95% interval."""
+    """Test error of fine-tuned stacks, one panel per label budget: seeds, mean, and 95% interval."""
     items, n = results.stacks, results.baselines["test_images"]
     if not items:
         return None

@@ -1,4 +1,4 @@
-"""Codes of two and three numbers as points, each drawn as its class."""
+"""Codes of two and three dimensions as scatter plots, coloured by class."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from aelab.report.figures.style import TEN, TITLE, grid_of
 from aelab.report.results import Results
 from aelab.report.settings import Compare
 
-POINTS = 1500  # codes drawn per panel
+POINTS = 1500  # codes per panel
 
 
 def codes(results: Results, settings: Compare) -> Figure:
-    """2-D codes of test images, each drawn as its class: PCA beside autoencoders."""
+    """2-D codes of test images by class: PCA beside autoencoders."""
     pictures, names = results.pictures, results.data["classes"]
     found = [
         (
@@ -49,12 +49,12 @@ def codes(results: Results, settings: Compare) -> Figure:
 
 
 def _numbered(names: list[str]) -> bool:
-    """Whether classes are called by their numbers, so that points drawn as numbers need no legend."""
+    """Whether class names are digits, so that points drawn as digits need no legend."""
     return names == [str(i) for i in range(len(names))]
 
 
 def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
-    """Points [n, 2], in space [n, 3], drawn as the number of their class, in turns, so that no class covers all."""
+    """Draw points [n, 2] or [n, 3] as the number of their class, interleaved so that no class covers the others."""
     turns = 5
     for turn in range(turns):
         for label, name in enumerate(names):
@@ -67,13 +67,13 @@ NUMBERS = ("first", "second", "third")
 
 
 def codes_3d(results: Results, settings: Compare) -> Figure | None:
-    """3-D codes of test images, each drawn as its class: in space, and from its three sides."""
+    """3-D codes of test images by class: in space, and from three sides."""
     names = results.data["classes"]
     items = select(results, settings, "codes_3d")
     if not items:
         return None
     tall = 7.9  # inches per model
-    wide = 8.6 if _numbered(names) else 9.9  # the rest for the legend
+    wide = 8.6 if _numbered(names) else 9.9  # the other columns are for the legend
     figure = Figure(figsize=(wide, tall * len(items)))
     title = "Test images by the three numbers of their code, each drawn as its class"
     figure.suptitle(title, y=1 - 0.12 / (tall * len(items)), va="top", **TITLE)

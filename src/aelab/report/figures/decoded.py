@@ -1,4 +1,4 @@
-"""Figures of images that no test image is the original of: decoded grids, chosen, swapped and clustered codes."""
+"""Figures of decoded images without an original: grids, chosen, swapped and clustered codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aelab.report.settings import Compare
 
 
 def grids(results: Results, settings: Compare) -> Figure | None:
-    """What a decoder draws for every place of a 2-D code."""
+    """Decoded images on a grid over a 2-D latent space."""
     items = select(results, settings, "grids")
     if not items:
         return None
@@ -35,7 +35,7 @@ def grids(results: Results, settings: Compare) -> Figure | None:
 
 
 def chosen(results: Results, settings: Compare) -> Figure | None:
-    """A code in the middle of the codes, one of a test image, and a tutorial's: do they lie where codes lie?"""
+    """The median code, the code of a test image, and a tutorial's code: do they lie among the codes of the data?"""
     items = select(results, settings, "chosen")
     if not items:
         return None
@@ -56,7 +56,7 @@ def chosen(results: Results, settings: Compare) -> Figure | None:
 
 
 def _whereabouts(item: Item) -> tuple[list[str], list[str], list[str]]:
-    """Of each chosen code: what it is, and whether it lies where codes lie."""
+    """For each chosen code: what it is, and whether it lies among the codes of the data."""
     codes = item.arrays["codes"].astype(np.float64)
     low, high = codes.min(0), codes.max(0)
     middle, near, wanted = item.arrays["chosen_codes"].astype(np.float64)
@@ -82,7 +82,7 @@ def _code(values: np.ndarray) -> str:
 
 
 def by_class(results: Results, settings: Compare) -> Figure | None:
-    """One code from the prior per row, under every label."""
+    """One code from the prior per row, decoded with every label."""
     items = select(results, settings, "by_class")
     found = [(item.name, tile(item.arrays["by_class"], len(results.data["classes"]))) for item in items]
     title = "The same code under every label: does the label say what, and the code how?"
@@ -92,7 +92,7 @@ def by_class(results: Results, settings: Compare) -> Figure | None:
 
 
 def clusters(results: Results, settings: Compare) -> Figure | None:
-    """What each of a code's choices decodes to, over which classes it takes."""
+    """The decoded image of each category, above the classes that it contains."""
     items = select(results, settings, "clusters")
     if not items:
         return None
@@ -105,7 +105,7 @@ def clusters(results: Results, settings: Compare) -> Figure | None:
     axes = figure.subplots(2 * len(items), 1, height_ratios=[1.2, len(names)] * len(items), squeeze=False)[:, 0]
     for item, above, below in zip(items, axes[::2], axes[1::2], strict=True):
         counts = _counts(item, len(names))
-        order = np.lexsort((-counts.max(0), counts.argmax(0)))  # by their commonest class
+        order = np.lexsort((-counts.max(0), counts.argmax(0)))  # by their most frequent class
         counts = counts[:, order]
         above.imshow(tile(item.arrays["prototypes"][order]), cmap="gray", vmin=0, vmax=255, aspect="auto")
         above.axis("off")
@@ -136,7 +136,7 @@ def _counts(item: Item, classes: int) -> np.ndarray:
 
 
 def swaps(results: Results, settings: Compare) -> Figure | None:
-    """Content across, style down: every pair of test images decoded together."""
+    """Content across, style down: every pair of test images, decoded together."""
     items = select(results, settings, "swaps")
     if not items:
         return None
@@ -163,7 +163,7 @@ def swaps(results: Results, settings: Compare) -> Figure | None:
 
 
 def masked(results: Results, settings: Compare) -> Figure | None:
-    """Original, what of it is visible, and rebuilt."""
+    """The original, its visible patches, and the reconstruction."""
     items = select(results, settings, "masked")
     if not items:
         return None

@@ -1,4 +1,4 @@
-"""Heat maps: every model under every noise, with the baselines on top, and every stack on every class."""
+"""Heat maps: every model on every noise, with baselines on top, and every stack on every class."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aelab.report.figures.style import chart
 from aelab.report.results import FILTERS, Results, spoken
 from aelab.report.settings import Compare
 
-CLIP = 8.0  # dB: differences beyond it look alike
+CLIP = 8.0  # dB: larger differences have the same colour
 
 
 def noise_map(results: Results, settings: Compare) -> Figure:
-    """PSNR of the noisy image, the filters and every model under every noise, against the best filter."""
+    """PSNR of the noisy image, the filters and every model on every noise, relative to the best filter."""
     noises, baselines = results.noises, results.baselines["denoising"]
     items = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
     names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
@@ -47,7 +47,7 @@ def noise_map(results: Results, settings: Compare) -> Figure:
 
 
 def noise_transfer(results: Results, settings: Compare) -> Figure | None:
-    """One net trained on each noise, tried on every noise: PSNR in dB, mean over seeds."""
+    """One net trained on each noise, tested on every noise: PSNR in dB, mean over seeds."""
     if not results.noise_transfer:
         return None
     trained_on, tried_on = list(results.noise_transfer), list(next(iter(results.noise_transfer.values()))[0])
@@ -57,7 +57,7 @@ def noise_transfer(results: Results, settings: Compare) -> Figure | None:
     title = "Noise transfer: one net, trained on each noise and tried on all of them (bold: the best of a column)"
     figure, axes = chart(size=(2.6 + 0.8 * len(tried_on), 1.6 + 0.34 * len(trained_on)), title=title)
     axes = axes[0, 0]
-    behind = values - values.max(0)  # of columns: noises are not equally hard
+    behind = values - values.max(0)  # relative to the column: noises are not equally hard
     image = axes.imshow(behind, cmap="Blues", vmin=-CLIP, vmax=0, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         weight = "bold" if behind[i, j] == 0 else "normal"
@@ -74,7 +74,7 @@ def noise_transfer(results: Results, settings: Compare) -> Figure | None:
 
 
 def class_errors(results: Results, settings: Compare) -> Figure | None:
-    """Test error of the stacks by class, fine-tuned with all labels, means over seeds."""
+    """Test error of the stacks by class, fine-tuned with all labels, mean over seeds."""
     names = results.data["classes"]
     metrics = [f"class_error/{label}" for label in range(len(names))]
     items = [item for item in results.stacks if metrics[0] in item.metrics]

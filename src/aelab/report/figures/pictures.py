@@ -1,4 +1,4 @@
-"""Figures that are rows of images, and weights seen as images."""
+"""Figures with rows of images, and weights as images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aelab.report.settings import Compare
 
 
 def reconstructions(results: Results, settings: Compare) -> Figure | None:
-    """The same test images through every model."""
+    """The same test images, reconstructed by every model."""
     if not results.models:
         return None
     rows = [
@@ -35,7 +35,7 @@ BAND = 4  # noises side by side
 
 
 def denoising(results: Results, settings: Compare) -> Figure:
-    """Per noise: clean, noisy, the best filter, then the models, each with its PSNR over all test images."""
+    """For each noise: clean, noisy, the best filter, then the models, with their PSNR over all test images."""
     items = select(results, settings, "denoising")
     names = ["original", "noisy", "best filter", *(item.name for item in items)]
     said = ["", "", "", *(trained(item) for item in items)]
@@ -74,7 +74,7 @@ def denoising(results: Results, settings: Compare) -> Figure:
 
 
 def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.ndarray, float]]:
-    """The rows of one noise: images and their PSNR in dB (the clean ones: NaN)."""
+    """The rows of one noise: images and their PSNR in dB (clean ones: NaN)."""
     name, psnr = results.best_filter(noise)
     noisy = results.baselines["denoising"][noise]["noisy"]["psnr"]
     baselines = [("clean", float("nan")), (f"noisy/{noise}", noisy), (f"{name}/{noise}", psnr)]
@@ -83,13 +83,13 @@ def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.
 
 
 def trained(item: Item) -> str:
-    """What a model met in training, short enough for a label."""
+    """The noise of a model's training, short enough for a label."""
     words = [spoken(each) for each in item.noise]
     return "clean images" if not words else words[0] if len(words) == 1 else f"{len(words)} noises mixed"
 
 
 def epochs(results: Results, settings: Compare) -> Figure | None:
-    """Validation digits after the epochs that were drawn, one group of rows per model."""
+    """Validation digits reconstructed during training, a group of rows per model."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "epochs"):
         drawn = sorted(key for key in item.arrays if key.startswith("preview/epoch-"))
@@ -107,7 +107,7 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
 
 
 def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
-    """Noisy validation digits through models that learn from clean ones, in the course of learning."""
+    """Noisy validation digits reconstructed by models trained on clean ones, during training."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "noisy_epochs"):
         drawn = sorted(key for key in item.arrays if key.startswith("preview/noisy-epoch-"))
@@ -127,13 +127,13 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
 
 
 def decibels(clean: np.ndarray, x: np.ndarray) -> float:
-    """10 log10(1 / mean squared error) in dB over all pixels of two rows of images, uint8; inf where they agree."""
+    """PSNR in dB over all pixels of two rows of images, uint8; inf if they are equal."""
     error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
     return float(10 * np.log10(1 / error)) if error else math.inf
 
 
 def pca(results: Results, settings: Compare) -> Figure | None:
-    """By numbers per code: what PCA rebuilds of the test digits, and what models with as many numbers do."""
+    """By latent dimension: test digits reconstructed by PCA, and by models of the same latent dimension."""
     by_size: dict[int, list[Item]] = {}
     for item in select(results, settings, "pca"):
         by_size.setdefault(round(item.mean("latent_dim")), []).append(item)
@@ -155,13 +155,13 @@ def pca(results: Results, settings: Compare) -> Figure | None:
 
 
 def kept(item: Item) -> int:
-    """The epoch, counted over all phases, whose weights the first seed kept; its panel is the last one drawn."""
+    """The epoch, counted over all phases, whose weights the first seed kept; its preview is the last one."""
     curves = item.curves()
     return int(sum(np.isfinite(phase.validation[0]).sum() for phase in curves[:-1]) + curves[-1].kept[0])
 
 
 def interpolations(results: Results, settings: Compare) -> Figure | None:
-    """Codes mixed in equal steps, beside what mixing the pixels gives."""
+    """Images decoded along a line between two codes, beside mixtures of the pixels."""
     items = select(results, settings, "interpolations")
     if not items or len(results.pictures["clean"]) < 2:
         return None
@@ -174,11 +174,12 @@ def interpolations(results: Results, settings: Compare) -> Figure | None:
     return strips([[Row("pixels", blend)], rows], title, note=note)
 
 
-DRAWN = {"rbm": "by Gibbs sampling", "vq_vae": "places drawn alone"}  # family -> how, if not from a prior
+# family -> how samples are drawn, if not from a prior
+DRAWN = {"rbm": "by Gibbs sampling", "vq_vae": "places drawn alone"}
 
 
 def samples(results: Results, settings: Compare) -> Figure | None:
-    """Generative models draw from their prior; a plain autoencoder's codes have none, so a gaussian is fitted."""
+    """Samples of generative models from their prior; for a plain autoencoder, codes from a fitted gaussian."""
     found = [
         (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
         for item in select(results, settings, "samples")
@@ -193,7 +194,7 @@ def samples(results: Results, settings: Compare) -> Figure | None:
 
 
 def filters(results: Results, settings: Compare) -> Figure | None:
-    """First-layer weights, every unit on its own scale: what it looks for, not how strongly."""
+    """First-layer weights, every unit on its own scale."""
     items = select(results, settings, "filters")
     scaled = []
     for item in items:
@@ -205,7 +206,7 @@ def filters(results: Results, settings: Compare) -> Figure | None:
 
 
 def units(results: Results, settings: Compare) -> Figure | None:
-    """The input of length 1 that most excites each unit, w / |w|, on one scale for all inputs of a size."""
+    """The input of norm 1 that maximises each unit, w / |w|, on one scale for all inputs of a size."""
     items = select(results, settings, "units")
     normal = [item.arrays["filters"] for item in items]
     normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]

@@ -1,4 +1,4 @@
-"""Error against code size, with PCA of every size as the line to beat, and names that do not hide each other."""
+"""Error against latent dimension, with PCA as a line, and name labels that avoid each other."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from aelab.report.settings import Compare
 
 
 def quality(results: Results, settings: Compare) -> Figure | None:
-    """Squared error per test image against numbers per code."""
+    """Squared error per test image against latent dimension."""
     items = results.rebuilding
     if not items:
         return None
     figure = Figure(figsize=(10.2, 5.4))
-    axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # the families stand beside it
+    axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # beside it, the families
     x = np.array([item.mean("latent_dim") for item in items])
     y = np.array([item.mean("sse") for item in items])
     pca = np.array(results.baselines["pca_sse"])
@@ -46,7 +46,7 @@ def quality(results: Results, settings: Compare) -> Figure | None:
 
 
 def by_family(axes: Axes, items: list[Item], x: np.ndarray, y: np.ndarray, bars: np.ndarray) -> None:
-    """One point with an upright bar per item, all [n]; marker and colour say the family."""
+    """One point with an error bar per item, all [n]; marker and colour show the family."""
     families = list(dict.fromkeys(item.about["family"] for item in items))
     for i, family in enumerate(families):
         mine = [k for k, item in enumerate(items) if item.about["family"] == family]
@@ -59,7 +59,7 @@ TURNS = (0, 180, 90, -90, 40, -40, 140, -140)  # degrees
 
 
 def label(axes: Axes, names: list[str], points: np.ndarray, bars: np.ndarray, lines: list[np.ndarray]) -> None:
-    """Write each name beside its point [n, 2] where it hides least: other names, points and bars [n], lines [m, 2].
+    """Place each name beside its point [n, 2] where it covers least: other names, points and bars [n], lines [m, 2].
 
     A greedy choice among places around the point, from near to far; the far ones get a thin line.
     """
@@ -107,7 +107,7 @@ def _place(spot: np.ndarray, far: float, turn: float, size: tuple[float, float])
 
 
 def _dense(line: np.ndarray) -> np.ndarray:
-    """A line [m, 2] in display units as points no further apart than one unit or so; of no points, none."""
+    """A line [m, 2] in display units as points at most about one unit apart; empty without points."""
     if not len(line):
         return line
     steps = np.concatenate([[0], np.cumsum(np.abs(np.diff(line, axis=0)).max(1))])

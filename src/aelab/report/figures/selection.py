@@ -1,4 +1,4 @@
-"""Which models a figure shows: those whose arrays hold what it draws, chosen by the reader or else by one rule."""
+"""Which models a figure shows: those with the arrays that it needs, chosen in params.yaml or by one rule."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def _met_noise(results: Results, item: Item) -> bool:
 
 
 def _noise_twin(results: Results, item: Item) -> bool:
-    """Whether another model is the same net, one of the two trained with noise and one without."""
+    """Whether another model has the same net, one of the two trained with noise and one without."""
     return any(_net(each) == _net(item) and bool(each.noise) != bool(item.noise) for each in results.models)
 
 
 def _penalty_twin(results: Results, item: Item) -> bool:
-    """Whether another model is the same net with another weight of the same penalty."""
+    """Whether another model has the same net with another weight of the same penalty."""
     twins = [
         each for each in results.models if _net(each, "weight") == _net(item, "weight") and each.noise == item.noise
     ]
@@ -78,7 +78,7 @@ def _net(item: Item, *but: str) -> tuple[str, dict[str, Any]]:
     return item.about["family"], {key: value for key, value in item.about["config"].items() if key not in but}
 
 
-# figure -> the models that answer its question; where there are none, all that it can show
+# figure -> the models that answer its question; without any, all that it can show
 PREFERRED: dict[str, Callable[[Results, Item], bool]] = {
     "denoising": _met_noise,
     "filters": _noise_twin,
@@ -89,8 +89,8 @@ PREFERRED: dict[str, Callable[[Results, Item], bool]] = {
 def select(results: Results, settings: Compare, figure: str) -> list[Item]:
     """The models of one figure (a key of HOLDS), at most LIMITS of them.
 
-    Named in `settings`: in that order. Else those that learned, can be shown and are PREFERRED; where these are too
-    many, the first of every family and then the others, as params.yaml orders them.
+    Named in `settings`: in that order. Else trained models that can be shown and are PREFERRED; if these are too many,
+    the first of every family and then the others, in the order of params.yaml.
     """
     names = getattr(settings, figure, None)
     if names:
@@ -106,6 +106,6 @@ def select(results: Results, settings: Compare, figure: str) -> list[Item]:
 
 
 def shown(results: Results, settings: Compare, name: str) -> list[str]:
-    """The names of the models that the figure of this file name shows; none for a figure of all models."""
+    """The names of the models that the figure of this file name shows; empty for a figure of all models."""
     figures = [name.replace("-", "_"), *(["plain"] if name == "samples" else [])]
     return [item.name for figure in figures if figure in HOLDS for item in select(results, settings, figure)]

@@ -1,4 +1,4 @@
-"""How every figure looks: Okabe and Ito's colours, told apart by the colour-blind; 150 dpi; titles say what to see."""
+"""The style of all figures: Okabe and Ito's colours, distinct for the colour-blind; 150 dpi; titles say what to see."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, "#000000")
-# Okabe and Ito have eight; ten that can be told apart and read on white (near to Tol's "muted")
+# Okabe and Ito have eight; ten distinct ones that are readable on white (close to Tol's "muted")
 TEN = ("#332288", "#2299CC", "#117733", "#CC6677", "#AA4499", "#999933", "#882255", "#44AA99", "#DD8800", "#555555")
 MARKERS = "osD^vPX*<>"
 GREY = "#666666"
 TITLE = {"fontsize": 10, "fontweight": "bold"}
 LETTERS = 12  # of a title, per inch
 
-matplotlib.rcdefaults()  # whatever a matplotlibrc says, the same bytes
+matplotlib.rcdefaults()  # the same bytes, whatever a matplotlibrc says
 matplotlib.rcParams.update(
     {
         "savefig.dpi": 150,
@@ -38,7 +38,7 @@ matplotlib.rcParams.update(
 
 @dataclass(frozen=True)
 class Row:
-    """One strip of images, uint8 [n, H, W], with its label on the left and remarks in columns on the right."""
+    """One row of images, uint8 [n, H, W], with its label on the left and remarks in columns on the right."""
 
     label: str
     images: np.ndarray
@@ -46,12 +46,12 @@ class Row:
 
 
 def save(figure: Figure, path: Path, models: Sequence[str] = ()) -> None:
-    """Write a PNG whose bytes depend on the figure alone; `models`: what it shows, which its key "Models" tells."""
+    """Write a PNG whose bytes depend on the figure only. models: the names shown, in its metadata "Models"."""
     figure.savefig(path, metadata={"Software": None, "Models": " ".join(models) or None})
 
 
 def title(figure: Figure) -> str:
-    """What stands at the top of a figure."""
+    """The title of a figure."""
     return (figure.get_suptitle() or figure.texts[0].get_text()).replace("\n", " ")
 
 
@@ -65,8 +65,10 @@ def chart(rows: int = 1, columns: int = 1, *, size: tuple[float, float], title: 
 def grid_of(
     n: int, *, size: tuple[float, float], title: str, columns: int = 3, beside: float = 0
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with n axes of `size` inches in lines of `columns`, as [lines, columns], those left over hidden; beside:
-    inches for a legend."""
+    """A figure with n axes of `size` inches in rows of `columns`, unused ones hidden.
+
+    Returns the axes as [rows, columns]. beside: inches for a legend.
+    """
     columns = min(n, columns)
     rows = -(-n // columns)
     figure, axes = chart(rows, columns, size=(size[0] * columns + beside, size[1] * rows + 0.3), title=title)
@@ -76,7 +78,7 @@ def grid_of(
 
 
 def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: float = 255) -> np.ndarray:
-    """Images [n, H, W] in rows of `columns` (0: all in one row) as one picture, `gap` pixels apart."""
+    """Images [n, H, W] in rows of `columns` (0: all in one row) as one image, `gap` pixels apart."""
     n, height, width = images.shape
     columns = min(n, columns or n)
     rows = -(-n // columns)
@@ -103,7 +105,7 @@ class Page:
         self.figure.text(x / self.width, 1 - y / self.height, words, **how)
 
     def picture(self, x: float, y: float, width: float, height: float, picture: np.ndarray, **how: Any) -> None:
-        """Grey pixels, one to one where the size allows; black is 0 and white 255 unless `how` says otherwise."""
+        """A grey image, one to one if the size allows; black is 0 and white 255 unless `how` says otherwise."""
         box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box)
         scale = {"cmap": "gray", "vmin": 0, "vmax": 255} | how
@@ -140,7 +142,7 @@ def strips(groups: Sequence[Sequence[Row]], title: str, heads: Sequence[str] = (
 def panels(
     found: Sequence[tuple[str, np.ndarray]], title: str, note: str, dots: int = 75, columns: int = 0, **how: Any
 ) -> Figure:
-    """Pictures in lines of `columns` (0: all in one), each under its own heading, `dots` of their pixels to an inch."""
+    """Images in rows of `columns` (0: all in one), each with its heading, `dots` of their pixels to an inch."""
     top, gap, columns = 0.68 + 0.17 * title.count("\n"), 0.25, columns or len(found)
     lines = [found[i : i + columns] for i in range(0, len(found), columns)]
     wide = max(sum(picture.shape[1] / dots + gap for _, picture in line) for line in lines)

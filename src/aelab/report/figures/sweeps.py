@@ -1,7 +1,7 @@
-"""Pictures of a sweep: how it went, which parameters mattered, and what two objectives cost each other.
+"""Figures of a sweep: history, parameter importance, and the trade-off between two objectives.
 
 A trial is a mapping: number, state (COMPLETE, PRUNED, ...), params, values (objective -> number), steps (epoch ->
-number, where it was pruned by one objective). An objective's direction is minimize or maximize.
+number, if it was pruned by one objective). The direction of an objective is minimize or maximize.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from aelab.report.figures.tradeoffs import front as cheapest_first
 
 Trials = Sequence[Mapping[str, Any]]
 Importance = Mapping[str, Mapping[str, float]]
-WIDE = 10  # a parameter whose largest value is so many times its smallest gets a logarithmic axis
+WIDE = 10  # a parameter gets a logarithmic axis if its largest value is this many times the smallest
 FEW = 5  # ticks that fit below a small panel
-MANY = 15  # marked trials of a front beyond which numbers would hide each other
+MANY = 15  # trials on a front beyond which numbers would overlap
 
 
 def draw(name: str, trials: Trials, directions: Mapping[str, str], importance: Importance, folder: Path) -> list[Path]:
-    """Draw what the trials allow into `folder`, as PNG; the files. importance: objective -> parameter -> share."""
+    """Draw the figures that the trials allow as PNG into `folder`; returns the files.
+
+    importance: objective -> parameter -> share.
+    """
     complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
     if not complete:
         return []
@@ -41,7 +44,7 @@ def draw(name: str, trials: Trials, directions: Mapping[str, str], importance: I
 
 
 def history(name: str, trials: Trials, directions: Mapping[str, str]) -> Figure:
-    """Every trial's number, and the best one so far."""
+    """The objective of every trial, and the best one so far."""
     title = f"Sweep {name}: what each trial came to, and the best so far"
     figure, axes = chart(len(directions), 1, size=(7.5, 0.9 + 2.6 * len(directions)), title=title)
     for each, (objective, direction) in zip(axes[:, 0], directions.items(), strict=True):
@@ -102,7 +105,7 @@ def parameters(name: str, complete: Trials, directions: Mapping[str, str]) -> Fi
 
 
 def positions(axes: Axes, values: Sequence[Any]) -> list[float]:
-    """Where values lie on an x axis, which is made fit for them: names side by side, wide ranges logarithmic."""
+    """The places of values on an x axis, which is set up for them: names side by side, wide ranges logarithmic."""
     numbers = [float(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) == len(values):
         if min(numbers) > 0 and max(numbers) > WIDE * min(numbers):
@@ -122,7 +125,7 @@ def positions(axes: Axes, values: Sequence[Any]) -> list[float]:
 
 
 def front(name: str, complete: Trials, directions: Mapping[str, str]) -> Figure:
-    """One objective against the other; those trials that no other beats in both are joined and numbered."""
+    """One objective against the other; trials on the Pareto front are connected and numbered."""
     (first, one), (second, other) = directions.items()
     points = np.array([[trial["values"][first], trial["values"][second]] for trial in complete])
     signs = np.array([1 if direction == "minimize" else -1 for direction in (one, other)])
@@ -149,7 +152,7 @@ def worded(objective: str, direction: str) -> str:
 
 
 def order(value: Any) -> tuple[Any, ...]:
-    """What choices are sorted by: lists of numbers by their length and numbers, other things by their words."""
+    """The sort key of choices: lists of numbers by length and values, other things by their text."""
     if isinstance(value, tuple) and all(isinstance(each, (int, float)) for each in value):
         return 0, len(value), value
     return 1, 0, label(value)

@@ -1,4 +1,4 @@
-"""Figures of autoencoders on points in the plane, where everything that they do can be seen."""
+"""Figures of autoencoders on points in the plane, where all that they do is visible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aelab.report.settings import Compare
 
 
 def manifolds(results: Results, settings: Compare) -> Figure | None:
-    """Points near a straight and near a bent line, and what PCA and an autoencoder make of them."""
+    """Points near a straight line and near a curve, and the lines that PCA and an autoencoder find."""
     toy = {key.removeprefix("toy/"): value for key, value in results.pictures.items()}
     kinds = [kind for kind in ("straight", "bent") if f"{kind}_points" in toy]
     if not kinds:
@@ -31,7 +31,7 @@ def manifolds(results: Results, settings: Compare) -> Figure | None:
 
 
 def field(results: Results, settings: Compare) -> Figure | None:
-    """Where a denoising autoencoder moves the places of the plane."""
+    """Where a denoising autoencoder moves the points of the plane."""
     if "toy/field_moves" not in results.pictures:
         return None
     points, places, moves = (results.pictures[f"toy/field_{name}"] for name in ("points", "places", "moves"))

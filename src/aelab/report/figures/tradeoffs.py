@@ -1,4 +1,4 @@
-"""One quantity against another: code size, depth, rate, cost."""
+"""Trade-offs: error against latent dimension, depth and cost; distortion against rate."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from aelab.report.formatting import kind
 from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 
-LEAST = 0.1  # nats: a smaller rate is drawn as this, the code says nothing
+LEAST = 0.1  # nats: smaller rates are drawn here; the code says nothing
 STEPS = (5, 10, 20, 50, 100, 200, 500, 1000)  # nats between lines of equal sum
 
 
 def capacity(results: Results, settings: Compare) -> Figure | None:
-    """Error of dense autoencoders against code size, and against depth as a share of PCA's."""
+    """Error of dense autoencoders against latent dimension, and against depth relative to PCA's error."""
     if not results.capacity:
         return None
     title = "Representation power: what more numbers and more layers are worth to a dense autoencoder"
@@ -56,8 +56,10 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
 
 
 def rate(results: Results, settings: Compare) -> Figure | None:
-    """Distortion against rate, in nats, with lines of equal sum: the negative ELBO. A panel per kind of targets, whose
-    distortions are of different likelihoods."""
+    """Distortion against rate, in nats, with lines of equal sum, the negative ELBO.
+
+    A panel per kind of targets, whose distortions come from different likelihoods.
+    """
     items = [item for item in results.models if np.isfinite(item.mean("rate") + item.mean("distortion"))]
     if not items:
         return None
@@ -67,7 +69,7 @@ def rate(results: Results, settings: Compare) -> Figure | None:
     title = "Rate against distortion: what a code costs, what it leaves unsaid, and their sum"
     figure.suptitle(title, y=0.975, **TITLE)
     for i, (each, width) in enumerate(zip(kinds, widths, strict=True)):
-        # places that do not change with what is drawn, so that names can be placed
+        # fixed places, so that names can be placed
         axes = figure.add_axes(((sum(widths[:i]) + 0.67) / sum(widths), 0.1, (width - 0.92) / sum(widths), 0.78))
         axes.set_title(f"{each} targets")
         _rate(axes, [item for item in items if kind(item, "distortion") == each])
@@ -95,7 +97,7 @@ def _rate(axes: Axes, items: list[Item]) -> None:
 
 
 def _equal_sums(axes: Axes, across: tuple[float, float], up: tuple[float, float]) -> list[np.ndarray]:
-    """Draw lines [m, 2] of equal x + y through the box `across` (on a logarithmic axis) and `up`; these lines."""
+    """Draw lines [m, 2] of equal x + y through the box `across` (on a logarithmic axis) and `up`; returns them."""
     (left, right), (low, high) = across, up
     step = next((step for step in STEPS if (high - low) / step < 9), STEPS[-1])
     along, lines = np.geomspace(left, right, 200), []
@@ -112,7 +114,7 @@ def _equal_sums(axes: Axes, across: tuple[float, float], up: tuple[float, float]
 
 
 def cost(results: Results, settings: Compare) -> Figure | None:
-    """Error against arithmetic and against parameters; those that no cheaper model beats are named."""
+    """Error against arithmetic and against parameters; models on the Pareto front are named."""
     found = {}
     for metric in ("flops", "parameters"):
         items = [item for item in results.rebuilding if item.mean(metric) > 0 and item.mean("sse") > 0]
@@ -137,7 +139,7 @@ def cost(results: Results, settings: Compare) -> Figure | None:
 
 
 def front(cost: np.ndarray, error: np.ndarray) -> list[int]:
-    """Which of n models no other beats at the same or a smaller cost, the cheapest first (the Pareto front)."""
+    """The Pareto front of n models: those that no other beats at the same or a smaller cost, the cheapest first."""
     best: list[int] = []
     for i in np.lexsort((error, cost)):
         if not best or error[i] < error[best[-1]]:
@@ -146,14 +148,14 @@ def front(cost: np.ndarray, error: np.ndarray) -> list[int]:
 
 
 def _side_by_side(title: str) -> tuple[Figure, Sequence[Axes]]:
-    """Two panels whose place does not change with what is drawn, so that names can be placed."""
+    """Two panels at fixed places, so that names can be placed."""
     figure = Figure(figsize=(11.4, 4.9))
     figure.suptitle(title, y=0.975, **TITLE)
     return figure, [figure.add_axes((left, 0.11, 0.425, 0.79)) for left in (0.06, 0.56)]
 
 
 def _logarithmic(axes: Axes, x: np.ndarray | None, y: np.ndarray) -> None:
-    """Logarithmic axes around values, with plain ticks up to a thousand and few of them; x None: left linear."""
+    """Logarithmic axes around the values, with few plain ticks up to a thousand; x None: a linear x axis."""
     axes.set(yscale="log", ylim=(y.min() * 0.6, y.max() * 1.5))
     ticks = round_ticks(*axes.get_ylim())
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -1,1 +1,1 @@
-"""The report page: its table, figures and gallery in one HTML file. No figure is drawn here."""
+"""The report page: its table, figures and gallery in one HTML file, from `templates/`. No figure is drawn here."""

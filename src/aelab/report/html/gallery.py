@@ -1,4 +1,4 @@
-"""Digits that a slider leads through: in the course of learning, and under more and more noise."""
+"""Digits with a slider: reconstructions during training, and under more and more noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAP, BLACK, GREY = 2, 0, 119  # pixels between digits and between frames, and th
 
 @dataclass(frozen=True)
 class Step:
-    """What a strip shows at one place of the slider: a frame (from 0), words beside it, a value to rank by."""
+    """One place of the slider: a frame (from 0), a text, and a value to rank by."""
 
     frame: int
     words: str
@@ -29,10 +29,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Strip:
-    """The digits of one model: every frame below the other in one picture.
+    """The digits of one model: all frames in one image, one below the other.
 
-    about: what it met in training; pinned: stays on top, whatever the ranking; given: what a model was shown, where
-    that differs from the originals; steps: by track, a Step for each place of the slider, None where there is nothing.
+    about: the noise of its training; pinned: stays on top, whatever the ranking; given: the model's input, if it
+    differs from the originals; steps: by track, a Step for each place of the slider, None without a frame.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Gallery:
     height: int
 
     def content(self) -> dict[str, Any]:
-        """What the page's script needs, as plain JSON."""
+        """The data for the page's script, as JSON content."""
 
         def plain(step: Step | None) -> Any:
             finite = step and step.value is not None and math.isfinite(step.value)
@@ -75,7 +75,7 @@ LEARNT, UNMET = "digits as in training", "noisy digits, never met in training"
 
 
 def learning(results: Results) -> Gallery | None:
-    """Validation digits after the epochs that were drawn, as every model rebuilds them."""
+    """Validation digits, reconstructed by every model during training."""
     items = [item for item in results.models if _drawn(item, "")]
     if not items:
         return None
@@ -89,13 +89,13 @@ def learning(results: Results) -> Gallery | None:
 
 
 def _drawn(item: Item, kind: str) -> list[int]:
-    """After which epochs the digits were drawn; the last is the end. kind: "" or "noisy-"."""
+    """The epochs after which digits were reconstructed; the last is the end. kind: "" or "noisy-"."""
     start = f"preview/{kind}epoch-"
     return sorted(int(key.removeprefix(start)) for key in item.arrays if key.startswith(start))
 
 
 def _reference(item: Item, places: int) -> Strip:
-    """The digits that are to be rebuilt and, in the second track, those that were shown instead."""
+    """The target digits and, in the second track, the noisy inputs."""
     original = item.arrays["preview/input"]
     frames: list[np.ndarray] = [original]
     steps: dict[str, list[Step | None]] = {LEARNT: [Step(0, "")] * places}
@@ -126,7 +126,7 @@ def _learner(item: Item, epochs: Sequence[int]) -> Strip:
 
 
 def noise(results: Results) -> Gallery | None:
-    """Test digits under every noise of the test set, by kind and level, as the models and the filters clean them."""
+    """Test digits under every noise of the test set, by kind and level, denoised by the models and the filters."""
     items = [item for item in results.rebuilding if "reconstructions" in item.arrays]
     if not items:
         return None
@@ -165,7 +165,7 @@ def _strip(
     psnr: Mapping[str, float],
     always: np.ndarray | None = None,
 ) -> Strip:
-    """frames and psnr (dB) by noise, "" for none; always: digits that are shown where there are none."""
+    """frames and psnr (dB) by noise, "" for none; always: digits that are shown without a frame."""
     places = {each: place for place, each in enumerate(frames)}
 
     def step(each: str) -> Step | None:
@@ -179,12 +179,12 @@ def _strip(
 
 
 def _met(item: Item) -> str:
-    """Which noise a model met in training."""
+    """The noise of a model's training."""
     return f"trained on {trained(item)}" if item.noise else ""
 
 
 def _words(kind: str) -> str:
-    """A kind of noise as readers know it."""
+    """A kind of noise in words."""
     return kind.replace("_", " & ")
 
 
@@ -195,6 +195,6 @@ def _size(digits: np.ndarray) -> tuple[int, int]:
 
 
 def _sprite(frames: Sequence[np.ndarray]) -> str:
-    """Every frame's digits in a row, the frames below each other, as a data URI."""
+    """The digits of each frame in a row, frames below each other, as a data URI."""
     rows = np.stack([tile(digits, gap=GAP, blank=GREY) for digits in frames])
     return images.sprite(tile(rows, 1, GAP, BLACK))

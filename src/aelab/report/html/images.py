@@ -1,4 +1,4 @@
-"""Pictures as data URIs, small enough that all of them fit into one page."""
+"""Images as data URIs, small enough that all of them fit into one page."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SHADES = 16  # of grey in a sprite: 4 bits per pixel
+SHADES = 16  # grey shades in a sprite: 4 bits per pixel
 
 
 def figure(path: Path) -> str:
-    """A figure with at most 256 colours, without dithering: half of its bytes, and nothing that the eye would miss."""
+    """A figure with at most 256 colours, without dithering: half of its bytes, and no visible difference."""
     drawn = Image.open(path, formats=("PNG",)).convert("RGB")
     return _uri(drawn.quantize(256, dither=Image.Dither.NONE))
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture in pixels."""
+    """Width and height of an image in pixels."""
     with Image.open(path, formats=("PNG",)) as drawn:
         return drawn.size
 
@@ -33,7 +33,7 @@ def sprite(picture: np.ndarray) -> str:
 
 
 def _uri(picture: Image.Image, **how: int) -> str:
-    """The same pixels give the same text."""
+    """An image as a data URI; equal pixels give equal text."""
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True, **how)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The report: one page that holds everything it shows, and asks no network for anything."""
+"""The HTML report: one self-contained page that needs no network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCRIPTS = ("filter.js", "table.js", "gallery.js", "figures.js")
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure and what to look at in it."""
+    """One figure with its caption."""
 
     name: str
     title: str
@@ -92,7 +92,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
 
 
 def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
-    """By group, those that were drawn."""
+    """The figures that were drawn, by group."""
     if not titles:
         return {}
     paths = [drawn / f"{name}.png" for name in titles]
@@ -109,7 +109,7 @@ def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
 
 
 def _pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:
-    """Stack -> budget of labels -> how it stands."""
+    """Stack -> label budget -> the comparison with its control."""
     return {
         item.name: {
             budget: pretraining(results, item, f"test_error/{budget}")

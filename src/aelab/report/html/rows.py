@@ -1,4 +1,4 @@
-"""The rows of the report's table: every model and stack, and among them the baselines that they are held against."""
+"""The rows of the report's table: models, stacks and baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aelab.report.warnings import ResultWarning
 
 @dataclass(frozen=True)
 class Cell:
-    """text: as people read it, empty where the metric does not apply; value: to sort by, as in comparison.csv."""
+    """text: as shown, empty if the metric does not apply; value: to sort by, as in comparison.csv."""
 
     text: str
     value: str
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Entry:
-    """kind: model, stack or baseline; an entry of comparison.csv is `listed`, other baselines are not."""
+    """A row. kind: model, stack or baseline; `listed`: whether it is an entry of comparison.csv."""
 
     name: str
     kind: str
@@ -34,19 +34,19 @@ class Entry:
     device: str
     replicates: str
     uses_labels: bool
-    changed: str  # what params.yaml changes of its net for this data set, "" for nothing
+    changed: str  # how its net differs for this data set, "" for not at all
     warnings: list[ResultWarning]
     cells: list[Cell]
     listed: bool
 
     @property
     def groups(self) -> list[str]:
-        """The groups of columns in which it has a number."""
+        """The groups of columns in which it has a value."""
         return list(dict.fromkeys(group for each in self.cells if each.text for group in each.groups))
 
 
 def rows(results: Results, columns: Sequence[Column]) -> list[Entry]:
-    """In the order of comparison.csv, further baselines below."""
+    """The rows in the order of comparison.csv, further baselines below."""
     found = [_entry(results, item, columns) for item in results.items.values()]
     return found + [_baseline(name, values, columns) for name, values in baselines(results).items()]
 
@@ -78,12 +78,12 @@ def _baseline(name: str, values: Mapping[str, float], columns: Sequence[Column])
 
 
 def plain(value: float, metric: str) -> str:
-    """A value as comparison.csv holds it."""
+    """A value as in comparison.csv."""
     return f"{value:.0f}" if spec(metric).count else f"{value:.{DIGITS}g}"
 
 
 def baselines(results: Results) -> dict[str, dict[str, float]]:
-    """What nobody trained and comparison.csv does not list: name -> metric -> value."""
+    """Baselines that are not in comparison.csv: name -> metric -> value."""
     names = {"noisy": "the noisy image"} | {name: spoken(name) for name in FILTERS}
     found = {
         words: {

@@ -1,4 +1,4 @@
-"""The columns of the report's table: what each is called, what it means, and where it stands."""
+"""The columns of the report's table: title, meaning, group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aelab.report.formatting import kind, title
 from aelab.report.metric_specs import TABLE, spec
 from aelab.report.results import Results
 
-GROUPS = {  # key -> what a reader chooses
+GROUPS = {  # key -> the text of the menu
     "overview": "overview",
     "rebuilt": "reconstruction",
     "noise": "noise",
@@ -34,7 +34,7 @@ class Column:
 
 
 def table_columns(results: Results) -> list[Column]:
-    """A column for every metric that some item has, group by group; one per kind where kinds cannot be compared."""
+    """A column for every metric that some item has, group by group; one per kind if kinds cannot be compared."""
     kinds: dict[str, set[str]] = {}
     for item in results.items.values():
         for metric in item.metrics:
@@ -55,7 +55,7 @@ def _group(metric: str) -> str:
 
 
 def _in_overview(metric: str) -> bool:
-    """Only the metric as a whole: under no noise, with all labels."""
+    """Only the plain metric: without noise, with all labels."""
     return spec(metric).overview and metric.partition("/")[2] in ("", "all")
 
 
