@@ -1,1 +1,1 @@
-"""The command `aelab`: only what dvc and mlflow do not do."""
+"""The command `aelab`: only what dvc and mlflow do not do. Each command parses its options and makes one call."""

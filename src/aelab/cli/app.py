@@ -1,4 +1,4 @@
-"""The command `aelab`: what dvc and mlflow lack. `aelab --help` lists it."""
+"""The command `aelab`; `aelab --help` lists its subcommands."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Cores: stages at
 
 
 class Command(TyperCommand):
-    """Every command runs in the project's root, wherever it is typed, and ends in one line where a user can mend it."""
+    """Runs in the project's root, wherever it is typed, and reports errors that a user can fix in one line."""
 
     def invoke(self, ctx: Any) -> Any:
         with mistakes(ctx.info_name):
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has finished is kept
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that finished stages are kept
             typed, root = Path.cwd(), project(Path.cwd())
-            if root != typed:  # files are meant as they were typed
+            if root != typed:  # paths are relative to where the command was typed
                 ctx.params = {name: beside(typed, value) for name, value in ctx.params.items()}
                 os.chdir(root)
             return super().invoke(ctx)
 
 
 def project(folder: Path) -> Path:
-    """The root of the project that a folder lies in: the nearest one with a dvc.yaml and a params.yaml (or DVC's
-    settings). Raises ValueError."""
+    """The root of the project that a folder belongs to.
+
+    The nearest folder with a dvc.yaml and a params.yaml (or DVC's settings). Raises ValueError.
+    """
     for root in (folder, *folder.parents):
         if (root / "dvc.yaml").is_file() and ((root / "params.yaml").is_file() or (root / ".dvc").is_dir()):
             return root
@@ -44,7 +46,7 @@ def project(folder: Path) -> Path:
 
 
 def beside(folder: Path, value: Any) -> Any:
-    """The value of a parameter with its paths taken from `folder`."""
+    """A parameter's value with its paths taken relative to `folder`."""
     if isinstance(value, (list, tuple)):
         return [beside(folder, each) for each in value]
     return folder / value if isinstance(value, Path) else value
@@ -52,7 +54,7 @@ def beside(folder: Path, value: Any) -> Any:
 
 @contextlib.contextmanager
 def mistakes(command: str) -> Iterator[None]:
-    """What a user can mend ends in one line; AELAB_TRACEBACK=1 shows where it came from."""
+    """Print errors that a user can fix as one line; AELAB_TRACEBACK=1 shows the traceback."""
     try:
         yield
     except BrokenPipeError:  # `aelab show vae | head`
@@ -61,7 +63,7 @@ def mistakes(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        dvc = sys.modules.get("dvc.exceptions")  # not imported where no command has needed it
+        dvc = sys.modules.get("dvc.exceptions")  # imported only if a command needed it
         mendable = (ValueError, OSError, dvc.DvcException) if dvc else (ValueError, OSError)
         if not isinstance(error, mendable) or os.environ.get("AELAB_TRACEBACK"):
             raise
@@ -71,8 +73,10 @@ def mistakes(command: str) -> Iterator[None]:
 
 
 def check(sweep: str | None = None) -> None:
-    """Raise ParamsError for a mistake in params.yaml. Not in that of another project, which `aelab repro` runs too, and
-    not in a trial, as its sweep has looked."""
+    """Raise ParamsError for a mistake in params.yaml.
+
+    Not in another kind of project, which `aelab repro` runs too, and not in a trial, whose sweep has checked it.
+    """
     from aelab.config import params
 
     if params.FILE.exists() and Path("stages/add_src_to_path.py").exists() and "AELAB_ECHO" not in os.environ:
@@ -89,7 +93,7 @@ app = typer.Typer(
 
 @app.callback()
 def aelab() -> None:
-    """Commands stay words, also where there is only one."""
+    """Keeps subcommands, even if there is only one."""
 
 
 @app.command()
@@ -103,10 +107,10 @@ def repro(
     ] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Run stages again that are up to date.")] = False,
 ) -> None:
-    """Run what has changed, as `dvc repro` does, several stages at a time.
+    """Run what has changed, like `dvc repro`, with several stages at a time.
 
-    The result is the same dvc.lock, byte for byte. Each stage's words go to logs/<stage>.log. A failed stage stops only
-    what depends on it; the exit code is then 1. Ctrl-C ends the stages too; what had finished is kept.
+    The resulting dvc.lock is the same, byte for byte. The output of each stage goes to logs/<stage>.log. A failed stage
+    stops only what depends on it; the exit code is then 1. Ctrl-C stops running stages; finished ones are kept.
     """
     from dvc.exceptions import DvcException
 
@@ -117,7 +121,7 @@ def repro(
         try:
             failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force, check)
         except DvcException:
-            check()  # what DVC stumbles over may be a mistake in params.yaml
+            check()  # DVC's error may come from a mistake in params.yaml
             raise
     console.say(view.summary())
     if not failed and (words := commit.against_commit()):
@@ -133,11 +137,11 @@ def verify(
     models: Annotated[list[str] | None, typer.Argument(help="Models such as vae or stack_dae; none: all.")] = None,
     jobs: Jobs = CORES,
 ) -> None:
-    """Make models again, and hold them against dvc.lock and metrics/: a line each.
+    """Reproduce models and compare them with dvc.lock and metrics/: one line each.
 
-    The stages that make a model run in a folder of their own; what is upstream is taken as it is. On the same kind of
-    machine every byte must be the same, elsewhere the headline numbers within a tolerance; the exit code is 1 where
-    that is not so. data/, dvc.lock and DVC's cache stay as they are.
+    The stages of a model run in a temporary folder; what they depend on is taken as it is. On the same kind of machine
+    every byte must be the same, elsewhere the headline metrics must agree within a tolerance; else the exit code is 1.
+    data/, dvc.lock and DVC's cache do not change.
     """
     from aelab.cli.verify import run
     from aelab.runner import console
@@ -152,11 +156,10 @@ def verify(
 
 @app.command()
 def sync() -> None:
-    """Fill the tracking store from the results: every run that is missing is made again, nothing is trained.
+    """Fill the tracking store from the results: every missing run is re-created, nothing is trained.
 
-    For a store that was deleted, was down, or belongs to a fresh clone; also of results that `dvc exp` made and of
-    stages that DVC restored from its cache. Runs that dead processes left RUNNING are ended. Twice in a row, the second
-    time nothing happens.
+    For a store that was deleted, was down, or belongs to a fresh clone; also for results of `dvc exp` and of stages
+    that DVC restored from its cache. Runs that dead processes left RUNNING are ended. A second call changes nothing.
     """
     from aelab.tracking.sync import Sync
 
@@ -173,7 +176,7 @@ def sync() -> None:
 
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="On this machine alone: http://127.0.0.1:<port>.")] = 5000) -> None:
-    """Serve the tracking UI, MLflow's, on the store of this checkout, and print the address to open."""
+    """Serve the MLflow UI for the store of this checkout, and print the address to open."""
     from aelab.tracking import ui as server
 
     server.serve(port)
@@ -192,10 +195,10 @@ def sweep(
     ] = False,
     trial: Annotated[int | None, typer.Option(help="Which trial --apply takes instead of the best.")] = None,
 ) -> None:
-    """Search parameters with Optuna, by validation numbers of a stage; go on where the last call stopped.
+    """Search parameters with Optuna, by validation metrics of a stage; continues where the last call stopped.
 
-    Each trial runs the pipeline up to that stage in a folder of its own: data/ and params.yaml stay as they are.
-    Ctrl-C ends the trials at work; they are taken up by the next call. MLflow shows a run per sweep, its trials below.
+    Each trial runs the pipeline up to that stage in a folder of its own: data/ and params.yaml do not change. Ctrl-C
+    stops the running trials; the next call resumes them. MLflow shows a run per sweep, with its trials below.
     """
     if (show and apply) or (trial is not None and not apply):
         raise ValueError("--show and --apply exclude each other, and --trial goes with --apply")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aelab.inference.file_io import Codes
     from aelab.inference.predictor import Predictor
 
-EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "noise-map")  # figures that show all of them
+EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "noise-map")  # figures of all models
 EVERY_STACK = ("stacks", "stack-curves", "labels", "class-errors")
 
 app = typer.Typer()
@@ -30,7 +30,7 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz, or 
 
 @app.command()
 def show(model: Annotated[str, typer.Argument(help="A trained model such as vae, or denoiser@champion.")]) -> None:
-    """What a model is, its numbers, what is wrong with it, and the pictures that show it."""
+    """Print what a model is, its metrics and diagnoses, and the figures that show it."""
     from aelab.inference import predictor
     from aelab.tracking.models import Card
 
@@ -43,7 +43,7 @@ def show(model: Annotated[str, typer.Argument(help="A trained model such as vae,
 
 @app.command()
 def encode(files: Files, model: Name = "encoder@champion", out: Out = Path("codes.npz"), replicate: Seed = 0) -> None:
-    """Images -> codes, one row of numbers each, as an npz with `codes` that says which model made them."""
+    """Encode images: an npz with `codes`, one row per image, and the name of the model."""
     from aelab.inference import file_io
 
     served = load(model, replicate)
@@ -65,7 +65,7 @@ def decode(
     out: Out = Path("images.png"),
     replicate: Annotated[int | None, typer.Option(min=0, help="Which of its seeds, of such codes; none: 0.")] = None,
 ) -> None:
-    """Codes -> images, by the model that made the codes."""
+    """Decode codes with the model that made them."""
     from aelab.inference import file_io
 
     codes = file_io.read_codes(file)
@@ -78,7 +78,7 @@ def decode(
 
 @app.command()
 def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("clean.png"), replicate: Seed = 0) -> None:
-    """Images -> what the model makes of them: of a denoiser, clean images."""
+    """Reconstruct images with a model; the default, the best denoiser, gives clean images."""
     served = load(model, replicate)
     can(served, "denoise")
     write(out, served.rebuild(*read(files, served)), served)
@@ -92,7 +92,7 @@ def sample(
     out: Out = Path("samples.png"),
     replicate: Seed = 0,
 ) -> None:
-    """New images from a generative model's prior."""
+    """Generate images from a model's prior."""
     served = load(model, replicate)
     can(served, "sample")
     write(out, served.sample(n, seed), served)
@@ -112,7 +112,7 @@ def export(
 
 
 def pictures(name: str, kind: str) -> list[Path]:
-    """The figures that show a model: those that show all, and those that say in their file that they show it."""
+    """The figures that show a model: those of all models, and those whose metadata names it."""
     from PIL import Image
 
     from aelab.runner import stage
@@ -135,7 +135,7 @@ def load(name: str, replicate: int) -> Predictor:
 
 
 def can(served: Predictor, task: str) -> None:
-    """Raises ValueError for a model that cannot do a task, with the names of those that can."""
+    """Raise ValueError if a model cannot do a task, with the names of those that can."""
     from aelab.inference import predictor
 
     if reason := served.cannot(task):
@@ -143,8 +143,10 @@ def can(served: Predictor, task: str) -> None:
 
 
 def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) -> Predictor:
-    """The model that made the codes of a file; where the file does not say it, the one asked for. Raises ValueError
-    where another one is asked for, and where the model's weights are no longer those."""
+    """The model that made the codes of a file; if the file does not name it, the model asked for.
+
+    Raises ValueError if another one is asked for, and if the model was trained again since.
+    """
     from aelab.inference import predictor
 
     if not codes.model:
@@ -161,7 +163,7 @@ def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) ->
 
 
 def read(files: list[Path], served: Predictor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images, and labels for a model that must be told them."""
+    """Images, and labels for a model that needs them."""
     from aelab.inference import file_io
 
     images, labels = file_io.read_images(files, served.spec.shape)

@@ -1,1 +1,1 @@
-"""Trained models in use: the predictor, MLflow and ONNX models, image and code files in and out. No training."""
+"""Trained models in use: the predictor, its MLflow and ONNX forms, image and code files in and out. No training."""

@@ -1,4 +1,4 @@
-"""Images and codes in files that people have: PNG and npz in, PNG and npz out."""
+"""Image and code files: PNG and npz in, PNG and npz out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy as np
 from aelab.data.storage import read_arrays
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # others run other programs, or read other files
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # PIL's other formats run programs, or read other files
 GAP = 2  # pixels between the images of a sheet
 MOST = 100  # images on a sheet
-ORIGIN = {"model": ("U", 0), "replicate": ("i", 0), "weights": ("U", 0)}  # kinds and axes of what tells codes' model
+# dtypes and axes of the fields that name the model
+ORIGIN = {"model": ("U", 0), "replicate": ("i", 0), "weights": ("U", 0)}
 
 
 class WrongSizeError(ValueError):
-    """A picture that does not fit the model."""
+    """An image of a size that the model does not take."""
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes [N, K] and the model that made them: its name (empty: unknown), seed and the MD5 of its weights; and the
-    labels [N] that it was told."""
+    """Codes [N, K], the model that made them (its name, empty if unknown; replicate; MD5 of its weights), and the
+    labels [N] used."""
 
     codes: np.ndarray
     model: str = ""
@@ -35,10 +36,10 @@ class Codes:
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images of some files, [N, C, H, W] as a model of `shape` takes them, and their labels where a lone npz holds
-    such: pictures one each, npz files in the array `images` (or their only one).
+    """All images of some files, [N, C, H, W] for a model of `shape`, and their labels if a single npz has them.
 
-    Raises FileNotFoundError, and ValueError that names a file which is damaged or of another size.
+    An image file holds one image, an npz the array `images` (or its only array). Raises FileNotFoundError, and
+    ValueError that names a file which is damaged or of another size.
     """
     parts, labels = [], None
     for path in paths:
@@ -59,7 +60,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
 
 
 def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """One picture, uint8 [C, H, W]: made grey for a model of grey images; its size must be the model's."""
+    """One image, uint8 [C, H, W], converted to grey for a model of grey images; its size must be the model's."""
     from PIL import Image
 
     channels, height, width = shape
@@ -77,7 +78,7 @@ def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """The array of that name, or the only one there is. Raises ValueError."""
+    """The array of that name, or the only one. Raises ValueError."""
     if name in arrays:
         return arrays[name]
     if len(arrays) == 1:
@@ -86,9 +87,9 @@ def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def write_images(path: Path, images: np.ndarray) -> None:
-    """float [N, C, H, W] in 0 to 1 -> an npz with `images` float32, or a PNG: one image as it is, several on a sheet.
+    """float [N, C, H, W] in 0 to 1 -> an npz with `images` float32, or a PNG: one image, or several on a sheet.
 
-    Raises ValueError for another kind of file, and where a sheet cannot hold them all.
+    Raises ValueError for another kind of file, and if a sheet cannot hold them all.
     """
     if path.suffix == ".npz":
         save(path, images=images.astype(np.float32))
@@ -104,7 +105,7 @@ def write_images(path: Path, images: np.ndarray) -> None:
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, C, H, W] -> one picture uint8 [rows, columns(, C)], about as wide as high."""
+    """uint8 [N, C, H, W] -> one image uint8 [rows, columns(, C)], about square."""
     n, c, h, w = images.shape
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -116,7 +117,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def write_codes(path: Path, codes: Codes) -> None:
-    """An npz with what is known of `codes`, by the names of its fields. Raises ValueError for another kind of file."""
+    """An npz with the fields of `codes`. Raises ValueError for another kind of file."""
     if path.suffix != ".npz":
         raise ValueError(f"{path}: unknown kind of file; allowed: .npz")
     fields = {name: np.asarray(value) for name, value in vars(codes).items() if value is not None}
@@ -124,10 +125,9 @@ def write_codes(path: Path, codes: Codes) -> None:
 
 
 def read_codes(path: Path) -> Codes:
-    """The codes of an npz that write_codes wrote, or of a user's own with `codes` alone or beside `labels`.
+    """The codes of an npz of write_codes, or of any npz with `codes` and maybe `labels`.
 
-    Raises FileNotFoundError, and ValueError that names a file which is damaged or does not say in proper form whose
-    codes it holds.
+    Raises FileNotFoundError, and ValueError that names a file which is damaged or has improper fields.
     """
     arrays = read_arrays(path)
     labels = arrays.pop("labels", None)

@@ -1,10 +1,10 @@
-"""The model that `mlflow.pyfunc.load_model` gives; MLflow keeps a copy of this file with each model and runs that.
+"""The model of `mlflow.pyfunc.load_model`; MLflow stores a copy of this file with each model and runs it.
 
-model.predict(images)                                   what the model makes of the images
-model.predict(images, params={"output": "codes"})       or codes, or classes of a classifier
+model.predict(images)                                   reconstructions
+model.predict(images, params={"output": "codes"})       codes; or classes, of a classifier
 
-images: an array, nested lists or a pandas frame with a row each, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels are
-whole numbers 0 to 255, or floats 0 to 1.
+images: an array, nested lists or a pandas frame with one image per row, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels
+are integers 0 to 255, or floats 0 to 1.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class RefusedError(MlflowException, ValueError):
-    """A wrong question: a ValueError in Python, one line with status 400 where MLflow serves."""
+    """Invalid input: a ValueError in Python, one line with status 400 from an MLflow server."""
 
     def serialize_as_json(self) -> str:
-        """Without the whole question, which MLflow puts before the message."""
+        """Without the whole input, which MLflow puts before the message."""
         return json.dumps({"error_code": self.error_code, "message": self.args[0]})
 
 
 class Model(PythonModel):
-    """Builds the network when first loaded; its weights stay where DVC keeps them."""
+    """Builds the network on first use; its weights stay in DVC."""
 
     def load_context(self, context: Any) -> None:
         from aelab.inference import predictor
@@ -37,7 +37,7 @@ class Model(PythonModel):
         self.served = predictor.of(self.config["name"], self.config["about"], 0, Path(self.config["root"]))
 
     def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[override]
-        # np.ndarray is the hint of which MLflow makes no schema (one shape), and without one it has a warning
+        # the only hint of which MLflow makes no schema (with one shape), and without a hint it warns
         asked = {"output": self.config["output"], "labels": []} | (params or {})
         images: Any = model_input  # in truth also a frame
         try:
@@ -46,7 +46,7 @@ class Model(PythonModel):
             raise RefusedError.invalid_parameter_value(str(error)) from error
 
     def answer(self, images: np.ndarray, output: str, labels: Any) -> np.ndarray:
-        """Images, codes or classes. Raises ValueError for what is wrong with images, labels or output."""
+        """Images, codes or classes. Raises ValueError for invalid images, labels or output."""
         told = np.asarray(labels, np.int64) if len(labels) else None
         match output:
             case "images":

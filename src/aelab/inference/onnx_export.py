@@ -1,10 +1,10 @@
-"""Encoder and decoder of a trained model as ONNX files, for runtimes without Python or torch.
+"""Export encoder and decoder of a trained model as ONNX files, for runtimes without Python or torch.
 
 encoder.onnx    images float32 [N, C, H, W] in 0 to 1 -> codes float32 [N, K]
-decoder.onnx    codes -> images, as the model gives them
+decoder.onnx    codes -> images
 classifier.onnx images -> logits, of a stack
 
-All take any N. A model that is told the class takes `labels` int64 [N] too.
+All take any N. A model that needs labels also takes `labels` int64 [N].
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aelab.inference.predictor import Predictor
 from aelab.models.common import Autoencoder
 from aelab.training.classifier import Classifier
 
-TRIED = 3  # images in the example: a count that no layer's width explains
+TRIED = 3  # images in the example, a number that is no layer's width
 
 
 class Half(nn.Module):
@@ -38,8 +38,10 @@ class Half(nn.Module):
 
 
 def export(served: Predictor, folder: Path) -> list[Path]:
-    """Write the files into `folder`, made where it is missing; their paths. Raises ValueError where torch cannot
-    express the model in ONNX, with its words; files written before stay."""
+    """Write the files into `folder`, created if missing; returns their paths.
+
+    Raises ValueError, with torch's message, if the model cannot be expressed in ONNX; files written before stay.
+    """
     images = torch.rand(TRIED, *served.spec.shape)
     if isinstance(served.model, Classifier):
         return [_export(served.model, (images,), {"input": "images", "output": "logits"}, folder / "classifier.onnx")]

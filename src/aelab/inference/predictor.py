@@ -1,11 +1,10 @@
-"""Trained models for use: arrays in, codes or images out, and wrong shapes refused in one line.
+"""Trained models for use: arrays in, codes or images out; wrong shapes are refused in one line.
 
-vae = predictor.load("vae")
-codes = vae.encode(images)              # [N, 28, 28], [N, 1, 28, 28] or [N, 784]
-images = vae.decode(codes)              # float32 0 to 1, [N, 1, 28, 28]
+    vae = predictor.load("vae")
+    codes = vae.encode(images)              # [N, 28, 28], [N, 1, 28, 28] or [N, 784]
+    images = vae.decode(codes)              # float32 0 to 1, [N, 1, 28, 28]
 
-Pixels are whole numbers 0 to 255, of any integer type, or floats 0 to 1. The type decides: of whole numbers, 1 is the
-darkest grey but black.
+Pixels are integers 0 to 255, or floats 0 to 1. The dtype decides: the integer 1 is almost black.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ PIXELS = "whole numbers 0 to 255, or floats 0 to 1"
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained model. labels: classes int [N] in 0, 1, ..., which models that are told the class ask for.
+    """A trained model. labels: classes int [N] in 0, 1, ..., for models that need them.
 
-    replicate: which of its seeds; weights: the MD5 of their file.
+    replicate: the number of its seed; weights: the MD5 of their file.
     """
 
     name: str
@@ -48,7 +47,7 @@ class Predictor:
     weights: str = ""
 
     def cannot(self, task: str) -> str:
-        """Why the model cannot `decode`, `denoise` or `sample`; empty: it can."""
+        """Why the model cannot `decode`, `denoise` or `sample`; empty if it can."""
         if task == "sample":
             return "" if isinstance(self.model, Generative) else f"{self.name}: has no prior to draw from"
         if not isinstance(self.model, Autoencoder):
@@ -56,13 +55,17 @@ class Predictor:
         return f"{self.name}: its codes alone decode to nothing" if task == "decode" and not self.model.decodes else ""
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images -> codes float32 [N, K]; of a classifier, its last hidden layer. Raises ValueError for wrong shapes or
-        values."""
+        """Images -> codes float32 [N, K]; for a classifier, its last hidden layer.
+
+        Raises ValueError for wrong shapes or values.
+        """
         return self.through(self.encoder, self.images(images), labels)
 
     def decode(self, codes: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Codes [N, K] -> images float32 [N, C, H, W] in 0 to 1. Raises ValueError for wrong shapes or values, and for
-        a model whose codes alone decode to nothing."""
+        """Codes [N, K] -> images float32 [N, C, H, W] in 0 to 1.
+
+        Raises ValueError for wrong shapes or values, and for a model that cannot decode a code alone.
+        """
         model, found = self.autoencoder("decode"), np.asarray(codes)
         if found.ndim != 2 or not len(found) or found.shape[1] != self.width:
             raise ValueError(f"codes: {list(found.shape)}; {self.name} takes [N, {self.width}]")
@@ -71,7 +74,7 @@ class Predictor:
         return self.through(model.decode, torch.from_numpy(found.astype(np.float32)), labels).clip(0, 1)
 
     def rebuild(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images -> what the model makes of them, float32 [N, C, H, W] in 0 to 1: of a denoiser, clean images."""
+        """Images -> reconstructions float32 [N, C, H, W] in 0 to 1; clean images from a denoiser."""
         model = self.autoencoder("denoise")
         return self.through(model.reconstruct, self.images(images), labels).clip(0, 1)
 
@@ -90,7 +93,7 @@ class Predictor:
 
     @functools.cached_property
     def needs_labels(self) -> bool:
-        """Whether the model must be told the class of an image."""
+        """Whether the model needs the labels of images."""
         try:
             self.encoder(torch.zeros(1, *self.spec.shape))
         except ValueError:
@@ -99,26 +102,26 @@ class Predictor:
 
     @functools.cached_property
     def width(self) -> int:
-        """Numbers of a code."""
+        """The latent dimension."""
         blank = torch.zeros(1, *self.spec.shape)
         with torch.no_grad():
             return self.encoder(blank, torch.zeros(1, dtype=torch.int64)).shape[1]
 
     @property
     def encoder(self) -> Callable[..., torch.Tensor]:
-        """Images [B, C, H, W] -> codes [B, K], given labels [B] too where the model is told them."""
+        """Images [B, C, H, W] -> codes [B, K], with labels [B] if the model needs them."""
         assert isinstance(self.model, Autoencoder | Classifier)
         return self.model.encode
 
     def autoencoder(self, task: str) -> Autoencoder:
-        """The model, for a task that takes a decoder. Raises ValueError where it cannot."""
+        """The model, for a task that needs a decoder. Raises ValueError if it has none."""
         if reason := self.cannot(task):
             raise ValueError(reason)
         assert isinstance(self.model, Autoencoder)
         return self.model
 
     def through(self, function: Any, x: torch.Tensor, labels: np.ndarray | None) -> np.ndarray:
-        """function(x, labels), in parts that fit into memory. Raises ValueError where labels are wrong or missing."""
+        """function(x, labels), in chunks that fit into memory. Raises ValueError for wrong or missing labels."""
         n = len(x)
         if labels is None:
             if self.needs_labels:
@@ -133,7 +136,7 @@ class Predictor:
         return mapped(function, x, torch.from_numpy(found.astype(np.int64))).numpy()
 
     def images(self, images: np.ndarray) -> torch.Tensor:
-        """Images as the model takes them, float32 [N, C, H, W] in 0 to 1."""
+        """Images in the model's format, float32 [N, C, H, W] in 0 to 1."""
         found, shape = np.asarray(images), self.spec.shape
         forms = {shape, shape[1:] if shape[0] == 1 else shape, (self.spec.pixels,)}
         if found.ndim < 2 or not len(found) or found.shape[1:] not in forms:
@@ -142,29 +145,31 @@ class Predictor:
         if found.dtype.kind not in "fiub":
             raise ValueError(f"images: {found.dtype}; allowed: {PIXELS}")
         low, high, most = found.min(), found.max(), 255 if found.dtype.kind in "iu" else 1
-        if not (low >= 0 and high <= most):  # neither holds of NaN
+        if not (low >= 0 and high <= most):  # both are false for NaN
             raise ValueError(f"images: {found.dtype} from {low} to {high}; allowed: {PIXELS}")
         return torch.from_numpy(found.astype(np.float32) / np.float32(most)).view(len(found), *shape)
 
 
 def load(name: str, replicate: int = 0, root: Path = Path()) -> Predictor:
-    """The model that the pipeline in `root` trained and measured as `name`, one of its seeds.
+    """One replicate of the model `name` of the pipeline in `root`.
 
-    Raises ValueError with the names that there are, and what `of` raises.
+    Raises ValueError with the existing names, and what `of` raises.
     """
     return of(name, described(name, root), replicate, root)
 
 
 def find(name: str, root: Path = Path()) -> tuple[str, dict[str, Any], Path]:
-    """A model's name, what `of` asks for, and the root of its weights: of a trained model of the pipeline in `root`,
-    or of a champion of the registry such as denoiser@champion. Raises ValueError."""
+    """A model's name, its description for `of`, and the root of its weights.
+
+    name: a trained model of the pipeline in `root`, or a registry name such as denoiser@champion. Raises ValueError.
+    """
     if "@" in name:
         return models.champion(name)
     return name, described(name, root), root
 
 
 def able(task: str, root: Path = Path()) -> list[str]:
-    """The models of the pipeline in `root` that can `decode`, `denoise` or `sample`, as `evaluate` found."""
+    """The models of the pipeline in `root` that can `decode`, `denoise` or `sample`."""
     found = {file.parent.name: storage.load_json(file) for file in measured(root)}
     nets = {name: about.get("samples") for name, about in found.items() if about["kind"] != "classifier"}
     samples = {"decode": ("prior", "random codes"), "denoise": ("prior", "random codes", None), "sample": ("prior",)}
@@ -172,12 +177,12 @@ def able(task: str, root: Path = Path()) -> list[str]:
 
 
 def measured(root: Path) -> list[Path]:
-    """What `evaluate` left of each model."""
+    """The metrics.json of every evaluated model."""
     return sorted((root / stage.folder("evaluate")).glob("*/metrics.json"))
 
 
 def described(name: str, root: Path = Path()) -> dict[str, Any]:
-    """What `evaluate` left of a model (metrics.json). Raises ValueError with the names that there are."""
+    """The metrics.json of a model. Raises ValueError with the existing names."""
     files = {file.parent.name: file for file in measured(root)}
     if name not in files:
         near = difflib.get_close_matches(name, files, 1)
@@ -188,11 +193,11 @@ def described(name: str, root: Path = Path()) -> dict[str, Any]:
 
 
 def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Path()) -> Predictor:
-    """The model that `about` describes, one of its seeds.
+    """One replicate of the model that `about` describes.
 
-    about: kind, family, config, shape, classes; source: the folder of its weights below root; weights: file -> MD5.
-    A stack gives the classifier of its largest label budget. Weights that have changed since are taken from DVC's
-    cache. Raises ValueError for a seed that is not there, FileNotFoundError where the weights are gone.
+    about: kind, family, config, shape, classes; source: the folder of its weights below root; weights: file -> MD5. For
+    a stack, the classifier of its largest label budget. Weights that have changed since are taken from DVC's cache.
+    Raises ValueError for an unknown replicate, FileNotFoundError if the weights are gone.
     """
     runtime.pin("cpu", 1)
     if about["family"] not in params.families():
@@ -211,7 +216,7 @@ def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Pat
 
 
 def weights(root: Path, file: Path, md5: str) -> Path:
-    """Where a file of this MD5 lies: in its place, or in DVC's cache. Raises FileNotFoundError."""
+    """The path of a file with this MD5: in its place, or in DVC's cache. Raises FileNotFoundError."""
     place = root / file
     if place.is_file() and storage.md5(place) == md5:
         return place

@@ -1,1 +1,1 @@
-"""`aelab sweep`: Optuna asks for parameters, the pipeline answers with numbers."""
+"""`aelab sweep`: hyperparameter search with Optuna, each trial a run of the pipeline. No training loop of its own."""

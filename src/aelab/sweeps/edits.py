@@ -1,4 +1,4 @@
-"""params.yaml with other values: what people wrote around them stays."""
+"""Change values in params.yaml without touching comments and order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aelab.config import params
 
 
 def changed(text: str, values: Mapping[str, Any]) -> str:
-    """The YAML `text` with dotted names set to `values`; comments, order and all other values as they are.
+    """The YAML `text` with dotted names set to `values`; comments, order and all other values stay.
 
-    The last word of a name may be new in its block. Raises ParamsError where the words before lead to no block.
+    The last part of a name may be new in its block. Raises ParamsError if the other parts lead to no block.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedSeq
@@ -43,7 +43,7 @@ def changed(text: str, values: Mapping[str, Any]) -> str:
 
 
 def check(text: str, values: Mapping[str, Any]) -> None:
-    """Raise ParamsError where the sections that `values` changes do not take them."""
+    """Raise ParamsError if the sections reject `values`."""
     text, (data, *names) = changed(text, values), ("data", *sorted({section(name) for name in values}))
     found = params.load(data, *names, text=text)
     for name, entry in zip(names, found[1:], strict=True) if names else ():
@@ -52,13 +52,13 @@ def check(text: str, values: Mapping[str, Any]) -> None:
 
 
 def section(name: str) -> str:
-    """The section of a dotted parameter, as dvc.yaml names it: models.vae of models.vae.latent_dim, train of train.lr."""
+    """The section of a dotted parameter, as in dvc.yaml: models.vae for models.vae.latent_dim, train for train.lr."""
     words = name.split(".")
     return ".".join(words[: 2 if words[0] in params.LISTS else 1])
 
 
 def apply(values: Mapping[str, Any]) -> None:
-    """Set `values` in params.yaml, whole or not at all."""
+    """Set `values` in params.yaml, all of them or none."""
     text = changed(params.FILE.read_text(), values)
     draft = Path(f"{params.FILE}.new")
     draft.write_text(text)

@@ -1,4 +1,4 @@
-"""The loop of `aelab sweep`: ask, run the pipeline with these parameters, tell."""
+"""The loop of `aelab sweep`: suggest parameters, run the pipeline with them, report the objective."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aelab.sweeps.settings import Sweep
 from aelab.sweeps.trials import LOGS, Running, Target, prepare, value
 from aelab.tracking.sweeps import Tracked
 
-PAUSE = 0.1  # seconds between looks at the trials
+PAUSE = 0.1  # seconds between two looks at the trials
 
 Say = Callable[[str], None]
 
 
 class Run:
-    """A sweep at work; it holds the study's lock."""
+    """A running sweep; it holds the lock of its study."""
 
     def __init__(self, name: str, sweep: Sweep, lock: TextIO, say: Say) -> None:
         self.name, self.sweep, self.lock, self.say = name, sweep, lock, say
@@ -31,10 +31,10 @@ class Run:
         self.study = study.begin(name, sweep, experiment(sweep))
         self.tracked = Tracked(experiment(sweep), name, say)
         self.running: list[Running] = []
-        self.upstream = False  # whether what all trials need is there
+        self.upstream = False  # whether the outs that all trials need are there
 
     def go(self, trials: int, jobs: int) -> None:
-        """Go on until the study has so many trials that ended."""
+        """Continue until the study has this many finished trials."""
         try:
             self.track()
             waiting = study.take_up(self.study, self.sweep)
@@ -51,7 +51,7 @@ class Run:
             self.stop()
 
     def room(self, jobs: int) -> bool:
-        """Whether one more trial may begin; the first one makes what is upstream of all of them alone."""
+        """Whether another trial may start; the first one runs alone, to make what all of them depend on."""
         self.upstream = self.upstream or any(each.echo.exists() for each in self.running)
         return len(self.running) < (jobs if self.upstream else 1)
 
@@ -64,21 +64,21 @@ class Run:
         self.running.append(Running(trial, self.target, folder, logs, self.lock, run))
 
     def watch(self) -> None:
-        """Hand on what trials tell by the epoch, and end those that are not worth more time."""
+        """Report intermediate values of running trials, and prune those that are not promising."""
         if not self.sweep.pruner:
             return
         [objective] = self.sweep.objectives
         for each in self.running:
             known = self.study.trials[each.trial.number].intermediate_values
             for step, number in each.told(objective):
-                if step not in known:  # one that goes on after a kill tells all again
+                if step not in known:  # a resumed trial reports all values again
                     each.trial.report(number, step)
                 if not each.pruned and each.trial.should_prune():
                     each.pruned = True
                     each.process.terminate()
 
     def end(self, each: Running, trials: int) -> None:
-        """Tell what a trial came to."""
+        """Report the result of a trial."""
         number, self.upstream, results = each.trial.number, True, None
         state = TrialState.PRUNED if each.pruned else TrialState.FAIL
         if not each.pruned and each.process.returncode == 0:
@@ -97,7 +97,7 @@ class Run:
         self.say(f"{time.strftime('%H:%M:%S')} {done:4}/{trials} trial {number}, {seconds:.0f} s: {show.words(told)}")
 
     def stop(self) -> None:
-        """End what still runs; it is taken up when the sweep goes on."""
+        """Stop running trials; they are resumed when the sweep continues."""
         for each in self.running:
             each.process.terminate()
         for each in self.running:
@@ -105,17 +105,17 @@ class Run:
         self.track(ended=True)
 
     def track(self, ended: bool = False) -> None:
-        """Bring the tracking store up to what the study says."""
+        """Update MLflow from the study."""
         self.tracked.show(show.described(self.study, self.sweep), ended, show.folder(self.name))
 
 
 def experiment(sweep: Sweep) -> str:
-    """The data set that trials learn from."""
+    """The data set of the trials."""
     return sweep.fixed.get("data.name") or params.load("data").name
 
 
 def check(sweep: Sweep) -> None:
-    """Raise ParamsError where params.yaml does not take what a sweep would set: every bound and choice is tried."""
+    """Raise ParamsError if params.yaml would reject what the sweep sets: every bound and choice is tried."""
     text, ranges = params.FILE.read_text(), sweep.ranges()
     for i in range(max(len(each.values) for each in ranges.values())):
         corner = {key: each.values[i % len(each.values)] for key, each in ranges.items()}
@@ -123,7 +123,7 @@ def check(sweep: Sweep) -> None:
 
 
 def sweep(name: str, trials: int | None, jobs: int, say: Say) -> None:
-    """Go on with a sweep until it has `trials` trials (None: as many as params.yaml says)."""
+    """Run or continue a sweep until it has `trials` trials (None: as many as params.yaml says)."""
     entry = params.load(f"sweeps.{name}")
     check(entry)
     with study.hold(name) as lock:
@@ -132,7 +132,7 @@ def sweep(name: str, trials: int | None, jobs: int, say: Say) -> None:
 
 
 def tell_again(say: Say) -> None:
-    """Bring the tracking store up to what the studies say on which nobody works, those of params.yaml."""
+    """Update MLflow from all studies of params.yaml that no process works on."""
     for journal in sorted(study.HOME.glob("*/journal")):
         name = journal.parent.name
         with contextlib.suppress(ValueError), study.hold(name, patience=0):
@@ -142,7 +142,7 @@ def tell_again(say: Say) -> None:
 
 
 def report(name: str) -> str:
-    """The trials as a table, and where their pictures are, drawn anew."""
+    """The trials as a table, and the paths of their figures, which are drawn again."""
     entry, found = params.load(f"sweeps.{name}"), study.look(name)
     if found is None:
         raise ValueError(f"sweep {name} has no trial yet; `aelab sweep {name}` makes some")
@@ -150,9 +150,9 @@ def report(name: str) -> str:
 
 
 def apply(name: str, number: int | None) -> dict[str, Any]:
-    """Set the parameters of the best trial (or of trial `number`) in params.yaml; what was set.
+    """Set the parameters of the best trial (or of trial `number`) in params.yaml; returns them.
 
-    Raises ValueError where there is no such trial, or no single best one.
+    Raises ValueError if there is no such trial, or no single best one.
     """
     entry, found = params.load(f"sweeps.{name}"), study.look(name)
     best = study.best(found) if found else []

@@ -1,4 +1,4 @@
-"""What an entry of `sweeps:` in params.yaml says."""
+"""An entry of `sweeps:` in params.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Range:
-    """The values that one parameter may take: from the first of two bounds to the second, or one of several."""
+    """The values of one parameter: between two bounds, or one of several choices."""
 
     kind: str  # int, float, choice
     values: tuple[Any, ...]
@@ -24,7 +24,7 @@ class Range:
 
     @classmethod
     def parse(cls, name: str, block: Any) -> Range:
-        """What stands behind `name` in `space:`. Raises ValueError that begins with its key."""
+        """The range written for `name` in `space:`. Raises ValueError that begins with its key."""
         kinds = [key for key in ("int", "float", "choice") if key in block] if isinstance(block, Mapping) else []
         if len(kinds) != 1 or set(block) - {kinds[0], "log"}:
             raise ValueError(f"space.{name}: {block!r} is wrong; allowed: {RANGES}")
@@ -48,15 +48,15 @@ class Range:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One search: which stage is run how often, with which parameters, and by which of its numbers it is judged."""
+    """One search: the target stage, the number of trials, the parameters, the objectives."""
 
-    target: str  # DVC's name of a stage that learns, such as train@vae
+    target: str  # a training stage, such as train@vae
     objectives: dict[str, Literal["minimize", "maximize"]]  # validation/<term> or parameters; see trials.value
     trials: int
     seed: int
-    pruner: Literal["median", "successive_halving"] | None  # ends trials early that look worse than others did
+    pruner: Literal["median", "successive_halving"] | None  # ends trials early that look worse than earlier ones
     space: dict[str, Any]  # dotted parameter of params.yaml -> its range
-    fixed: dict[str, Any]  # dotted parameter -> its value in every trial
+    fixed: dict[str, Any]  # dotted parameter -> its fixed value
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.objectives) <= 2:
@@ -87,11 +87,11 @@ class Sweep:
         return {name: Range.parse(name, block) for name, block in self.space.items()}
 
     def identity(self) -> str:
-        """What makes trials comparable with each other; how many there are and how they are cut short does not."""
+        """What makes trials comparable with each other; their number and the pruner do not matter."""
         kept = {"target": self.target, "objectives": self.objectives, "space": self.space, "fixed": self.fixed}
         return json.dumps(kept, sort_keys=True)
 
 
 def label(value: Any) -> Scalar:
-    """A value of a choice as Optuna keeps it, which knows no lists."""
+    """A choice as Optuna stores it, which has no lists."""
     return json.dumps(value) if isinstance(value, (tuple, list, Mapping)) else value

@@ -1,4 +1,4 @@
-"""A study for people: in words, as a table, as pictures."""
+"""A study as text, table and figures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 from aelab.sweeps import study
 from aelab.sweeps.settings import Sweep, label
 
-FEWEST = 4  # complete trials from which on importance says something
+FEWEST = 4  # complete trials from which on importances are computed
 
 
 def described(found: optuna.Study, sweep: Sweep) -> list[dict[str, Any]]:
-    """The study's trials in plain words and numbers, as tracking and report take them."""
+    """The study's trials as plain values, for tracking and report."""
     ranges = sweep.ranges()
     return [
         {
@@ -45,7 +45,7 @@ def words(trial: optuna.trial.FrozenTrial) -> str:
 
 
 def short(values: Mapping[str, Any]) -> str:
-    """Parameters as a person would say them: the last word of each name, four digits."""
+    """Parameters in short form: the last part of each name, four digits."""
     return ", ".join(f"{name.rpartition('.')[2]} {figure(value)}" for name, value in values.items())
 
 
@@ -54,7 +54,7 @@ def figure(value: Any) -> str:
 
 
 def table(found: optuna.Study, sweep: Sweep) -> str:
-    """All trials, the best marked; as text."""
+    """All trials as text, the best one marked."""
     marked = {trial.number for trial in study.best(found)}
     rows = [["", "trial", "state", *sweep.objectives, *sweep.space]]
     for trial in described(found, sweep):
@@ -67,19 +67,19 @@ def table(found: optuna.Study, sweep: Sweep) -> str:
 
 
 def folder(name: str) -> Path:
-    """Where the pictures of a sweep are."""
+    """The folder of the figures of a sweep."""
     return Path("metrics/sweeps") / name
 
 
 def draw(name: str, found: optuna.Study, sweep: Sweep) -> list[Path]:
-    """Draw the pictures that the trials allow; the files."""
+    """Draw the figures that the trials allow; returns the files."""
     from aelab.report.figures import sweeps
 
     return sweeps.draw(name, described(found, sweep), sweep.objectives, importance(found, sweep), folder(name))
 
 
 def importance(found: optuna.Study, sweep: Sweep) -> dict[str, dict[str, float]]:
-    """Objective -> parameter -> its share of the variance between trials; empty where there are too few trials."""
+    """Objective -> parameter -> its share of the variance between trials; empty with too few trials."""
     complete = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < FEWEST or len(sweep.space) < 2:
         return {}

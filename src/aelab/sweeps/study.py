@@ -1,7 +1,7 @@
-"""A sweep's study: what Optuna keeps of it, one file that is only appended to, and how it asks for parameters.
+"""The study of a sweep: Optuna's storage, one append-only file, and how parameters are suggested.
 
-Only one process at a time writes to a study (see `hold`), so whatever trial is RUNNING when one begins was cut short:
-it is taken up as it is, number, parameters and all, and no trial is lost or made twice.
+Only one process at a time writes to a study (see `hold`), so any trial that is RUNNING at the start was interrupted: it
+is resumed with its number and parameters, and no trial is lost or run twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aelab.sweeps.settings import Range, Sweep, label
 HOME = Path(".aelab/sweeps")
 DYING = 30.0  # seconds that the trials of a killed sweep may take to end
 OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-YOUNG = 3  # epochs before which a median says little: a small rate of learning begins badly
+YOUNG = 3  # epochs before which the median pruner waits: a small learning rate starts slowly
 PRUNERS = {
     "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=YOUNG),
     "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
@@ -36,14 +36,14 @@ warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
 
 def home(name: str) -> Path:
-    """Where everything of a sweep lies; it may be thrown away, and the sweep begins anew."""
+    """The folder of a sweep; without it, the sweep starts from the beginning."""
     return HOME / name
 
 
 def hold(name: str, patience: float = DYING) -> TextIO:
-    """The lock of a sweep's one process. Its trials inherit it, so it is free when they are gone too.
+    """The lock of a sweep. Its trials inherit it, so it is free only when they have ended too.
 
-    Raises ValueError where another process keeps it for longer than `patience`, in seconds.
+    Raises ValueError if another process holds it for longer than `patience`, in seconds.
     """
     home(name).mkdir(parents=True, exist_ok=True)
     lock, end = open(home(name) / "lock", "a"), time.monotonic() + patience  # noqa: SIM115
@@ -62,9 +62,9 @@ def hold(name: str, patience: float = DYING) -> TextIO:
 
 
 def begin(name: str, sweep: Sweep, data: str) -> optuna.Study:
-    """The study to go on with, made where there is none; by who holds its lock. data: the data set's name.
+    """The study, created if there is none; needs the lock. data: the name of the data set.
 
-    Raises ParamsError where the sweep's entry in params.yaml is no longer that of the trials that are there.
+    Raises ParamsError if the sweep's entry in params.yaml no longer matches the existing trials.
     """
     journal = home(name) / "journal"
     journal.with_name("journal.lock").unlink(missing_ok=True)  # a kill may have left it, and half a line
@@ -91,7 +91,7 @@ def begin(name: str, sweep: Sweep, data: str) -> optuna.Study:
 
 
 def look(name: str) -> optuna.Study | None:
-    """The study as it is, to read; None where there is none."""
+    """The study, for reading; None if there is none."""
     journal = home(name) / "journal"
     with contextlib.suppress(KeyError):
         return optuna.load_study(study_name=name, storage=storage(journal)) if journal.exists() else None
@@ -111,7 +111,7 @@ def ask(study: optuna.Study, sweep: Sweep) -> optuna.Trial:
 
 
 def take_up(study: optuna.Study, sweep: Sweep) -> list[optuna.Trial]:
-    """The trials that were cut short."""
+    """The interrupted trials."""
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.sampler = sampler(sweep, trial.number)
@@ -120,13 +120,13 @@ def take_up(study: optuna.Study, sweep: Sweep) -> list[optuna.Trial]:
 
 
 def sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
-    """One per trial, so that a sweep that is taken up asks what it would have asked."""
+    """One sampler per trial, so that a resumed sweep suggests the same parameters."""
     digest = hashlib.sha256(f"{sweep.seed}/{number}".encode()).digest()
     return optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big"))
 
 
 def suggest(trial: optuna.Trial, sweep: Sweep) -> optuna.Trial:
-    """The trial with a value for every parameter; those that it has, it keeps."""
+    """The trial with a value for every parameter; existing values stay."""
     for name, each in sweep.ranges().items():
         if each.kind == "choice":
             trial.suggest_categorical(name, [label(value) for value in each.values])
@@ -138,16 +138,16 @@ def suggest(trial: optuna.Trial, sweep: Sweep) -> optuna.Trial:
 
 
 def values(params: dict[str, Any], ranges: dict[str, Range]) -> dict[str, Any]:
-    """A trial's parameters as params.yaml has them: choices as they were written."""
+    """A trial's parameters as in params.yaml, choices as written there."""
     choices = {name: {label(v): v for v in each.values} for name, each in ranges.items() if each.kind == "choice"}
     return {name: choices[name][value] if name in choices else value for name, value in params.items()}
 
 
 def over(study: optuna.Study) -> int:
-    """How many trials have ended, well or not."""
+    """The number of finished trials, successful or not."""
     return len(study.get_trials(deepcopy=False, states=OVER))
 
 
 def best(study: optuna.Study) -> Sequence[FrozenTrial]:
-    """The best trial; of two objectives, those that no other beats in both. Empty where none is complete."""
+    """The best trial; for two objectives, the Pareto front. Empty without complete trials."""
     return sorted(study.best_trials, key=lambda trial: trial.values)

@@ -1,8 +1,8 @@
-"""One trial: the pipeline up to the sweep's target, run in a folder of its own with its own params.yaml.
+"""One trial: the pipeline up to the sweep's target, in a folder of its own with its own params.yaml.
 
-The folder holds the project's files as they are now, and shares DVC's cache with it: what is upstream comes from there,
-a trial that was run before too, and nothing in the project's own folder changes. What the target tells its Recorder by
-the epoch is read as it comes (see tracking.recorder).
+The folder holds the project's current files and shares DVC's cache: unchanged stages come from there, and so does a
+trial that ran before. The project's own folder does not change. Metrics that the target logs are read as they come (see
+tracking.recorder).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from aelab.runner import project_copy, repository, stage
 from aelab.runner.project_copy import LOGS
 from aelab.sweeps import edits
 
-ECHO = ".echo"  # in a trial's folder: what its stages tell their Recorders
+ECHO = ".echo"  # in a trial's folder: what its stages log
 LOG = "trial.log"
 
 
 class Target:
-    """A stage of the pipeline in the working folder, and where DVC keeps what stages made.
+    """A stage of the pipeline in the working folder, and DVC's cache.
 
-    Raises DvcException where there is no such stage, ParamsError where there are several.
+    Raises DvcException if there is no such stage, ParamsError if there are several.
     """
 
     def __init__(self, name: str) -> None:
@@ -47,7 +47,7 @@ class Target:
 
 
 class Running:
-    """A trial at work. lock: what its process is to hold as long as it lives; run: its run in the tracking store."""
+    """A running trial. lock: inherited by its process for as long as it lives; run: its MLflow run."""
 
     def __init__(
         self, trial: optuna.Trial, target: Target, folder: Path, logs: Path, lock: TextIO, run: str | None
@@ -63,7 +63,7 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                start_new_session=True,  # Ctrl-C is the sweep's, which ends its trials by SIGTERM
+                start_new_session=True,  # Ctrl-C is handled by the sweep, which terminates its trials
                 preexec_fn=stage.die_with_parent,
                 pass_fds=[lock.fileno()],
             )
@@ -73,7 +73,7 @@ class Running:
         return self.folder / ECHO / f"{self.target.name}.jsonl"
 
     def told(self, metric: str) -> Iterator[tuple[int, float]]:
-        """(step, value) of the first replicate that came since the last look."""
+        """New (step, value) pairs of the first replicate."""
         try:
             with open(self.echo, "rb") as file:
                 file.seek(self.at)
@@ -88,14 +88,14 @@ class Running:
                 yield message["step"], message["values"][metric]
 
     def last_word(self) -> str:
-        """Why it failed: the last line of what it said."""
+        """The last line of the log of a failed trial."""
         lines = self.log.read_text(errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "no word")
         return last.replace(f"{LOGS}/", f"{self.log.parent}/")
 
 
 def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path) -> None:
-    """Make a trial's folder; one that is there belongs to a trial that was cut short and is to go on.
+    """Make a trial's folder; an existing one belongs to an interrupted trial, which will be resumed.
 
     Raises ValueError outside git.
     """
@@ -108,11 +108,11 @@ def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path)
 
 
 def value(out: Path, objective: str) -> float:
-    """What a trial's result holds under the name of an objective.
+    """The value of an objective in a trial's result.
 
-    [<folder>/]validation/<term>: that term of the validation loss at the epoch whose weights are kept, mean over
-    replicates; of a stage that has several results, <folder> names one of them. parameters: numbers learned.
-    Raises OSError or ValueError where there is no such number.
+    [<folder>/]validation/<term>: that term of the validation loss at the best epoch, mean over replicates; for a stage
+    with several results, <folder> names one of them. parameters: the number of learned values. Raises OSError or
+    ValueError if there is no such value.
     """
     if objective == "parameters":
         import torch

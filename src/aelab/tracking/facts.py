@@ -1,4 +1,4 @@
-"""What tracking finds out by itself about the run of a stage."""
+"""Facts about the run of a stage that tracking finds by itself: git, DVC, host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARENT = "mlflow.parentRunId"
 
 
 def found() -> dict[str, str]:
-    """Tags that the process of a stage finds by itself."""
+    """The tags of a stage's run that are found automatically."""
     tags = {
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": None,
@@ -37,12 +37,11 @@ def found() -> dict[str, str]:
 
 
 def changes() -> str | None:
-    """What git says of files that differ from the commit; None where it says nothing.
+    """Files that differ from the commit, as git lists them; None without git.
 
-    dvc.lock is left out: it is written while stages run, and says nothing about what a stage was made from. Git trusts
-    the size and the second of a file that its index noted, so in DVC's temporary experiments, which are checked out and
-    changed within one second, it may take seed=2 for seed=1. It compares contents where its index looks older than
-    the files.
+    dvc.lock is left out: it is written while stages run. Git trusts the size and the second of a file in its index, so
+    in DVC's temporary experiments, which are checked out and changed within one second, it may take seed=2 for seed=1.
+    Contents are compared if the index looks older than the files.
     """
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder, "index")
@@ -55,12 +54,12 @@ def changes() -> str | None:
 
 
 def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
-    """DVC's run-cache key of a stage, and what it reads: path -> MD5.
+    """DVC's run-cache key of a stage, and its inputs: path -> MD5.
 
-    The key is the sha256 of command, dependencies, parameters and the paths of its outs; it names the folder in
-    .dvc/cache/runs that DVC makes when the stage ends. None outside DVC, for stages that DVC does not cache, and where
+    The key is the sha256 of command, dependencies, parameters and the paths of the outs; it is the name of the folder
+    in .dvc/cache/runs that DVC makes when the stage ends. None outside DVC, for stages that DVC does not cache, and if
     the folder is gone already, as that of a short experiment. Takes no lock of DVC's, whose `repro` may hold it. Stages
-    must run where their dvc.yaml lies.
+    must run where their dvc.yaml is.
     """
     file, _, name = stage.rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
     if not name or not folder.exists():
@@ -83,7 +82,7 @@ def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
 
 @functools.lru_cache(maxsize=4)
 def stages(folder: str, file: str, stamps: tuple[int, ...]) -> Any:
-    """The stages of a dvc.yaml as DVC loads them; reading it takes longer than all the rest of a key."""
+    """The stages of a dvc.yaml as DVC loads them; this takes most of the time of `lineage`."""
     from dvc.dvcfile import load_file
     from dvc.repo import Repo
 

@@ -1,4 +1,4 @@
-"""Trained models in MLflow: what they are, their numbers, and how to load them. Weights stay where DVC keeps them."""
+"""Trained models in MLflow: description, metrics, and how to load them. Weights stay in DVC."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Card:
-    """about: see predictor.of; numbers: one per seed; task, why, aliases: of the best model of a task."""
+    """A model card. about: see predictor.of; numbers: one per seed; task, why, aliases: of the best model of a task."""
 
     about: dict[str, Any]
     numbers: Mapping[str, Sequence[float]]
@@ -51,21 +51,21 @@ class Card:
 
     @property
     def output(self) -> str:
-        """What the model gives where it is not asked for something else."""
+        """The default output of the model."""
         if self.about["kind"] == "classifier":
             return "classes"
         return "codes" if self.task == "encoder" else "images"
 
     @property
     def key(self) -> str:
-        """The MD5 of the weights that are served: those of the first seed, of a stack with all its labels."""
+        """The MD5 of the weights that are served: the first seed, for a stack with all labels."""
         return [md5 for file, md5 in self.about["weights"].items() if Path(file).name == "weights-0.safetensors"][-1]
 
     def text(self) -> str:
         """The model card, in Markdown."""
         about = self.about
         told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
-        if "noise" in about:  # fine-tuning has none; a stack's pretraining may have had some
+        if "noise" in about:  # fine-tuning has none, but a stack's pretraining may
             told["Noise in training"] = ", ".join(about["noise"]) or "none"
         told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["num_seeds"]}
         told |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
@@ -98,8 +98,8 @@ def spread(values: Sequence[float]) -> str:
 
 
 def champion(name: str) -> tuple[str, dict[str, Any], Path]:
-    """The model behind a name of the registry such as denoiser@champion: its own name, what it is with its numbers as
-    `metrics`, and the root of its weights. Raises ValueError with the names that there are."""
+    """The model behind a registry name such as denoiser@champion: its own name, its description with `metrics`, the
+    root of its weights. Raises ValueError with the existing names."""
     os.environ |= outbox.DEFAULTS | os.environ
 
     import mlflow
@@ -108,7 +108,7 @@ def champion(name: str) -> tuple[str, dict[str, Any], Path]:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     database = store.file(places.store())
-    if database and not database.exists():  # MLflow would make an empty one
+    if database and not database.exists():  # MLflow would create an empty one
         raise ValueError(f"{name}: there is no registry yet; {FILLED}")
     mlflow.set_tracking_uri(places.store())
     try:
@@ -122,19 +122,19 @@ def champion(name: str) -> tuple[str, dict[str, Any], Path]:
 
 
 def aliases() -> list[str]:
-    """The names that the registry has for single models, such as denoiser@champion."""
+    """The registry's names of single models, such as denoiser@champion."""
     found = store.client().search_registered_models()
     return sorted(f"{each.name}@{alias}" for each in found for alias in each.aliases)
 
 
 def family(name: str) -> str:
-    """The first paragraph of a family's file."""
+    """The first paragraph of a family's docstring."""
     text = ast.get_docstring(ast.parse((CODE.parents[1] / "models" / f"{name}.py").read_text())) or ""
     return text.partition("\n\n")[0]
 
 
 def usage(card: Card) -> str:
-    """How to load and ask it: the best of a task by its name in the registry, any other by its own."""
+    """How to load and use the model: the best of a task by its registry name, any other by its own name."""
     images = "images: a row each, whole numbers 0 to 255 or floats 0 to 1"
     if card.task:
         lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("models:/{card.task}@{card.aliases[0]}")']
@@ -148,12 +148,12 @@ def usage(card: Card) -> str:
 
 
 def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
-    """Make a LoggedModel of the run; the model's id."""
+    """Log the model as a LoggedModel of the run; returns its id."""
     name = card.task or card.name
     tags = {"weights": card.key, "code": code(), "mlflow.note.content": card.text(), "family": card.about["family"]}
     params = {"family": card.about["family"], **{key: str(value) for key, value in card.about["config"].items()}}
     model = client.create_logged_model(experiment_id, name, run_id, tags, params, card.about["kind"])
-    # recorded, not shown: MLflow asks for an example of the input, in spite of filters
+    # silenced: MLflow asks for an input example, in spite of filters
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
         save(Path(folder, "model"), card, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
@@ -162,13 +162,12 @@ def log(client: Any, experiment_id: str, run_id: str, card: Card) -> str:
 
 
 def code() -> str:
-    """The MD5 of what MLflow runs to load a model."""
+    """The MD5 of the code that MLflow runs to load a model."""
     return hashlib.md5(CODE.read_bytes()).hexdigest()
 
 
 def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str], str]:
-    """The models that a run has: name and MD5 of the weights -> id. One that was cut short, or saved by older code, is
-    deleted."""
+    """The models of a run: name and MD5 of the weights -> id. Unfinished ones, and those of older code, are deleted."""
     found = {}
     for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if model.status == "READY" and model.tags.get("code") == code():
@@ -179,7 +178,7 @@ def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str]
 
 
 def measured(client: Any, experiment_id: str, card: Card, at: int) -> None:
-    """Set a model's numbers, means over seeds, beside the curves of the run that trained it: test/<metric>."""
+    """Log a model's test metrics, means over seeds, on the run that trained it: test/<metric>."""
     values = {f"test/{name}": statistics.fmean(each) for name, each in card.numbers.items()}
     trained = " ".join(Path(card.about["source"]).parts[-2:])  # data/train/vae -> train vae
     where = f"attributes.run_name = '{trained}' and tags.weights LIKE '%{card.key}%'"
@@ -188,7 +187,7 @@ def measured(client: Any, experiment_id: str, card: Card, at: int) -> None:
 
 
 def add(client: Any, run: Any, values: Mapping[str, float], at: int) -> None:
-    """Give a run, which may have ended, the numbers that it does not have."""
+    """Log the metrics that a run, which may have ended, does not have yet."""
     from mlflow.entities import Metric
 
     new = {name: value for name, value in values.items() if run.data.metrics.get(name) != value and value == value}
@@ -197,7 +196,7 @@ def add(client: Any, run: Any, values: Mapping[str, float], at: int) -> None:
 
 
 def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
-    """Write the model as MLflow loads it, the card beside it."""
+    """Write the model in MLflow's format, with the card beside it."""
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -215,8 +214,7 @@ def save(folder: Path, card: Card, model_id: str, run_id: str) -> None:
 
 
 def signature(card: Card) -> Any:
-    """What comes out, and the parameters of predict. Nothing of what goes in: the model looks at its input itself, as
-    MLflow would refuse every shape and type but one."""
+    """The model's outputs and parameters of predict. No inputs: MLflow would refuse every shape and type but one."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
@@ -232,11 +230,11 @@ def signature(card: Card) -> Any:
 
 
 def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
-    """The task's aliases name a version of these weights, made where there is none."""
+    """Point the task's aliases to a version with these weights, created if there is none."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(places.store())  # where it looks for the model, whatever the client's store is
+    mlflow.set_tracking_uri(places.store())  # where the model is looked up, whatever the client's store is
     try:
         client.create_registered_model(card.task, description=f"The best {card.task} of the last comparison.")
     except MlflowException as error:

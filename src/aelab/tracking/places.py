@@ -1,4 +1,4 @@
-"""Where tracking keeps things: the main checkout, the MLflow store, the spool."""
+"""Where tracking keeps its files: the MLflow store and the spool."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def store() -> str:
 
 
 def spool() -> Path:
-    """The folder of what is not yet written to the store: one per store, so that one process writes to it."""
+    """The folder of events that are not yet in the store: one per store, so that one process writes to it."""
     return root() / ".aelab" / f"tracking-{hashlib.sha256(store().encode()).hexdigest()[:8]}"

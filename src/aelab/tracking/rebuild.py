@@ -1,4 +1,4 @@
-"""Runs made again from what stages left among their results (tracked.json): nothing is trained for it."""
+"""Re-create MLflow runs from the results of stages (tracked.json), without training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aelab.tracking.runs import Runs, cut
 from aelab.tracking.state import State
 
 WORD = re.compile(r"\w[\w.-]*")  # experiments, stages and items: folders are called so
-YOUNG = 60.0  # seconds in which a run's process may not have noted its name yet
+YOUNG = 60.0  # seconds in which the process of a new run may not have logged its name yet
 
 Fetch = Callable[[str], str | None]
-Owner = State | dict[str, str]  # what a run is to lie below: a state, or the tags of a sweep's trial
+Owner = State | dict[str, str]  # the parent of a run: a state, or the tags of a sweep's trial
 
 
 class Known:
-    """The finished runs of the store. Raises what the store raises."""
+    """The finished runs of the store. Raises the store's errors."""
 
     def __init__(self) -> None:
         self.client, self.ids = store.client(), {}  # experiment -> its id
@@ -36,13 +36,13 @@ class Known:
                     self.by_key.setdefault(tags["content_key"], run.info.run_id)
 
     def experiment(self, name: str) -> str:
-        """Its id; made where it is missing."""
+        """The id of an experiment, created if missing."""
         if name not in self.ids:
             self.client, self.ids[name] = store.connect(name)
         return self.ids[name]
 
     def parent(self, experiment: str, owner: Owner, make: bool) -> str | None:
-        """The run that stands for a state or a trial; None where there is none, and none is to be made."""
+        """The run of a state or a trial; None if there is none and none should be created."""
         tags = {tree.KEY: owner.key} if isinstance(owner, State) else owner
         name, where = f"{experiment} {tags}", " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
         if self.parents.get(name) is None:
@@ -53,8 +53,8 @@ class Known:
         return self.parents[name]
 
     def has(self, owner: Owner, experiment: str, name: str, key: str | None) -> str:
-        """Whether a stage's result is there already: `there`, `linked` to the run of another state that has the same
-        content key, or ""."""
+        """Whether a stage's result is in the store: `there`, `linked` to the run of another state with the same content
+        key, or ""."""
         parent = self.parent(experiment, owner, make=False)
         if owner != tree.EARLIER and (run := self.below.get((parent or "", name))):
             if key:
@@ -71,9 +71,11 @@ class Known:
 
 
 def place(known: Known, owner: Owner, record: dict[str, Any], stage: str, key: str | None, fetch: Fetch) -> str:
-    """See to it that a stage's result is found below its owner: `there`, `linked` to the run of another state that has
-    the same content key, or `made`. `homeless`: the sweep of a trial is gone. fetch(path): a file or folder beside the
-    record, as one on this disk; None where it is not at hand."""
+    """Make sure that a stage's result is below its owner.
+
+    Returns `there`, `linked` to the run of another state with the same content key, `made`, or `homeless` if the sweep
+    of a trial is gone. fetch(path): a file or folder beside the record on this disk; None if it is missing.
+    """
     experiment, name = record["experiment"], run_name(record)
     how = known.has(owner, experiment, name, key)
     parent = known.parent(experiment, owner, make=not how)
@@ -88,8 +90,7 @@ def place(known: Known, owner: Owner, record: dict[str, Any], stage: str, key: s
 
 
 def numbers(known: Known, owner: Owner, record: dict[str, Any]) -> None:
-    """See to it that what a stage measured stands where it is looked for: at its state's run, and at the runs that
-    trained its models."""
+    """Make sure that test metrics are also on the state's run, and on the runs that trained the models."""
     experiment, at = record["experiment"], now()
     parent = known.parent(experiment, owner, make=False)
     if parent and owner != tree.EARLIER and record.get("headlines"):
@@ -101,7 +102,7 @@ def numbers(known: Known, owner: Owner, record: dict[str, Any]) -> None:
 
 
 def make(known: Known, parent: str, record: dict[str, Any], stage: str, key: str | None, fetch: Fetch) -> str:
-    """The run of a result, made again from its record; its id. One on which another `sync` died is gone on with."""
+    """Re-create the run of a result from its record; returns its id. A run on which another `sync` died is continued."""
     tags = {"stage": record["stage"], "dvc_stage": stage, "rebuilt": "true", **record["tags"]}
     tags |= {"item": record["item"]} if record["item"] else {}
     tags |= {"mlflow.note.content": tree.made_by(stage)}
@@ -145,7 +146,7 @@ def now() -> int:
 
 
 def reap() -> int:
-    """End the runs that dead processes of this machine left RUNNING; how many there were."""
+    """End the runs that dead processes of this machine left RUNNING; returns their number."""
     import platform
 
     client, ended = store.client(), 0
@@ -166,7 +167,7 @@ def reap() -> int:
 
 
 def every_run(client: Any, experiments: list[str], where: str) -> Iterator[Any]:
-    """All runs that a filter finds, page by page."""
+    """All runs of a filter, page by page."""
     token = None
     while True:
         page = client.search_runs(experiments, where, max_results=1000, page_token=token)
@@ -177,7 +178,7 @@ def every_run(client: Any, experiments: list[str], where: str) -> Iterator[Any]:
 
 
 def record(path: Path | str, content: bytes) -> dict[str, Any]:
-    """What a tracked.json says. Raises ValueError, with its name, for another file, and for one that names places
+    """The content of a tracked.json. Raises ValueError, with its name, for another file, and for one that names paths
     outside its folder and the store."""
     import json
 
@@ -196,5 +197,5 @@ def record(path: Path | str, content: bytes) -> dict[str, Any]:
 
 
 def outside(path: str) -> bool:
-    """Whether a path may lead out of the folder that it is relative to."""
+    """Whether a path leads out of the folder that it is relative to."""
     return Path(path).is_absolute() or ".." in Path(path).parts

@@ -1,7 +1,7 @@
-"""Which results were made in which state of the pipeline: a line of JSON for each, in .aelab/results.jsonl.
+"""Which result was made in which state of the pipeline: one line of JSON each, in .aelab/results.jsonl.
 
-DVC keeps the results, and no result names a state: the same one may belong to several. So that states which are in no
-commit and no experiment can be made again in a new store, it is noted here where a result was made:
+DVC keeps the results, and no result names a state: one result may belong to several. This file lets `aelab sync`
+re-create states that are in no commit and no experiment:
 
 below       {"state": see state.State} or {"sweep": name, "trial": number}
 experiment  of MLflow; name: of the run; stage: DVC's name of it; key: DVC's of the result (see facts.lineage)
@@ -28,7 +28,7 @@ def add(result: dict[str, Any]) -> None:
 
 
 def every() -> list[dict[str, Any]]:
-    """All results in the order in which they were last made, each once below a state or trial."""
+    """All results in the order in which they were last made, each once per state or trial."""
     found: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in path().read_text().splitlines():

@@ -1,4 +1,4 @@
-"""One stage's runs in MLflow, written message by message as its Recorder sent them."""
+"""The MLflow runs of one stage, written event by event as its Recorder sent them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Values = dict[tuple[str, int], dict[int | None, float]]  # (metric, step) -> rep
 
 
 class Runs:
-    """Everything known of one stage's runs. Each public method is a message of the Recorder; all may come twice."""
+    """The runs of one stage. Each public method is an event of the Recorder; any event may arrive twice."""
 
     def __init__(self) -> None:
         self.client: Any = None
@@ -37,19 +37,22 @@ class Runs:
         self.unsent: dict[int | None, list[Any]] = defaultdict(list)  # stays here until the store took it
 
     def begin(self, at: int, experiment: str, name: str, folder: str, stage: str, tags: dict[str, str]) -> None:
-        """Make the item's run, so that it can be seen from the start, or take up the one that this same work has: of a
-        writer that died, of a stage that was cut short, or of one whose result DVC lost before it had noted it."""
+        """Create the item's run, so that it is visible from the start, or resume the existing one.
+
+        Existing: of a writer that died, of a stage that was interrupted, or of a stage whose result DVC lost before it
+        was recorded.
+        """
         self.experiment, self.name, self.started = experiment, name, at
         self.every = {key: cut(value) for key, value in tags.items()}
         if stage:
             self.every["mlflow.note.content"] = tree.made_by(stage)
         trial, found = tags.get(tree.PARENT), None
-        try:  # first of all: the folder of an experiment goes soon
+        try:  # first of all: the folder of an experiment is deleted soon
             key, inputs = facts.lineage(Path(folder), stage)
             self.every |= {"content_key": key} if key else {}
             self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
             found = None if trial else state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
-        except Exception as error:  # DVC's trouble costs the key, not the run
+        except Exception as error:  # an error of DVC costs the key, not the run
             print(f"{name}: no content key ({error})", flush=True)
         self.client, self.experiment_id = store.connect(experiment)
         self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else trial
@@ -62,7 +65,7 @@ class Runs:
         self.run()
 
     def run(self, replicate: int | None = None) -> str:
-        """The id of a run, created when first asked for."""
+        """The id of a run, created on first use."""
         if replicate not in self.ids:
             name, tags = self.name, self.every | ({tree.PARENT: self.parent} if self.parent else {})
             if replicate is not None:
@@ -73,7 +76,7 @@ class Runs:
         return self.ids[replicate]
 
     def resume(self, where: str) -> bool:
-        """Take up the runs that a filter finds, with what they have; whether there are any."""
+        """Resume the runs of a filter, with what they have; returns whether there are any."""
         where += f" and attributes.run_name = '{self.name}'"
         found = self.client.search_runs([self.experiment_id], where, max_results=1)
         if not found:
@@ -107,7 +110,7 @@ class Runs:
         self.client.log_batch(self.run(), params=params)
 
     def metrics(self, values: dict[str, float], at: int, step: int, replicate: int | None) -> None:
-        """Keep numbers for the next flush: one write for many costs what one for one does."""
+        """Keep values for the next flush: one write for many takes as long as one for one."""
         from mlflow.entities import Metric
 
         for name, value in values.items():
@@ -116,14 +119,14 @@ class Runs:
                 self.unsent[replicate].append(Metric(name, value, at, step))
 
     def flush(self) -> None:
-        """Write the numbers kept so far."""
+        """Write the pending values."""
         for replicate in list(self.unsent):
             run = self.run(replicate)
             self.client.log_batch(run, metrics=self.unsent[replicate])
             del self.unsent[replicate]
 
     def system(self, readings: dict[str, float], step: int) -> None:
-        """What the stage takes of the machine; not told by the stage, so in no record of it."""
+        """Log CPU and memory of the stage; not sent by the stage, so not in its record."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -152,7 +155,7 @@ class Runs:
     def table(self, name: str, at: int, columns: dict[str, list[Any]]) -> None:
         import pandas as pd
 
-        if name not in self.files:  # MLflow would add the rows to those that are there
+        if name not in self.files:  # MLflow would append the rows to existing ones
             self.client.log_table(self.run(), pd.DataFrame(columns), name)
 
     def model(
@@ -162,9 +165,9 @@ class Runs:
         numbers: dict[str, list[float]],
         task: str,
         why: str,
-        aliases: Sequence[str] = ("champion",),  # of older results, which name none
+        aliases: Sequence[str] = ("champion",),  # of older results, which have none
     ) -> None:
-        """Log a model; its numbers also go to the run that trained it, the best of a task to the registry."""
+        """Log a model; its test metrics also go to the run that trained it, the best of a task to the registry."""
         card = models.Card(about, numbers, task, why, tuple(aliases))
         self.model_id = self.models.get((card.task or card.name, card.key)) or models.log(
             self.client, self.experiment_id, self.run(), card
@@ -176,7 +179,7 @@ class Runs:
             models.measured(self.client, self.experiment_id, card, at)
 
     def headlines(self, values: dict[str, float], at: int) -> None:
-        """The numbers of the pipeline's state."""
+        """Log the headline metrics on the state's run."""
         if self.parent:
             models.add(self.client, self.client.get_run(self.parent), values, at)
 
@@ -190,8 +193,8 @@ class Runs:
             self.client.log_batch(run, tags=[RunTag(*pair) for pair in values.items()])
 
     def means(self, at: int) -> None:
-        """Mean, sample standard deviation and half of the mean's 95% interval (Student's t) over replicates, for the
-        item's run where it logged no value itself."""
+        """Mean, sample standard deviation and half of the mean's 95% interval (Student's t) over replicates, on the
+        item's run unless it logged a value itself."""
         from mlflow.entities import Metric
         from scipy.special import stdtrit
 
@@ -207,8 +210,8 @@ class Runs:
                 self.unsent[None].append(Metric(f"variation/interval/{name}", half, at, step))
 
     def end(self, status: str, at: int, error: str | None, record: str | None = None) -> None:
-        """Close all runs. record: the MD5 of what the stage left among its results."""
-        if status != "KILLED":  # whoever goes on knows more
+        """End all runs. record: the MD5 of the stage's tracked.json."""
+        if status != "KILLED":  # whoever continues knows more
             self.means(at)
         self.flush()
         if error:
@@ -224,10 +227,10 @@ class Runs:
 
 
 def mean(by_replicate: Mapping[int | None, float]) -> float:
-    """Over replicates; not by the module statistics, which raises on NaN."""
+    """The mean over replicates, also of NaN, on which the module statistics raises."""
     return sum(by_replicate.values()) / len(by_replicate)
 
 
 def cut(text: str) -> str:
-    """At most as long as MLflow keeps, and visibly cut where it is longer."""
+    """Text cut to the length that MLflow allows, with a mark."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 50]} ... [cut: {len(text)} characters]"

@@ -1,4 +1,4 @@
-"""The state of the pipeline: its parameters and its code, which one parent run in MLflow stands for."""
+"""A state of the pipeline, its parameters and code: one parent run in MLflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 3  # changed parameters in a name
 
 @dataclass(frozen=True)
 class State:
-    """key: equal where parameters and code are; name: for people; changed: parameters that differ from the commit's."""
+    """key: equal for equal parameters and code; name: for people; changed: parameters that differ from the commit's."""
 
     key: str
     name: str
@@ -30,7 +30,7 @@ class State:
 
 
 def of_folder(folder: Path, experiment: str = "") -> State | None:
-    """The state of a working folder; None where there is no pipeline. experiment: DVC's name for it, if any."""
+    """The state of a working folder; None without a pipeline. experiment: DVC's name of it, if any."""
 
     def read(path: str) -> bytes:
         return (folder / path).read_bytes()
@@ -46,7 +46,7 @@ def of_folder(folder: Path, experiment: str = "") -> State | None:
 
 
 def of_revision(revision: str, experiment: str = "") -> State | None:
-    """The state of a commit of this repository; an experiment's is set beside that of the commit it began with."""
+    """The state of a commit; that of an experiment is compared with the commit that it started from."""
 
     def read(path: str) -> bytes:
         text = git("show", f"{revision}:{path}")
@@ -89,7 +89,7 @@ def _state(
 
 
 def load(text: bytes) -> Any:
-    """The parameters of the pipeline: searches over them are none."""
+    """The parameters of the pipeline, without `sweeps:`."""
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(io.BytesIO(text))

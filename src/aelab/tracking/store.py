@@ -1,4 +1,4 @@
-"""Where runs are written: the MLflow store and its experiments, made where they are missing."""
+"""The MLflow store and its experiments, created if missing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from aelab.runner.repository import root
 from aelab.tracking.places import store
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's mode; without it, that for language models
-STARTING = 110.0  # seconds that another process may take to make the store
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's mode; without it, the mode for language models
+STARTING = 110.0  # seconds that another process may take to create the store
 
 
 def connect(experiment: str) -> tuple[Any, str]:
-    """A client of the store and the experiment's id; creates what is missing, safe when several do it at once."""
+    """A client of the store and the experiment's id; creates what is missing, safe with several processes."""
     from mlflow.exceptions import MlflowException
 
     made, artifacts = client(), None
@@ -37,23 +37,23 @@ def connect(experiment: str) -> tuple[Any, str]:
 
 
 def client() -> Any:
-    """A client of the store, which is made where it is missing."""
+    """A client of the store, which is created if missing."""
     from filelock import FileLock
     from mlflow import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it tells of every step of making a store
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it logs every migration
     if database := file(store()):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
 
-        with FileLock(f"{database}.lock", timeout=STARTING):  # migrations race
+        with FileLock(f"{database}.lock", timeout=STARTING):  # concurrent migrations fail
             prepare(database)
     return MlflowClient(store())
 
 
 def prepare(database: Path) -> None:
-    """Make a fresh sqlite store under another name first: one whose migration was cut short is broken for good.
+    """Create a new sqlite store under another name first: an interrupted migration would break it for good.
 
-    Raises ValueError for a file that is no database: MLflow would try it for half an hour.
+    Raises ValueError for a file that is no database: MLflow would retry for half an hour.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -74,7 +74,7 @@ def check() -> None:
 
 
 def ask(database: Path, question: str) -> None:
-    """Raise ValueError where the answer is that the database is damaged."""
+    """Raise ValueError if the answer says that the database is damaged."""
     import sqlite3
 
     try:
@@ -87,5 +87,5 @@ def ask(database: Path, question: str) -> None:
 
 
 def file(uri: str) -> Path | None:
-    """Of a sqlite store."""
+    """The file of a sqlite store."""
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve() if uri.startswith("sqlite:") else None

@@ -1,6 +1,6 @@
-"""A sweep in MLflow: a run "sweep vae" in the data set's experiment, below it one per trial, below that its trainings.
+"""A sweep in MLflow: a run "sweep vae" in the data set's experiment, one run per trial below it, trainings below these.
 
-The study is the truth, the store shows it: whatever is missing or out of date there is made or mended, each once.
+The study is the truth and the store shows it: what is missing or out of date there is created or updated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATES = {"RUNNING": "RUNNING", "COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAI
 
 
 class Tracked:
-    """A sweep's runs. A store that refuses costs one line; what it lacks it gets when the sweep goes on."""
+    """The runs of a sweep. An error of the store costs one line; the store is updated when the sweep continues."""
 
     def __init__(self, experiment: str, name: str, say: Callable[[str], None]) -> None:
         self.experiment, self.name, self.say = experiment, name, say
@@ -33,11 +33,11 @@ class Tracked:
         self.off = os.environ.get("AELAB_TRACKING") == "off"
 
     def run(self, number: int) -> str | None:
-        """The run of a trial, where the store has it."""
+        """The run of a trial, if the store has it."""
         return self.ids.get(number)
 
     def show(self, trials: Sequence[Mapping[str, Any]], ended: bool, pictures: Path) -> None:
-        """Make the store say what is known of the trials; ended: nobody works on them now."""
+        """Update the store from the trials; ended: no process works on them now."""
         if self.off:
             return
         try:
@@ -50,13 +50,13 @@ class Tracked:
                     self.client.log_artifacts(self.parent, str(pictures), "figures")
                 cut = any(trial["state"] == "RUNNING" for trial in trials)
                 self.client.set_terminated(self.parent, "KILLED" if cut else "FINISHED")
-        except Exception as error:  # whatever MLflow and its stores raise
+        except Exception as error:  # any error of MLflow and its stores
             self.off = True
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             self.say(f"tracking: {first}; the sweep goes on, and the next `aelab sweep {self.name}` tells MLflow")
 
     def open(self) -> None:
-        """Find the runs that are there, or make the sweep's."""
+        """Find the existing runs, or create the sweep's."""
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         self.client, self.experiment_id = store.connect(self.experiment)
@@ -77,7 +77,7 @@ class Tracked:
         ).info.run_id
 
     def one(self, trial: Mapping[str, Any], ended: bool) -> None:
-        """Make or mend a trial's run."""
+        """Create or update a trial's run."""
         number, state = trial["number"], STATES[trial["state"]]
         if number not in self.ids:
             tags = {SWEEP: self.name, TRIAL: str(number), tree.PARENT: self.parent}
@@ -91,7 +91,7 @@ class Tracked:
         if self.shown[number] == wanted:
             return
         self.shown[number] = wanted
-        if state == "RUNNING":  # cut short, or taken up
+        if state == "RUNNING":  # interrupted, or resumed
             end = self.client.set_terminated if ended else self.client.update_run
             end(run, status=wanted)
             return

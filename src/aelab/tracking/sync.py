@@ -1,9 +1,9 @@
-"""`aelab sync`: the tracking store as the results have it that DVC keeps.
+"""`aelab sync`: fill the tracking store from the results that DVC keeps.
 
-MLflow is a projection of what DVC keeps: every stage leaves what it tracked among its results (tracked.json), so a
-store that was deleted, or was down, or belongs to a fresh clone with a pulled cache, is filled again without training.
-Results are looked for in this order: those noted when they were made (see tracking/results.py), those of the commit, of
-DVC's experiments and of the working folder, and at last what else DVC's run cache holds.
+MLflow is a projection of DVC's results: every stage leaves what it logged as tracked.json, so a store that was deleted,
+or was down, or belongs to a fresh clone with a pulled cache, is filled again without training. Results are looked up in
+this order: those recorded when they were made (see tracking/results.py), those of the commit, of DVC's experiments and
+of the working folder, and finally the rest of DVC's run cache.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from aelab.runner import repository
 from aelab.tracking import outbox, places, rebuild, results, state, store, tree
 
 FILE = "tracked.json"
-DRAIN = 60.0  # seconds that the process which writes may take with what stages left
+DRAIN = 60.0  # seconds that the writer may take for pending events
 EVERY = 15.0  # seconds between two lines in a log
 HOMELESS = "results not made again, as their sweep is gone"
 UNCACHED = "results not made again, as DVC's cache lacks them (`dvc fetch --run-cache` brings what a remote has)"
 UNREADABLE = "results not made again, as their records are of another form"
 BARE = "made again without the files that DVC's cache lacks"
-Get = Callable[[str, str], None]  # lay out a path beside a record in a folder
+Get = Callable[[str, str], None]  # copies a path beside a record into a folder
 
 
 class Sync:
-    """One pass. counts: how many runs were `made`, `linked`, `there`, `ended` (see tracking.rebuild); lost: why what
-    could not be made again -> its names."""
+    """One pass. counts: numbers of runs `made`, `linked`, `there`, `ended` (see tracking.rebuild); lost: reason ->
+    names of results that could not be re-created."""
 
     def __init__(self) -> None:
         self.counts, self.lost = Counter[str](), dict[str, list[str]]()
-        self.missing: list[dict[str, Any]] = []  # noted, but not found as yet
+        self.missing: list[dict[str, Any]] = []  # recorded, but not found yet
         self.total, self.last, self.bar = 0, 0.0, None
 
     def everything(self, before: Callable[[], None] = lambda: None) -> None:
@@ -80,7 +80,7 @@ class Sync:
         self.counts["ended"] = rebuild.reap()
 
     def noted(self, notes: list[dict[str, Any]]) -> None:
-        """Results that were noted when they were made."""
+        """Process results that were recorded when they were made."""
         for each in self.steps(notes):
             owner = state.State(**each["below"]["state"]) if key(each) else each["below"]
             how = self.known.has(owner, each["experiment"], each["name"], each["key"])
@@ -98,7 +98,8 @@ class Sync:
             self.place(owner, record, each["stage"], each["key"], self.outs(each["key"]))
 
     def state(self, found: state.State, stages: list[PipelineStage]) -> set[str]:
-        """Results of a dvc.lock, while DVC's file system is that of its commit; the names of those at hand."""
+        """Process the results of a dvc.lock, while DVC's file system is that of its commit; returns the names of
+        available ones."""
         placed = set()
         noted = {each["stage"]: each for each in self.notes if key(each) == found.key}
         for stage in self.steps(stages):
@@ -123,14 +124,14 @@ class Sync:
         return placed
 
     def tracked(self, stage: PipelineStage) -> bool:
-        """Whether there is a record among a stage's results, wherever they are."""
+        """Whether a stage's results include a record."""
         try:
             return any(file.name == FILE for file in self.files(to_single_stage_lockfile(stage)))
         except FileNotFoundError:
             return True
 
     def rest(self) -> None:
-        """What else the run cache holds, in the order in which it was made."""
+        """Process the rest of the run cache, in the order in which it was made."""
         paths = sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*"), key=lambda path: path.stat().st_mtime)
         noted = {each["record"] for each in self.notes}
         for path in self.steps([path for path in paths if path.name not in self.known.by_key]):
@@ -170,13 +171,13 @@ class Sync:
         self.lost.setdefault(why, []).append(name)
 
     def entry(self, key: str | None) -> dict[str, Any]:
-        """The newest of a run cache's entries for a key, {} where there is none."""
+        """The newest entry of the run cache for a key; {} if there is none."""
         folder = Path(self.repo.stage_cache._get_cache_dir(key or "none"))
         found = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)
         return load_yaml(str(found[-1])) if found else {}
 
     def files(self, entry: dict[str, Any]) -> dict[PurePosixPath, str]:
-        """The outs of an entry: path -> MD5. Raises FileNotFoundError where the cache lacks the list of a folder."""
+        """The outs of an entry: path -> MD5. Raises FileNotFoundError if the cache lacks the listing of a folder."""
         files = {}
         for out in entry.get("outs", []):
             path, md5 = PurePosixPath(out["path"]), out.get("md5", "")
@@ -187,11 +188,11 @@ class Sync:
         return files
 
     def content(self, md5: str) -> bytes:
-        """What DVC's cache holds under a name. Raises FileNotFoundError."""
+        """The content of a file in DVC's cache. Raises FileNotFoundError."""
         return Path(self.repo.cache.local.oid_to_path(md5)).read_bytes()
 
     def outs(self, key: str | None) -> Get:
-        """A function that lays out what lies in a path beside the record of a run cache's entry."""
+        """A function that copies a path beside the record of a run-cache entry."""
 
         def get(path: str, to: str) -> None:
             files = self.files(self.entry(key))
@@ -205,7 +206,7 @@ class Sync:
         return get
 
     def steps(self, items: list[Any]) -> Iterator[Any]:
-        """The items one by one: a bar on a terminal, a line now and then in a log."""
+        """The items, with a progress bar on a terminal or a line now and then in a log."""
         self.total += len(items)
         self.last = self.last or time.monotonic()
         if self.bar is None and sys.stderr.isatty():
@@ -224,7 +225,7 @@ class Sync:
                 self.bar.update()
 
     def summary(self) -> list[str]:
-        """What was done, in a line, and what could not be made again, a line for each reason."""
+        """What was done, in a line, and what could not be re-created, one line per reason."""
         words = {"made": "made again", "linked": "linked", "there": "there already"}
         words |= {"ended": "left by dead processes, ended"}
         lines = [", ".join(f"{self.counts[key]} {text}" for key, text in words.items())]
@@ -242,12 +243,12 @@ def laid_out(file: PurePosixPath, base: PurePosixPath, folder: str) -> Path:
 
 
 def key(note: dict[str, Any]) -> str | None:
-    """Of the state for which a result was made; None for a trial of a sweep."""
+    """The key of the state for which a result was made; None for a trial of a sweep."""
     return note["below"].get("state", {}).get("key")
 
 
 def drain() -> None:
-    """Let what lies in the spool arrive first."""
+    """Wait until the events in the spool have been written."""
     if not any(places.spool().glob("*.jsonl")):
         return
     outbox.start_writer()
@@ -257,8 +258,8 @@ def drain() -> None:
 
 
 def states(repo: Repo) -> dict[str, tuple[state.State, str]]:
-    """The states of the commit, of DVC's experiments and, last, as its champions are to stay, of the working folder, by
-    their keys; each with its revision, "" for the working folder."""
+    """The states of the commit, of DVC's experiments and of the working folder, by key, with their revisions ("" for
+    the working folder, which comes last because its best models stay registered)."""
     found, revisions = {}, {}
     if isinstance(repo.scm, Git):
         revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
@@ -282,7 +283,7 @@ def content_key(stage: PipelineStage) -> str:
 
 
 def told(repo: Repo, stage: PipelineStage) -> tuple[str, dict[str, Any] | None]:
-    """The folder of a stage's results and what it tracked; None where they are not at hand, here or in DVC's cache."""
+    """The folder of a stage's results and what it logged; None if they are not available, here or in DVC's cache."""
     paths = [os.path.relpath(out.fspath, repo.root_dir) for out in stage.outs]
     for path in sorted(paths, key=lambda each: not each.endswith(FILE)):
         folder = os.path.dirname(path) if path.endswith(FILE) else path

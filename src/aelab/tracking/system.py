@@ -1,4 +1,4 @@
-"""What a stage takes of the machine while it runs, as MLflow's system metrics."""
+"""CPU and memory of a stage while it runs, as MLflow's system metrics."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 
 import psutil
 
-EVERY = 10.0  # seconds between two readings; a stage that is shorter has none
+EVERY = 10.0  # seconds between two readings; shorter stages have none
 
 
 class Meter:
-    """Reads one process and its children."""
+    """Measures one process and its children."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.count = pid, 0
         self.last, self.used = time.monotonic(), 0.0
 
     def read(self) -> dict[str, float]:
-        """CPU (100: one core) and memory of the stage, and CPU and memory of the machine; empty where it is too early,
-        and where the process is gone."""
+        """CPU (100: one core) and memory of the stage and of the machine; empty if it is too early, or the process is
+        gone."""
         now = time.monotonic()
         if now - self.last < EVERY:
             return {}

@@ -15,7 +15,7 @@ EARLIER = State("earlier", "earlier results", {})  # of states of which nothing 
 
 
 def parent(client: Any, experiment_id: str, state: State, at: int) -> str:
-    """The id of the run that stands for a state of the pipeline, made where there is none; it runs (again)."""
+    """The id of the run of a pipeline state, created if missing, set to running."""
     found = client.search_runs([experiment_id], f"tags.{KEY} = '{state.key}'", max_results=1)
     if found:
         if found[0].info.status != "RUNNING":
@@ -29,7 +29,7 @@ def parent(client: Any, experiment_id: str, state: State, at: int) -> str:
 
 
 def owner(client: Any, parent: str) -> dict[str, Any]:
-    """What a parent run stands for: {"state": see state.State}, {"sweep": name, "trial": number}, or {}."""
+    """What a parent run represents: {"state": see state.State}, {"sweep": name, "trial": number}, or {}."""
     run = client.get_run(parent)
     if KEY in run.data.tags:
         return {"state": {"key": run.data.tags[KEY], "name": run.info.run_name, "changed": run.data.params}}
@@ -37,7 +37,7 @@ def owner(client: Any, parent: str) -> dict[str, Any]:
 
 
 def settle(client: Any, experiment_id: str, run: str, at: int) -> None:
-    """End a state's run where none of its stages is at work: FAILED or KILLED where the last run of a stage is."""
+    """End a state's run if none of its stages is running: FAILED or KILLED if the last run of a stage is."""
     tags = client.get_run(run).data.tags
 
     def below(where: str, most: int = 1000) -> Any:
@@ -56,7 +56,7 @@ def settle(client: Any, experiment_id: str, run: str, at: int) -> None:
 
 
 def linked(name: str) -> str:
-    """The tag of a state's run that says which run, of another state, made the result of a stage."""
+    """The tag of a state's run that names the run, of another state, that made the result of a stage."""
     return f"linked/{name.replace(' ', '/')}"
 
 
@@ -66,7 +66,7 @@ def made_by(stage: str) -> str:
 
 
 def note(state: State) -> str:
-    """What the UI shows as the run's description: how to make it again (++: also a key that the commit lacks)."""
+    """The run's description in the UI: how to make it again (++: also keys that the commit lacks)."""
     if state == EARLIER:
         return "Results that DVC's cache holds, of states of which nothing else is known. They are the runs below."
     options = " ".join(f"-S '++{name}={value}'" for name, value in state.changed.items())

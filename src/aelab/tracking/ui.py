@@ -1,4 +1,4 @@
-"""MLflow's own UI, and the address where states of the pipeline compare.
+"""MLflow's UI, and the address that compares states of the pipeline.
 
 `python -m aelab.tracking.ui PORT` prints that address as soon as a server listens.
 """
@@ -20,13 +20,13 @@ from aelab.tracking import places, store, tree
 
 HOST = "127.0.0.1"
 STATES = f"tags.{tree.KEY} LIKE '%'"  # MLflow's page shows the newest 100 runs, and a state has more
-STARTING = 120.0  # seconds that a server may take to listen
+STARTING = 120.0  # seconds that a server may take to start
 MODE = "workflowType=machine_learning"  # MLflow's other mode is for language models
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
 
 
 def serve(port: int) -> None:
-    """Become the server. Raises ValueError where the port is taken or the store damaged."""
+    """Become the server. Raises ValueError if the port is taken or the store damaged."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
@@ -35,7 +35,7 @@ def serve(port: int) -> None:
             raise ValueError(f"port {port}: {error.strerror}; `aelab ui --port {port + 1}` takes another") from None
     store.check()
     os.environ |= ENVIRONMENT
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and others see options
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and other users can see options
     subprocess.Popen([sys.executable, "-m", "aelab.tracking.ui", str(port)])
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     os.chdir(repository.root())
@@ -43,8 +43,10 @@ def serve(port: int) -> None:
 
 
 def address(port: int) -> str:
-    """Where to look first: the charts of the experiment that has the newest run, of its states where there are some.
-    Raises OSError where nobody listens yet."""
+    """The page to open first: the charts of the experiment with the newest run, of its states if there are any.
+
+    Raises OSError if no server listens yet.
+    """
     experiments = ask(port, "experiments/search", max_results=1000).get("experiments", [])
     ids = [each["experiment_id"] for each in experiments]
     newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
@@ -60,7 +62,7 @@ def address(port: int) -> str:
 
 
 def ask(port: int, what: str, **fields: Any) -> dict[str, Any]:
-    """What a server answers. Raises OSError."""
+    """The answer of a server. Raises OSError."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
         body, head = json.dumps(fields), {"Content-Type": "application/json"}
@@ -77,7 +79,7 @@ def ask(port: int, what: str, **fields: Any) -> dict[str, Any]:
 
 
 def announce(port: int) -> None:
-    """Print the address once the server, this process's parent, listens."""
+    """Print the address once the server, the parent of this process, listens."""
     server, end = os.getppid(), time.monotonic() + STARTING
     while os.getppid() == server and time.monotonic() < end:
         try:

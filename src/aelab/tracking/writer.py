@@ -1,12 +1,13 @@
-"""The process that writes to the MLflow store what stages left in the spool: `python -m aelab.tracking.writer`.
+"""The process that writes the events of the spool to the MLflow store: `python -m aelab.tracking.writer`.
 
-One per spool, held by writer.lock; it leaves when nothing has been there for a while. Per file <name>.jsonl of a stage:
+One per spool, guarded by writer.lock; it exits when nothing has arrived for a while. For each file <name>.jsonl of a
+stage:
 
-<name>.at       empty; touched whenever the store has taken something
-<name>.failed   one line: what the store last refused; the file stays until it is taken
+<name>.at       empty; touched whenever the store has accepted something
+<name>.failed   one line: the last error of the store; the file stays until it is written
 
-A writer that goes on where another died begins at the file's first line: what the store has already is not written
-twice (see runs.Runs.resume).
+A writer that continues after another one died starts at the file's first line: events that the store has are not
+written twice (see runs.Runs.resume).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from aelab.tracking.runs import Runs
 from aelab.tracking.system import Meter
 
 PAUSE = 0.2  # seconds between looks at the spool
-GATHER = 2.0  # seconds for which the words of a stage at work are gathered: every write costs the store a commit
-IDLE = 15.0  # seconds without news after which the process leaves
-RETRY = 3.0  # seconds until a store that refused is tried again
+GATHER = 2.0  # seconds for which events of a running stage are collected: every write costs the store a commit
+IDLE = 15.0  # idle seconds after which the process exits
+RETRY = 3.0  # seconds until a store that failed is tried again
 
 
 class Feed:
@@ -43,7 +44,7 @@ class Feed:
         self.file = open(path, "rb")  # noqa: SIM115  (for the life of the stage)
 
     def messages(self) -> list[dict[str, Any]]:
-        """The whole lines from `at` on; a stage may die in the middle of one, and a full disk tear one."""
+        """The complete lines from `at` on; a stage may die in the middle of one, and a full disk may cut one."""
         self.file.seek(self.at)
         data = self.file.read()
         data = data[: data.rfind(b"\n") + 1]
@@ -60,7 +61,7 @@ class Feed:
         getattr(self.runs, message.pop("kind"))(*message.pop("args"), **message)
 
     def pump(self) -> bool:
-        """Write what is new; whether there was any. Raises what the store raises."""
+        """Write new events; returns whether there were any. Raises the store's errors."""
         alive = locked(self.path)
         if time.monotonic() < (max(self.retry, self.later) if alive else self.retry):
             return False
@@ -75,7 +76,7 @@ class Feed:
             except Exception as error:
                 if not self.reachable():
                     raise
-                self.refused = True  # the store is well: the message is not to its liking
+                self.refused = True  # the store works: it rejects this event
                 note(self.path, error)
             self.at += message["end"]
             self.done = message["kind"] == "end"
@@ -98,7 +99,7 @@ class Feed:
         return True
 
     def remove(self) -> None:
-        """Everything is in the store."""
+        """Remove the file: everything is in the store."""
         self.file.close()
         for suffix in (".at", ".failed", ".jsonl"):
             self.path.with_suffix(suffix).unlink(missing_ok=True)
@@ -115,14 +116,14 @@ def locked(path: Path) -> bool:
 
 
 def note(path: Path, error: Exception) -> None:
-    """Leave one line for the stage, without a password from the store's URI."""
+    """Leave an error line for the stage, without a password of the store's URI."""
     text = re.sub(r"//[^/@\s]*@", "//", (str(error).strip() or type(error).__name__).splitlines()[0])
     path.with_suffix(".failed").write_text(text if len(text) < 160 else text[:150] + "...")
     print(time.strftime("%F %T"), path.name, text, flush=True)
 
 
 def write(spool: Path, idle: float = IDLE) -> None:
-    """Write all that comes, until nothing has come for `idle` seconds and every stage that is known has ended."""
+    """Write all events, until none have arrived for `idle` seconds and every known stage has ended."""
     feeds: dict[Path, Feed] = {}
     news = time.monotonic()
     while time.monotonic() - news < idle:
@@ -144,7 +145,7 @@ def write(spool: Path, idle: float = IDLE) -> None:
 
 
 def hold(spool: Path) -> TextIO | None:
-    """The lock of the spool's one writer, None where another holds it."""
+    """The lock of the spool's writer; None if another process holds it."""
     lock = open(spool / "writer.lock", "a")  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,7 +156,7 @@ def hold(spool: Path) -> TextIO | None:
 
 
 def main() -> None:
-    """Write until there is nothing to write; leaves at once, since MLflow's threads would wait at exit."""
+    """Write until there is nothing left; exit at once, because MLflow's threads would wait."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)  # stages come first
     os.chdir(

@@ -1,1 +1,1 @@
-"""`aelab verify`: results made again and held against dvc.lock and metrics/."""
+"""`aelab verify`: reproduce results and compare them with dvc.lock and metrics/."""

@@ -1,4 +1,4 @@
-"""The numbers of metrics/ beside those of the last commit: what `aelab repro` says at its end."""
+"""Compare metrics/ with the last commit: the last line of `aelab repro`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ LEAD = "headline numbers of metrics/ against the last commit"
 
 
 def against_commit() -> str | None:
-    """A line on how the headline numbers in metrics/ differ from the committed ones: not at all, within the spread of
-    seeds (verdict.Number), or which by more. None where git or one of them is missing."""
+    """How the headline metrics in metrics/ differ from the committed ones, in a line.
+
+    Not at all, within the spread of seeds (verdict.Number), or which ones by more. None if git or one of them is
+    missing.
+    """
     here = {name: stage.folder("compare") / name for name in (TABLE, SUMMARY)}
     there = {name: repository.git("show", f"HEAD:./{path}") for name, path in here.items()}
     if not here[TABLE].exists() or not all(there.values()):

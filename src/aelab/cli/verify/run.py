@@ -1,7 +1,7 @@
-"""The stages that make a model, run again in a folder of its own, while nothing of the user's changes.
+"""Run the stages of a model again in a temporary folder, without changing anything of the user's.
 
-What is upstream of a model comes from DVC's cache as it is; what the cache lacks is made too, and held against dvc.lock
-likewise. What comes of it goes to no cache and no dvc.lock.
+What a model depends on comes from DVC's cache; what the cache lacks is run too, and compared with dvc.lock as well. The
+results go to no cache and no dvc.lock.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LOGS = project_copy.LOGS / "verify"
 
 
 def verify(names: Sequence[str], view: pipeline.View, jobs: int) -> list[Verdict]:
-    """Make models again, all with none named; a verdict for each, and for each stage upstream that had to be made.
+    """Reproduce models (none: all); returns a verdict for each, and for each stage upstream that had to run.
 
-    Raises ValueError for an unknown name, outside git and while another one is at work, DvcException outside DVC.
+    Raises ValueError for an unknown name, outside git, and while another `verify` runs; DvcException outside DVC.
     """
     with Repo() as repo:
         cache, known = repo.cache.local_cache_dir, list(measured(repo))
@@ -62,7 +62,7 @@ def _verify(names: Sequence[str], cache: str, view: pipeline.View, jobs: int) ->
 
 
 def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> list[Verdict]:
-    """Run and judge, in the copy."""
+    """Run and compare, in the copy."""
     with Repo() as repo:
         graph, ends = get_active_graph(repo.index.graph), measured(repo)
         plans = {
@@ -74,7 +74,7 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
         with repo.lock:
             chains |= {pipeline.name(each): [each] for each in upstream if not restored(each)}
         anew = {out.fs_path for chain in chains.values() for each in chain for out in each.outs}
-        made_from = chains | plans  # of a model, all that is upstream too
+        made_from = chains | plans  # for a model, with everything upstream
         stale = {name: words for name, chain in made_from.items() if (words := some(moved(chain, anew)))}
         chosen = list(dict.fromkeys(each for name, chain in chains.items() if name not in stale for each in chain))
         wanted = {pipeline.name(each): contents(each) for each in chosen}
@@ -91,7 +91,7 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
 
 
 def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again, root: Path) -> Verdict:
-    """The verdict on a chain of stages that ran, well or not."""
+    """The verdict on a chain of stages that has ended, successfully or not."""
     made = run.apart.outs
     if failed := [each for each in chain if each in run.failed]:
         from aelab.runner.console import last_line
@@ -110,7 +110,7 @@ def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again
 
 
 class Again(pipeline.Run):
-    """Runs the chosen stages though they are up to date."""
+    """Runs the chosen stages although they are up to date."""
 
     def __init__(self, repo: Repo, view: pipeline.View, jobs: int, chosen: Sequence[PipelineStage]) -> None:
         super().__init__(repo, view, jobs, force=True)
@@ -122,7 +122,7 @@ class Again(pipeline.Run):
 
 
 class Apart(LockfileWriter):
-    """Notes what stages made, and hands nothing to DVC's cache or dvc.lock."""
+    """Notes what stages made, without writing to DVC's cache or dvc.lock."""
 
     def __init__(self, repo: Repo) -> None:
         super().__init__(repo)
@@ -135,7 +135,7 @@ class Apart(LockfileWriter):
 
 
 def measured(repo: Repo) -> dict[str, PipelineStage]:
-    """Model -> the stage that measures it, the last of those that make its results."""
+    """Model -> the stage that evaluates it, the last of those that make its results."""
     place, stages = stage.folder("evaluate"), [each for each in repo.index.stages if isinstance(each, PipelineStage)]
     paths = {Path(out.def_path): each for each in stages for out in each.outs}
     return {path.name: each for path, each in paths.items() if path.parent == place}
@@ -147,7 +147,7 @@ def is_item(each: PipelineStage) -> bool:
 
 
 def restored(each: PipelineStage) -> bool:
-    """Take a stage's results from DVC's cache; whether it has them."""
+    """Restore a stage's outs from DVC's cache; returns whether it has them."""
     if any(out.get_obj() is None for out in each.outs):
         return False
     with contextlib.suppress(DvcException, OSError):
@@ -156,7 +156,7 @@ def restored(each: PipelineStage) -> bool:
 
 
 def moved(chain: Iterable[PipelineStage], anew: set[str]) -> list[str]:
-    """What these stages are made from that dvc.lock has otherwise; results that are made anew come later."""
+    """Dependencies of these stages that differ from dvc.lock; results that will be made again do not count."""
     found = []
     for each in chain:
         if any(not out.hash_info for out in each.outs):
@@ -169,7 +169,7 @@ def moved(chain: Iterable[PipelineStage], anew: set[str]) -> list[str]:
 
 
 def contents(each: PipelineStage) -> dict[str, Content]:
-    """A stage's outs as dvc.lock has them or, where it has just run, as they are."""
+    """A stage's outs as in dvc.lock or, if it has just run, as they are."""
     from dvc_data.hashfile.tree import Tree
 
     found = {}

@@ -1,8 +1,8 @@
-"""What a result that was made again says of the one in dvc.lock and metrics/.
+"""Compare a reproduced result with the one in dvc.lock and metrics/.
 
-On the kind of machine that made the committed result every byte must be the same: same device, of a CPU its maker and
-instructions (core/runtime.py's `describe`), and libraries as requirements.lock has them. Elsewhere the headline numbers
-must lie within the tolerance below.
+On the kind of machine that made the committed result every byte must be the same: same device (for a CPU its maker and
+instructions, see `describe` in config/runtime.py), and the libraries of requirements.lock. Elsewhere the headline
+metrics must agree within the tolerance below.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from aelab.report.results import Item
 from aelab.report.table import DIGITS
 from aelab.runner import stage
 
-SHARE = 0.05  # a number may be so far from the committed one, as a part of it,
-SPREADS = 3  # or so many standard deviations over seeds
-SHOWN = 3  # files or numbers in a line
+SHARE = 0.05  # relative difference that is tolerated
+SPREADS = 3  # or this many standard deviations over seeds
+SHOWN = 3  # files or metrics named in a line
 LOCKED = Path("requirements.lock")
 DIFFERS, FAILED = "DIFFERS", "FAILED"
 
 
 @dataclass(frozen=True)
 class Content:
-    """An out of a stage: DVC's name of what is in it, how many files that is, and path -> MD5 where it can be told."""
+    """An out of a stage: DVC's hash of it, the number of its files, and path -> MD5 if known."""
 
     hash: str
     count: int
@@ -46,14 +46,14 @@ class Verdict:
 
     name: str
     words: str
-    fault: str = ""  # DIFFERS, more than is promised; FAILED: nothing came to compare
+    fault: str = ""  # DIFFERS: by more than the tolerance; FAILED: nothing to compare
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (self.name, self.fault, self.words)))
 
 
 class Number(NamedTuple):
-    """A headline number: as committed, its standard deviation over seeds there, and as it is here."""
+    """A headline metric: as committed, its standard deviation over seeds there, and as reproduced."""
 
     name: str
     there: float
@@ -62,7 +62,7 @@ class Number(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """How far apart they are; 1: as far as is tolerated."""
+        """The difference relative to the tolerance; 1: at the limit."""
         room = max(SHARE * abs(self.there), SPREADS * self.spread)
         return abs(self.here - self.there) / room if self.here != self.there else 0.0
 
@@ -73,9 +73,12 @@ class Number(NamedTuple):
 def verdict_of(
     name: str, wanted: Mapping[str, Content], made: Mapping[str, Content], about: Any, root: Path
 ) -> Verdict:
-    """wanted, made: outs by path, as dvc.lock has them and as they came again; about: the model's metrics.json, or what
-    else names the device; None for what is the same on all; root: where the user's results lie. The working folder is
-    that of the new ones."""
+    """The verdict on one model.
+
+    wanted, made: outs by path, as in dvc.lock and as reproduced; about: the model's metrics.json, or another
+    description of the device, None for results that are the same everywhere; root: the folder of the user's results.
+    The working folder is that of the reproduction.
+    """
     altered = [path for path, md5 in known(wanted).items() if other(root / path, md5)]
     if altered:
         return Verdict(name, f"{some(altered)} here is not what dvc.lock says; `dvc checkout` restores it", DIFFERS)
@@ -99,17 +102,17 @@ def verdict_of(
 
 
 def known(contents: Mapping[str, Content]) -> dict[str, str]:
-    """Path -> MD5 of all files that can be told."""
+    """Path -> MD5 of all files with a known hash."""
     return {path: md5 for content in contents.values() for path, md5 in (content.files or {}).items()}
 
 
 def other(path: Path, md5: str) -> bool:
-    """Whether another file lies there."""
+    """Whether a file differs."""
     return path.is_file() and storage.md5(path) != md5
 
 
 def different(wanted: Mapping[str, Content], made: Mapping[str, Content]) -> list[str]:
-    """What differs: files, or outs of which dvc.lock says no more than one hash."""
+    """What differs: files, or outs of which dvc.lock has only one hash."""
     found = []
     for path, content in wanted.items():
         if made[path].hash != content.hash:
@@ -119,7 +122,7 @@ def different(wanted: Mapping[str, Content], made: Mapping[str, Content]) -> lis
 
 
 def table(name: str) -> list[dict[str, str]]:
-    """The rows of a table of metrics/; none where it is missing."""
+    """The rows of a table of metrics/; empty if it is missing."""
     path = stage.folder("compare") / f"{name}.csv"
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
@@ -135,7 +138,7 @@ def row(name: str, model: str) -> dict[str, str]:
 
 
 def miswritten(name: str, about: Any) -> list[str]:
-    """Numbers of the table that are not those of the result."""
+    """Values of the table that are not those of the result."""
     item, found = Item(name, about, {}), row("comparison", name)
     means = {metric: item.mean(metric) for metric in item.metrics if found.get(metric)}
     wrong = [
@@ -145,7 +148,7 @@ def miswritten(name: str, about: Any) -> list[str]:
 
 
 def headlines(name: str, about: Any) -> list[Number]:
-    """The numbers that tell how good a model is, where metrics/ has them too."""
+    """The headline metrics of a model that metrics/ has too."""
     item, numbers, curve = Item(name, about, {}), row("comparison", name), row("curves", name)
     names = [metric for metric in item.metrics if headline(metric)]
     found = [
@@ -161,10 +164,11 @@ def headlines(name: str, about: Any) -> list[Number]:
 
 
 def apart(name: str, here: str) -> list[str]:
-    """In what this machine is another kind than the one that made a committed result; nothing: bytes are the same.
+    """How this machine differs from the one that made a committed result; empty: bytes must be equal.
 
-    here: the device on which it was made now. What is upstream of models has no row in the table and was made where
-    they were."""
+    here: the device of the reproduction. Stages upstream of models have no row in the table; they ran on the same
+    device as the models.
+    """
     there = {mine["device"]} if (mine := row("comparison", name)) else {each["device"] for each in table("comparison")}
     ways = [] if here in there else [f"made on {' or '.join(sorted(there)) or 'an unknown device'}, here {here}"]
     locked: dict[str, set[str]] = {}
@@ -177,6 +181,6 @@ def apart(name: str, here: str) -> list[str]:
 
 
 def some(things: Iterable[object]) -> str:
-    """The first of them, and how many more there are."""
+    """The first few, and the number of the others."""
     words = [str(thing) for thing in things]
     return ", ".join(words[:SHOWN]) + f" and {len(words) - SHOWN} more" * (len(words) > SHOWN)
