@@ -1,5 +1,5 @@
-"""What checkpoints cost: learning with them, at the interval that stages have, beside learning without, taking turns.
-
+"""What checkpoints cost: learning with them, at the interval that stages have, beside learning without, taking turns. "
+"
     python benchmarks/checkpoints.py [--seconds 60] [--rounds 3] [--write]
 
 Each network learns from 50,000 images for about so many seconds, from the same weights, with one thread. Checkpoints go
@@ -144,7 +144,8 @@ def report(took: dict[str, list[tuple[Took, Took]]], rounds: int) -> list[str]:
     lines = [
         document.measured("1 thread", f"torch {torch.__version__}"),
         "",
-        f"{IMAGES:,} images of MNIST's size, batch {BATCH}; a checkpoint every {checkpoints.interval():g} seconds; rounds: "
+        f"{IMAGES:,} images of MNIST's size, batch {BATCH}; a checkpoint every {checkpoints.interval():g} seconds; "
+        f"rounds: "
         f"{rounds}. Each cell is a median (least to most). Share: what writing checkpoints took of the time that "
         "learning took; ratio: CPU time with them over that without, in the same round.",
         "",

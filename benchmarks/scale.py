@@ -1,5 +1,5 @@
-"""One epoch's time and memory against the number of images, their size and the width of the code.
-
+"""One epoch's time and memory against the number of images, their size and the width of the code. "
+"
     python benchmarks/scale.py [--quick] [--rounds 3] [--write]
 
 A dense autoencoder of one layer each way learns from generated images, in memory and streamed from the file, each time
@@ -119,8 +119,8 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(point: Point, rounds: int) -> dict[str, list[Took]]:
-    """Both ways in turn on generated images, the order turned round every other round. Leaves with a message where
-    their weights differ."""
+    """Both ways in turn on generated images, the order turned round every other round. Leaves with a message where "
+    "their weights differ."""
     took: dict[str, list[Took]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder) / splits.LEARNING, point)
@@ -193,7 +193,8 @@ def about(rounds: int) -> list[str]:
     return [
         document.measured("1 thread", f"torch {torch.__version__}"),
         "",
-        f"One epoch of a dense autoencoder, one layer each way, batch {SETTINGS.batch_size}, Adam; generated images; each "
+        f"One epoch of a dense autoencoder, one layer each way, batch {SETTINGS.batch_size}, Adam; generated images; "
+        f"each "
         f"way in a process of its own, in turns; rounds: {rounds}. Each cell is a median (least to most). Both ways "
         "end in the same weights, bit for bit. Memory is the most that was resident, loading and libraries included; "
         "private: what of it is no page of a file, which the system can drop at any time.",

@@ -17,7 +17,8 @@ Size = tuple[int, int]  # rows, columns
 def conv_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
     """Rows (or columns) that Conv2d and the poolings put out: floor((n + 2p - k) / s) + 1.
 
-    The baseline drops what the last stride does not reach, so several sizes give the same output. Raises ValueError where
+    The baseline drops what the last stride does not reach, so several sizes give the same output. Raises ValueError
+    where
     the kernel is larger than the padded map.
     """
     if size + 2 * padding < kernel:

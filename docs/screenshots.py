@@ -1,6 +1,7 @@
 """Take the screenshots of docs/images again: `make screenshots`, after `dvc repro`, with Chromium installed.
 
-report.png is the top of metrics/report.html; mlflow-runs.png and mlflow-chart.png show the MLflow UI on the store of this
+report.png is the top of metrics/report.html; mlflow-runs.png and mlflow-chart.png show the MLflow UI on the store of
+this
 checkout. screenshots.json keeps the SHA-256 of the metrics that they show: a test fails once metrics/ has changed.
 """
 

@@ -1,4 +1,5 @@
-"""Fine-tune one pretrained stack as a classifier, once per label budget: all weights, best epoch by validation error."""
+"""Fine-tune one pretrained stack as a classifier, once per label budget: all weights, best epoch by validation
+error."""
 
 from functools import partial
 from typing import cast

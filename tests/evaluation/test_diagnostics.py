@@ -30,11 +30,11 @@ def test_a_model_that_is_well():
         (SPARE | {"active_latents": [19, 19]}, {}),  # as Burda 2015's: the others are spare
         (SPARE | {"active_latents": [2, 3]}, {"posterior_collapse": "2 to 3 of 50 latents active"}),  # 5%
         (SPARE | {"active_latents": [2, 4]}, {}),
-        ({"dead_units": [1, 1]}, {"dead_units": "1 of 2 numbers of the code never active"}),
-        ({"dead_hidden": [0, 3]}, {"dead_units": "0 to 3 of 8 hidden units never change"}),
+        ({"dead_units": [1, 1]}, {"dead_units": "1 of 2 code units never active"}),
+        ({"dead_hidden": [0, 3]}, {"dead_units": "0 to 3 of 8 hidden units are constant"}),
         ({"dead_hidden": [1, 1], "hidden_units": [10, 10]}, {}),  # a tenth
-        ({"dead_codes": [5, 4]}, {"dead_codes": "4 to 5 of 16 codes never taken"}),
-        ({"sse": [31.0, 30.0]}, {"below_baseline": "sse 30.50, PCA with 2 numbers has 30.00"}),
+        ({"dead_codes": [5, 4]}, {"dead_codes": "4 to 5 of 16 codes never used"}),
+        ({"sse": [31.0, 30.0]}, {"below_baseline": "sse 30.50, PCA of dimension 2 has 30.00"}),
         ({"sse": [30.01, 30.01]}, {}),  # PCA itself, rounded
         ({"sse": [31.0, 31.0], "latent_dim": [4, 4], "active_latents": [4, 4]}, {}),  # as many numbers as pixels
     ],
@@ -72,9 +72,9 @@ def test_closed_forms_are_not_examined():
 
 
 def test_a_diagnosis_that_ends_the_stage_is_one_line():
-    diagnoses = {"dead_units": "1 of 2 numbers of the code never active"}
+    diagnoses = {"dead_units": "1 of 2 code units never active"}
     diagnostics.refuse(diagnoses, ("never_fell",))
-    with pytest.raises(ValueError, match=r"^dead_units: 1 of 2 numbers of the code never active"):
+    with pytest.raises(ValueError, match=r"^dead_units: 1 of 2 code units never active"):
         diagnostics.refuse(diagnoses, ("never_fell", "dead_units"))
 
 

@@ -96,7 +96,7 @@ def test_the_terms_by_hand(digits):
     between = content_style.between_classes(model.style(x), y, 10)
     torch.testing.assert_close(losses.total, rebuilt + 20 * content + 30 * between + 20 * adversary)
     leak = (torch.tensor(10.0).log() - adversary).clamp_min(0)
-    torch.testing.assert_close(losses.terms["judged"], rebuilt + 20 * content + 30 * between + 20 * leak)
+    torch.testing.assert_close(losses.terms["criterion"], rebuilt + 20 * content + 30 * between + 20 * leak)
 
 
 def test_variance_between_classes_by_hand():
@@ -136,7 +136,7 @@ def test_an_adversary_at_chance_finds_nothing_and_one_worse_than_chance_counts_a
             last.bias.copy_(bias)
         losses = model.loss(Batch(x, x, y), torch.Generator())
         wanted = losses.terms["reconstruction"] + 20 * losses.terms["content"] + 30 * losses.terms["between"]
-        torch.testing.assert_close(losses.terms["judged"], wanted)
+        torch.testing.assert_close(losses.terms["criterion"], wanted)
 
 
 def test_a_swap_takes_content_from_the_one_and_style_from_the_other(digits):

@@ -54,7 +54,8 @@ OLD_WORDS = re.findall(
     """
     floors power transfer pretrain_narrow core learning metrics books warm views repairs reading copies exchange
     serving pyfunc onnx shapes linear variational convolutional_variational conditional importance vector_quantised
-    categorical stochastic recurrent split masked stack conv_stack boltzmann halvings told saw_labels Watch Watches watch
+    categorical stochastic recurrent split masked stack conv_stack boltzmann halvings told saw_labels Watch Watches
+    watch
     Keeper keeper Panel Together together replicates batch unheard judge Bench bench strange Strange shift drawn worth
     special doctor ills beaten_by_floor frechet code_numbers nll_draws hoyer psnr_stroke psnr_blank pair_accuracy flags
     Flag champions cells columns here base Books Served Floors Power Transfer Boltzmann Categorical Stochastic

@@ -1,6 +1,7 @@
 """Every command of README.md and docs/ is one that DVC, aelab, make, git and Python take, on the real params.yaml.
 
-What needs trained models, a server or an hour is taken as far as its own parser goes; tests/inference/test_predictor.py runs those
+What needs trained models, a server or an hour is taken as far as its own parser goes;
+tests/inference/test_predictor.py runs those
 that use a model.
 """
 

@@ -1,4 +1,4 @@
-"""The best models: chosen on validation images, reported with their numbers on test images."""
+"""The best models: selected on validation images, reported with their numbers on test images."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_chosen_on_validation_reported_on_test(results):
     assert (encoder.chosen_by, encoder.shown) == ("90.0", "88.0 ± 1.4")
     low, high = stats.ttest_1samp([87, 89], 0).confidence_interval(0.95)
     assert encoder.interval == f"{low:.1f} to {high:.1f}"
-    for words in ("linear probe, % ↑", "chosen on validation images (90.0)", "88.0 ± 1.4 on test images"):
+    for words in ("linear probe, % ↑", "selected on validation images (90.0)", "88.0 ± 1.4 on test images"):
         assert words in encoder.why
 
 
@@ -84,7 +84,7 @@ def test_encoders_by_size_of_code(results):
     }
     baselines = [each.baselines for each in best_models(results) if each.task.name == "encoder"]
     assert baselines == ["PCA 4 60.0, raw pixels (64 numbers) 90.0"] * 3
-    results.baselines["sizes"]["code"] = 32
+    results.baselines["sizes"]["latent_dim"] = 32
     baselines = [each.baselines for each in best_models(results) if each.task.name == "encoder"]
     assert baselines[0] == "raw pixels (64 numbers) 90.0", "no baseline has as few numbers"
 
@@ -157,7 +157,7 @@ def test_the_registry_knows_encoders_by_size(results, registry):
         "up-to-63": "large",
     }
     card = client.get_model_version_by_alias("encoder", "up-to-4").description
-    assert "chosen on validation images (50.0), 50.0 ± 0.0 on test images" in card
+    assert "selected on validation images (50.0), 50.0 ± 0.0 on test images" in card
     assert "flattered" not in card
     assert "models:/encoder@up-to-4" in card
     add(results, "better", 4, probe_accuracy=[0.75, 0.75])

@@ -143,16 +143,16 @@ def test_new_sections(results):
     item = model("m", "dense", 2, [5.0], **NEW)
     item.about.update(samples="random codes", uses_labels=True)
     results.items["m"] = item
-    assert lines(results, "### Strokes and blanks") == [
+    assert lines(results, "### Foreground and background") == [
         "| *a black image* |  |  | 80.0 |",
         "| m² | 10.00 | 20.00 | 81.0 |",
     ]
-    assert lines(results, "## Shift") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
+    assert lines(results, "## Out-of-distribution images") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
     text = markdown.markdown(results)
     assert "sse on made-up clothes, which nobody learnt, against that of the test images." in text
     assert "| model | test images | made-up clothes | ratio | PCA |" in text
-    assert "**Shift**: PCA with as many numbers rebuilds the made-up clothes better." in text
-    assert lines(results, "### With few labels, with none, in pairs") == [
+    assert "**Ood**: PCA of the same latent dimension reconstructs the made-up clothes better." in text
+    assert lines(results, "### Few labels, clusters, pairs") == [
         "| *raw pixels* | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
         "| m² | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
     ]
@@ -179,7 +179,17 @@ def test_parts_patches_and_classes(results):
 def test_sections_without_rows_are_left_out(results):
     results.items["m"] = model("m", "dense", 2, [5.0])
     text = markdown.markdown(results)
-    for heading in ("Strokes", "Shift", "few labels", "Parts", "Hidden", "Health\n", "Samples", "by class", "Claims"):
+    for heading in (
+        "Foreground",
+        "Out-of-distribution",
+        "few labels",
+        "Parts",
+        "Hidden",
+        "Health\n",
+        "Samples",
+        "by class",
+        "Claims",
+    ):
         assert f" {heading}" not in "\n".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
 
 
@@ -187,6 +197,6 @@ def test_a_flag_of_a_group_marks_its_table(results):
     results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet_distance": [0.6], "ood_sse": [99.0]})
     results.items["m"].about["samples"] = "prior"
     assert lines(results, "### Samples")[-1].startswith("| m¹ | prior |")
-    assert lines(results, "## Shift")[0].startswith("| m¹ |")
+    assert lines(results, "## Out-of-distribution images")[0].startswith("| m¹ |")
     assert lines(results, "## Health")[0].startswith("| m |")
     assert not math.isnan(results.items["m"].mean("frechet_distance"))

@@ -1,4 +1,4 @@
-"""Few numbers by which states of the pipeline are compared: chosen on validation images, measured on test images."""
+"""Few numbers by which states of the pipeline are compared: selected on validation images, measured on test images."""
 
 from dataclasses import replace
 

@@ -214,13 +214,13 @@ def test_the_galleries_know_what_each_strip_shows(text):
     learning, noise = (json.loads(words) for attrs, words in Tree(text).all("script") if "type" in attrs)
     assert [track for track, _ in learning["tracks"]] == [
         "digits as in training",
-        "noisy digits, never met in training",
+        "noisy digits, not seen in training",
     ]
     assert learning["tracks"][0][1] == ["after 1 epoch", "at the end"]
     reference, two, noisy = learning["strips"]
     assert reference["frames"] == 2
     assert two["steps"]["digits as in training"] == [[0, "epoch 1", None], [1, "epoch 2, kept", None]]
-    assert [step[0] for step in two["steps"]["noisy digits, never met in training"]] == [2, 3]
+    assert [step[0] for step in two["steps"]["noisy digits, not seen in training"]] == [2, 3]
     assert list(noisy["steps"]) == ["digits as in training"], "it has met noise"
     assert noise["tracks"] == [["masking", ["no noise", "0.25"]], ["salt & pepper", ["no noise", "0.1"]]]
     filters = noise["strips"][2]["steps"]["masking"]

@@ -46,7 +46,9 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
     metrics |= {"latent_dim": [numbers] * n, "code_bytes": [4 * numbers] * n, "parameters": [1234567] * n}
     metrics |= {"flops": [2.0 * 10**6] * n, "active_share": [1.0] * n} | changes
     history = (
-        [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse] if family != "closed_form" else [[] for _ in sse]
+        [[row(1, 9.0), row(2, 5.0), row(3, 6.0, best=False)] for _ in sse]
+        if family != "closed_form"
+        else [[] for _ in sse]
     )
     about |= {"targets": "grey"} if "negative_elbo" in metrics else {}
     validation = {
@@ -142,7 +144,7 @@ def made_up() -> Results:
         "test_images": TEST,
         "denoising": {noise: {"noisy": {"psnr": 11.0, "ssim": 0.3}, **filtered} for noise in NOISES},
         "probes": {"raw pixels": RAW},
-        "sizes": {"code": 4, "labels": 10, "subsets": 3, "num_samples": 50},
+        "sizes": {"latent_dim": 4, "labels": 10, "few_shot_repeats": 3, "num_samples": 50},
         "feature_classifier_accuracy": 0.95,
         "keras_accuracy": 0.8,
         "generation": {
@@ -172,7 +174,7 @@ def made_up() -> Results:
         "classes": [str(i) for i in range(10)],
     }
     errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
-    power = [{"depth": depth, "code": code, "sse": sse} for (depth, code), sse in errors.items()]
+    power = [{"depth": depth, "latent_dim": code, "sse": sse} for (depth, code), sse in errors.items()]
     psnr = {"clean": {"clean": 20.0, "masking-0.25": 15.0}, "masking-0.25": {"clean": 18.0, "masking-0.25": 19.0}}
     transfer = {name: [found, found] for name, found in psnr.items()}
     return Results(data, {item.name: item for item in items}, baselines, pictures, power, transfer)
@@ -225,7 +227,7 @@ def test_curves_are_those_of_the_monitored_term(results):
         ({"probe_accuracy": [0.89]}, {("representation", "")}),
         ({"few_labels_accuracy": [0.69]}, {("representation", "")}),
         ({"probe_accuracy": [0.89], "cluster_accuracy": [0.1]}, {("representation", "")}),
-        ({"ood_sse": [30.6]}, {("shift", "")}),
+        ({"ood_sse": [30.6]}, {("ood", "")}),
         ({"ood_sse": [30.5]}, set()),
         ({"frechet_distance": [0.6]}, {("generation", "")}),
         ({"frechet_distance": [0.4]}, set()),
@@ -238,23 +240,23 @@ def test_curves_are_those_of_the_monitored_term(results):
 )
 def test_flags(results, changes, expected):
     numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
-    assert places(results, model("new", "dense", numbers, sse, **changes)) == expected
+    assert places(results, model("generation", "dense", numbers, sse, **changes)) == expected
 
 
 def test_a_flag_says_both_numbers(results):
-    item = model("new", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
+    item = model("generation", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
     (flag,) = warnings.of(results, item)
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
 def test_the_doctor_s_diagnoses_are_flags_but_for_the_floor_that_has_its_own(results):
-    item = model("new", "dense", 3, [5.0])
+    item = model("generation", "dense", 3, [5.0])
     item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "below_baseline": "sse 20.00"}
     assert [flag.words for flag in warnings.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
 def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
-    item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
+    item = model("generation", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
     (flag,) = warnings.of(results, item)
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
@@ -266,7 +268,7 @@ def test_floors_have_no_flags(results):
 def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
     assert warnings.of(results, results.items["stack_ae"]) == []
     [flag] = warnings.of(results, results.items["stack_random"])
-    assert flag == ResultWarning("classification", "70.0% right, a linear classifier on raw pixels 90.0%")
+    assert flag == ResultWarning("classification", "70.0% accuracy, a linear classifier on raw pixels 90.0%")
     results.items["stack_ae"].about["diagnoses"] = {"never_fell": "all labels: 2 at first, 2 at best"}
     [flag] = warnings.of(results, results.items["stack_ae"])
     assert flag == ResultWarning("health", "never fell: all labels: 2 at first, 2 at best")
@@ -277,8 +279,10 @@ def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_
 
 def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):
     results.baselines["denoising"]["masking-0.5"] = results.baselines["denoising"]["masking-0.25"]
-    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
-    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == ["masking-0.5"]
+    assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
+    assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == [
+        "masking-0.5"
+    ]
 
 
 def test_pca_with_as_many_numbers(results):

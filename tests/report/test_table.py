@@ -29,7 +29,7 @@ def test_the_frame_has_a_row_per_item(results):
     assert frame.loc["two", "sse_std"] == pytest.approx(math.sqrt(2), rel=1e-5)
     assert math.isnan(frame.loc["vae", "sse_std"])
     assert frame.loc["two", "parameters"] == 1234567, "counts are not rounded"
-    assert frame.loc["vae", "warnings"] == "sse 20.00, PCA with 3 numbers has 15.25, the mean image 16.00"
+    assert frame.loc["vae", "warnings"] == "sse 20.00, PCA of dimension 3 has 15.25, the mean image 16.00"
     assert math.isnan(frame.loc["stack_ae", "sse"])
 
 

@@ -30,11 +30,19 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line"),
+    ("old", "generation", "line"),
     [
         ("depths: [1, 2, 3]", "depths: [0, 2]", "capacity.depths: (0, 2) is out of range; allowed: 1 or more"),
-        ("latent_dims: [2, 8, 32, 128]", "latent_dims: []", "capacity.latent_dims: () is out of range; allowed: 1 or more"),
-        ("latent_dims: [2, 8, 32, 128]", "latent_dims: [2, 2]", "capacity.latent_dims: [2, 2] names one twice; allowed: different numbers"),
+        (
+            "latent_dims: [2, 8, 32, 128]",
+            "latent_dims: []",
+            "capacity.latent_dims: () is out of range; allowed: 1 or more",
+        ),
+        (
+            "latent_dims: [2, 8, 32, 128]",
+            "latent_dims: [2, 2]",
+            "capacity.latent_dims: [2, 2] names one twice; allowed: different numbers",
+        ),
         ("hidden: 128", "hidden: 0", "capacity.hidden: 0 is out of range; allowed: 1 or more"),
     ],
 )

@@ -207,7 +207,7 @@ def test_a_sweep_that_is_over_does_nothing_more_and_shows_itself(swept):
     [marked] = [line for line in out.splitlines() if line.startswith("*")]
     assert marked.split()[:3] == ["*", str(best.number), "complete"]
     pictures = [line for line in out.splitlines() if line.endswith(".png")]
-    assert {Path(each).stem for each in pictures} == {"history", "parameters", "iwae"}
+    assert {Path(each).stem for each in pictures} == {"history", "parameters", "importance"}
     assert all((swept.folder / each).read_bytes().startswith(b"\x89PNG") for each in pictures)
 
 

@@ -33,7 +33,8 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz that `save_arrays` wrote. Raises FileNotFoundError, or ValueError that names a damaged file."""
+    """All arrays of an npz that `save_arrays` wrote. Raises FileNotFoundError, or ValueError that names a damaged
+    file."""
     with readable(path, RESTORE), zipfile.ZipFile(path) as archive:
         if any(member.file_size != member.compress_size for member in archive.infolist()):
             raise ValueError("compressed")

@@ -140,7 +140,8 @@ def by_class(model: LabelConditional, generator: Generator) -> np.ndarray:
 
 
 def clusters(model: Clustering, test: Tensors) -> dict[str, np.ndarray]:
-    """`prototypes` [C, H, W]: every category decoded; `clusters` int64 [N]: the category of each test image; `labels`."""
+    """`prototypes` [C, H, W]: every category decoded; `clusters` int64 [N]: the category of each test image;
+    `labels`."""
     assert isinstance(model, Autoencoder)
     one_hot = torch.eye(model.shape[1], device=test.x.device)
     found = torch.cat([model.assign(part)[:, 0] for part in test.x.split(1000)])

@@ -12,7 +12,8 @@ from aelab.models.common import Autoencoder
 
 
 def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
-    """PSNR (dB) and SSIM of reconstructed noisy images, uint8 [N, C, H, W] by noise; PSNR of fore- and background too."""
+    """PSNR (dB) and SSIM of reconstructed noisy images, uint8 [N, C, H, W] by noise; PSNR of fore- and background
+    too."""
     found = {}
     for label, images in noisy.items():
         rebuilt = _rebuilt(model, images, clean.y)

@@ -46,17 +46,17 @@ def dead_units(metrics: Columns, history: History, baselines: dict[str, Any]) ->
     words = []
     if max(metrics.get("dead_units", [0])) > 0:
         numbers = round(metrics["latent_dim"][0])
-        words.append(f"{span(metrics['dead_units'])} of {numbers} numbers of the code never active")
+        words.append(f"{span(metrics['dead_units'])} of {numbers} code units never active")
     units = round(metrics.get("hidden_units", [0])[0])
     if max(metrics.get("dead_hidden", [0])) > SPARE * units:
-        words.append(f"{span(metrics['dead_hidden'])} of {units} hidden units never change")
+        words.append(f"{span(metrics['dead_hidden'])} of {units} hidden units are constant")
     return ", ".join(words)
 
 
 def dead_codes(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
     """Codebook vectors that no test image uses."""
     dead = metrics.get("dead_codes", [0])
-    return f"{span(dead)} of {round(metrics['codes'][0])} codes never taken" if max(dead) > 0 else ""
+    return f"{span(dead)} of {round(metrics['codes'][0])} codes never used" if max(dead) > 0 else ""
 
 
 def never_fell(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
@@ -80,7 +80,7 @@ def below_baseline(metrics: Columns, history: History, baselines: dict[str, Any]
         return ""
     numbers, sse = round(metrics["latent_dim"][0]), math.fsum(metrics["sse"]) / len(metrics["sse"])
     pca = baselines["pca_sse"][numbers] if numbers < len(baselines["pca_sse"]) - 1 else math.inf
-    return f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}" if sse > SLACK * pca else ""
+    return f"sse {sse:.2f}, PCA of dimension {numbers} has {pca:.2f}" if sse > SLACK * pca else ""
 
 
 DIAGNOSES: dict[str, Callable[[Columns, History, dict[str, Any]], str]] = {

@@ -199,7 +199,7 @@ def model_specific_metrics(
         found["active_latents"] = representation.active_latents(coded[2][0])
     if isinstance(model, likelihood.Weighted):
         binary = likelihood.binarised(test[: settings.nll_images], context.draw("binary"))
-        found |= likelihood.importance(model, binary, settings.iwae_samples, draw("iwae"))
+        found |= likelihood.importance(model, binary, settings.iwae_samples, draw("importance"))
     if isinstance(model, health.Codebook):
         found |= health.codebook(model, test)
     if isinstance(model, Hiding):

@@ -12,7 +12,8 @@ SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers 
 
 
 class PCA:
-    """Principal components of images x [N, pixels]: mean [pixels], directions [pixels, pixels] by decreasing variance."""
+    """Principal components of images x [N, pixels]: mean [pixels], directions [pixels, pixels] by decreasing
+    variance."""
 
     def __init__(self, x: Tensor) -> None:
         self.mean = x.mean(0)

@@ -62,7 +62,8 @@ def squared_errors(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def cross_entropy(x: Tensor, x_hat: Tensor) -> Tensor:
-    """-sum over pixels of x ln x_hat + (1 - x) ln(1 - x_hat), nats per image, float64 [N]; x_hat clipped inside (0, 1)."""
+    """-sum over pixels of x ln x_hat + (1 - x) ln(1 - x_hat), nats per image, float64 [N]; x_hat clipped inside (0,
+    1)."""
     p, q = x.flatten(1).double(), x_hat.flatten(1).double().clamp(1e-7, 1 - 1e-7)
     return -(p * q.log() + (1 - p) * (1 - q).log()).sum(1)
 

@@ -1,1 +1,2 @@
-"""The model zoo: one file per family; base/ is what they share."""
+"""The model zoo: one file per family, imported by its name; `common/` is what families share. No training loop, no
+metric."""

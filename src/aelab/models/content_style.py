@@ -1,19 +1,19 @@
-"""A code in two parts, what is drawn and how: content holds the class, style is made blind to it.
+"""Two-part codes: the content holds the class, the style is trained not to.
 
-Two encoders see the image; one decoder rebuilds it from both codes. A linear head reads the class from the content; an
-adversary tries to read it from the style through a gradient reversal layer (Ganin & Lempitsky 2015), which is the
-identity forwards and multiplies the gradient by -1 backwards:
+Two encoders see the image; one decoder reconstructs it from both codes. A linear head classifies the content; an
+adversary tries to classify the style through a gradient reversal layer (Ganin & Lempitsky 2015), which is the identity
+forwards and multiplies the gradient by -1 backwards:
 
-    L = BCE(x, g(z_c, z_s)) + classify * CE(y, head(z_c)) + blind * CE(y, adversary(reverse(z_s)))
+    L = BCE(x, g(z_c, z_s)) + class_weight * CE(y, head(z_c)) + adversarial_weight * CE(y, adversary(reverse(z_s)))
 
-so that the adversary descends and the style encoder ascends the last term. An adversary is always late: what it no
-longer finds, a fresh probe may (on 3,500 digits a linear one still read 77% of the classes). So the style is
-standardised over the batch, and the share of its variance that lies between the classes' means, which is what a linear
-probe lives on, is added in closed form, times `alike`; the adversary is left with what is not linear.
+so that the adversary descends and the style encoder ascends the last term. An adversary always lags behind: a fresh
+probe may find what it no longer finds (on 3,500 digits a linear one still read 77% of the classes). So the style is
+standardised over the batch, and the share of its variance between the class means, which a linear probe depends on, is
+added in closed form, times `variance_weight`; the adversary handles what is not linear.
 
-Against `ae` the code costs reconstruction what the demands take, and gains that content of one image and style of
-another can be decoded together (`swap`). Learning uses labels; encoding does not. Expect: a probe of the content near a
-supervised net, a linear probe of the style near chance (0.1 of 10 classes; 0.25 on 3,500 digits).
+Compared with `ae`, reconstruction gets worse, but the content of one image and the style of another can be decoded
+together (`swap`). Training needs labels; encoding does not. Expect: a probe of the content near a supervised net, a
+linear probe of the style near chance (0.1 for 10 classes; 0.25 on 3,500 digits).
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of each encoder's hidden layers, mirrored in the decoder; content, style: numbers of each code.
+    """hidden: widths of each encoder's hidden layers, mirrored in the decoder; content, style: dimensions of each code.
 
-    classify, blind: the factors of the content's and the style's cross-entropy; alike: that of the variance between
-    the classes in the style; adversary: its hidden units.
+    class_weight, adversarial_weight: the factors of the cross-entropies of content and style; variance_weight: that of
+    the variance between classes in the style; adversary: its hidden units.
     """
 
     hidden: tuple[int, ...]
@@ -145,22 +145,22 @@ class ContentStyleAutoencoder(Autoencoder):
         return content, style
 
     def content(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> what is drawn [B, content]."""
+        """Images [B, C, H, W] -> content codes [B, content]."""
         return self.parts(self.encode(x))[0]
 
     def style(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> how it is drawn [B, style]."""
+        """Images [B, C, H, W] -> style codes [B, style]."""
         return self.parts(self.encode(x))[1]
 
     def swap(self, x_content: Tensor, x_style: Tensor) -> Tensor:
-        """The content of one image in the style of another, both [B, C, H, W], rebuilt: [B, C, H, W]."""
+        """The content of one image with the style of another, both [B, C, H, W], decoded: [B, C, H, W]."""
         return self.decode(torch.cat([self.content(x_content), self.style(x_style)], 1))
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
         """L as above; `content`, `adversary`: cross-entropies in nats per image; `between`: see between_classes().
 
-        `judged` is what the best epoch is chosen by: L with the adversary's term the right way round, namely the nats
-        of the class that the adversary finds in the style, max(0, ln(classes) - CE).
+        `criterion` selects the best epoch: L with the adversary's term with the opposite sign, namely the nats of the
+        class that the adversary finds in the style, max(0, ln(classes) - CE).
         """
         z = self.encode(batch.noisy)
         content, style = self.parts(z)
@@ -171,11 +171,11 @@ class ContentStyleAutoencoder(Autoencoder):
         leak = (math.log(self.spec.classes) - found).clamp_min(0)
         wanted = rebuilt + self.config.class_weight * held + self.config.variance_weight * between
         terms = {"reconstruction": rebuilt, "content": held, "adversary": found, "between": between}
-        terms["judged"] = wanted + self.config.adversarial_weight * leak
+        terms["criterion"] = wanted + self.config.adversarial_weight * leak
         return Losses(wanted + self.config.adversarial_weight * found, terms)
 
     def phases(self) -> list[Phase]:
-        return [Phase("all", list(self.parameters()), self.loss, "judged")]
+        return [Phase("all", list(self.parameters()), self.loss, "criterion")]
 
 
 def between_classes(z: Tensor, label: Tensor, classes: int) -> Tensor:

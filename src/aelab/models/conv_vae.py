@@ -1,6 +1,6 @@
 """A variational autoencoder on convolutions (Kingma & Welling 2013; the layout of Keras's example).
 
-The loss of `variational` at beta 1, E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I)), Bernoulli pixels with grey targets;
+The loss of `vae` at beta 1, E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I)), Bernoulli pixels with grey targets;
 only the two networks differ. Each encoder layer halves the image, each decoder layer doubles it; kernels of the
 decoder (4) are a multiple of the stride (2), so that no pixel is written more often than its neighbour (Odena 2016).
 
@@ -29,7 +29,7 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """channels: of each halving of the image, mirrored in the decoder; latent: K."""
+    """channels: of each halving of the image, mirrored in the decoder; latent_dim: K."""
 
     channels: tuple[int, ...]
     latent_dim: int

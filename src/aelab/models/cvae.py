@@ -1,10 +1,10 @@
-"""Conditional variational autoencoders (Sohn, Lee & Yan 2015): told the label, the code need not hold it.
+"""Conditional variational autoencoders (Sohn, Lee & Yan 2015): with the label given, the code need not hold it.
 
 loss = E_q(z|x,y)[-log p(x|z,y)] + KL(q(z|x,y) || N(0, I)): minus their eq. 4 with a prior that does not depend on the
-label y, in the place of x and y of theirs. What differs from `variational`: encoder and decoder also see the label as
+label y, in the place of x and y of theirs. What differs from `vae`: encoder and decoder also see the label as
 a one-hot vector (the `condition` argument), z is the code without it, and an image can be asked for by its class.
 
-MNIST, 784-400-20: a bound on log p(x|y), not on log p(x), so its loss, a few nats below the 106 of `variational`, does
+MNIST, 784-400-20: a bound on log p(x|y), not on log p(x), so its loss, a few nats below the 106 of `vae`, does
 not compare; a linear probe finds less of the class in z, the better the model the less.
 """
 
@@ -35,7 +35,7 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent: K."""
+    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent_dim: K."""
 
     hidden: tuple[int, ...]
     latent_dim: int
@@ -65,7 +65,9 @@ class ConditionalVAE(Autoencoder):
     def one_hot(self, condition: Tensor | None) -> Tensor:
         """Labels int64 [B] -> [B, classes]. Raises ValueError where there are none."""
         if condition is None:
-            raise ValueError("condition: None is wrong; allowed: the images' labels, int64 [B], for a model told them")
+            raise ValueError(
+                "condition: None is wrong; allowed: the images' labels, int64 [B], for a model that needs labels"
+            )
         return F.one_hot(condition, self.spec.classes).float()
 
     def posterior(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,17 +1,18 @@
 """Variational autoencoders with categorical codes (Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016).
 
-The code is `variables` choices among `categories`; q(z|x) = product of softmax(logits), the prior is uniform. A draw is
-argmax(logits + g), g ~ Gumbel(0, 1); learning uses its relaxation, which has a gradient (eq. 2):
+The code is `num_latents` choices among `categories`; q(z|x) = product of softmax(logits), the prior is uniform. A draw
+is argmax(logits + g), g ~ Gumbel(0, 1); learning uses its relaxation, which has a gradient (eq. 2):
 
-    z = softmax((logits + g) / temperature),   temperature = max(coolest, exp(-cooling * step))   (their appendix C),
+    z = softmax((logits + g) / temperature),
+    temperature = max(min_temperature, exp(-anneal_rate * step))   (their appendix C),
     loss = E[-log p(x|z)] + KL(q(z|x) || uniform).
 
 A warm z is a mixture that tells more than a choice may, and how much more changes with the temperature. So the epoch
-to keep is judged by the term `negative_elbo`, the same loss at the draw's argmax: the true bound, at any temperature.
+is selected by the term `negative_elbo`, the same loss at the draw's argmax: the true bound, at any temperature.
 With one variable of ten categories the code is a clustering, and the rate is at most log 10 = 2.3 nats.
 
 The last bias starts at the training mean's logit (Hinton 2012, section 8): without it one category takes all images, as
-whichever is drawn learns the mean image first. What differs from `vector_quantised`: codes are drawn, not looked up.
+whichever is drawn learns the mean image first. What differs from `vq_vae`: codes are drawn, not looked up.
 
 MNIST, 20 x 10, binarised: a bound of 101.5 nats (their table 1); grey targets and a few epochs: expect 110 to 120. One
 of ten: about 165, ten blurred prototypes.
@@ -45,9 +46,9 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; variables, categories: of the code.
+    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; num_latents, categories: of the code.
 
-    anneal_rate: rate per training step at which the temperature falls from 1 to `coolest`.
+    anneal_rate: rate per training step at which the temperature falls from 1 to `min_temperature`.
     """
 
     hidden: tuple[int, ...]

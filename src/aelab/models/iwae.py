@@ -5,7 +5,7 @@ The bound of K draws z_k ~ q(z|x) (their eq. 8) and its gradient (eq. 13, 14), w
     L_K = E[log 1/K sum_k w_k] <= log p(x),   w_k = p(x|z_k) p(z_k) / q(z_k|x),
     grad L_K = E[sum_k w_k / (sum_j w_j) grad log w_k].
 
-L_1 is the evidence lower bound, and L_K rises with K. Unlike `variational`, pixels are binarised afresh at every step
+L_1 is the evidence lower bound, and L_K rises with K. Unlike in `vae`, pixels are binarised afresh at every step
 (a grey value is the chance of a 1), so losses are in nats per BINARY image and cannot be set beside grey-target ones.
 
 784-200-200-50, MNIST, test negative log-likelihood from 5,000 draws after 3,280 epochs: K = 1 86.76, K = 5 85.54,
@@ -37,7 +37,8 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent: numbers per code; draws: K."""
+    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent_dim: size of the code; draws:
+    K."""
 
     hidden: tuple[int, ...]
     latent_dim: int

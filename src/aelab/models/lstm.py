@@ -4,8 +4,8 @@ An LSTM reads the H rows from the top; the state it ends in is the code; a secon
 the rows in reverse, the last one read first, because what was read last is nearest in the state (Sutskever 2014). It is
 given nothing but the state: no row that it or the data put out (Srivastava's unconditioned decoder).
 
-With `predicted` rows it is Srivastava's composite model: only the rows above them are read, and from the one state a
-decoder rebuilds those in reverse and another predicts the rest from the top down; both losses add up.
+With `predict_rows` it is Srivastava's composite model: only the rows above them are read, and from the one state a
+decoder reconstructs those in reverse and another predicts the rest from the top down; both losses add up.
 
 Against the dense families: far fewer weights, shared by all rows, and a code that was written in reading order.
 Expect: behind a dense net of the same code size after few epochs, as gradients travel 2 H steps. No score is
@@ -36,7 +36,8 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """units: of each LSTM, whose state of 2 x units numbers is the code; predicted: rows at the bottom never read."""
+    """units: of each LSTM, whose state of 2 x units numbers is the code; predict_rows: rows at the bottom that are
+    never read."""
 
     units: int
     predict_rows: int = 0

@@ -179,7 +179,7 @@ class MaskedAutoencoder(Autoencoder):
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Raises NotImplementedError: the mean of tokens no longer says what stood where."""
-        raise NotImplementedError("masked: a code does not decode by itself; reconstruct(x) rebuilds hidden patches")
+        raise NotImplementedError("masked_ae: a code does not decode by itself; reconstruct(x) rebuilds hidden patches")
 
     def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Images with the fixed hidden patches rebuilt from the visible ones, which stay as they are."""

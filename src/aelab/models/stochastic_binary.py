@@ -2,7 +2,7 @@
 
     h ~ p(h|x) = Bernoulli(sigmoid(W x + b)),   x ~ p(x|h) = Bernoulli(sigmoid(V h + c)),   loss = E_h[-log p(x|h)].
 
-No prior and no KL term, unlike `categorical`: only the drawing limits what h tells, and learning pushes chances towards
+No prior and no KL term, unlike `gumbel_vae`: only the drawing limits what h tells, and learning pushes chances towards
 0 and 1, where a draw loses least. So the code is nearly binary, and nothing says how to sample h.
 
 A draw has no gradient. The straight-through estimator (Bengio, Leonard & Courville 2013) takes that of its chance

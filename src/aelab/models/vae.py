@@ -16,7 +16,8 @@ from aelab.models.common import Activation, GaussianAutoencoder, Spec, initialis
 
 @dataclass(frozen=True)
 class Config:
-    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent: K; beta: the KL term's weight."""
+    """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent_dim: K; beta: the KL term's
+    weight."""
 
     hidden: tuple[int, ...]
     latent_dim: int

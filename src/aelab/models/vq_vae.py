@@ -9,10 +9,10 @@ The codebook is no parameter: each code follows the mean of the vectors it takes
 number, m of their sum; appendix A.1): N <- decay N + (1 - decay) n, m <- decay m + (1 - decay) sum z_e, e = m / N.
 Not in the paper: codes start on vectors of the data; one with N < 1, which takes less than one vector per batch, is
 dead and moves to a random vector of the batch (Dhariwal et al. 2020, Jukebox). Bernoulli pixels replace their gaussian
-ones. Unlike `categorical` nothing is drawn and no KL term is learned: with a uniform prior over the codes it is the
+ones. Unlike in `gumbel_vae` nothing is drawn and no KL term is learned: with a uniform prior over the codes it is the
 constant (vectors per image) * log(codes).
 
-MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction far below that of `variational`, and most codes
+MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction far below that of `vae`, and most codes
 in use (perplexity of 50 or more). The paper samples from a PixelCNN over the indices; here there is none.
 """
 
@@ -42,7 +42,8 @@ SEEDS = 1000  # training images whose vectors the codebook starts from
 
 @dataclass(frozen=True)
 class Config:
-    """channels: of each halving of the image, mirrored in the decoder; depth: numbers per code vector; codes: how many.
+    """channels: of each halving of the image, mirrored in the decoder; depth: dimension of a code vector;
+    codebook_size: number of them.
 
     commitment: beta of the paper; decay: gamma, of the codebook's moving averages.
     """
@@ -65,7 +66,7 @@ class VQVAE(Autoencoder):
     """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
 
     vmap_unsupported_reason = "the codebook follows counts of its codes, which vmap has no rule for"
-    learned_buffers = ("codebook",)  # count and total are what it follows from
+    learned_buffers = ("codebook",)  # computed from count and total
 
     codebook: Tensor  # e [codes, depth]
     count: Tensor  # N [codes]
@@ -151,7 +152,8 @@ class VQVAE(Autoencoder):
         self.codebook.copy_(self.total / self.count[:, None])
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Every place draws its code by itself, as often as learning used it: no prior over whole images is learned.
+        """Each place draws its code independently, with the frequencies of training: there is no prior over whole
+        images.
 
         So neighbours do not match and no digit appears; it shows what the missing prior has to do.
         """

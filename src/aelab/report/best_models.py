@@ -16,7 +16,7 @@ from aelab.report.statistics import difference, exact, of_seeds
 SIZES = (4, 32)  # maximum latent dimensions of the encoding tasks; the last one is the number of pixels minus one
 MIDDLE = 32  # the latent dimension of encoder@champion
 WORDS = (
-    "The best learnt model per task, by its mean over seeds on validation images; its number on test images is what "
+    "The best trained model per task, selected by its mean over seeds on validation images; its test value is what "
     "counts, mean ± standard deviation over seeds, with the mean's 95% interval (Student's t). Baselines: on the same "
     "test images."
 )
@@ -79,7 +79,7 @@ class Best:
     def why(self) -> str:
         """A sentence for the model card."""
         return (
-            f"{self.task.words}, by {self.by}: chosen on validation images ({self.chosen_by}), "
+            f"{self.task.words}, by {self.by}: selected on validation images ({self.chosen_by}), "
             f"{self.shown} on test images"
         )
 
@@ -124,7 +124,7 @@ def tasks(results: Results) -> list[Task]:
     generator = Task(
         "generator",
         ("champion",),
-        "makes new images from its prior",
+        "generates images from its prior",
         "frechet_distance",
         lambda metrics: metrics.get("frechet_distance", []),
         lambda item: item.about.get("samples") == "prior",

@@ -102,7 +102,7 @@ def section(results: Results) -> list[str]:
         ]
         for each in found
     ]
-    head = ["claim", "by", "said to be better", "than", "difference (95% interval)", "df", "verdict"]
+    head = ["claim", "by", "claimed to be better", "than", "difference (95% interval)", "df", "verdict"]
     return ["## Claims", WORDS, grid(head, rows)]
 
 

@@ -23,7 +23,8 @@ def name(results: Results, item: Item, *groups: str) -> str:
 
 
 def ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:
-    """The cells of a table, item by item; the best of two or more comparable items is bold, with all that print alike."""
+    """The cells of a table, item by item; the best of two or more comparable items is bold, with all that print
+    alike."""
     best: dict[tuple[str, str], str] = {}
     for metric in metrics:
         direction, values = spec(metric).direction, defaultdict(list)

@@ -23,10 +23,10 @@ def markdown(results: Results) -> str:
     parts = [
         f"# Comparison: {results.data['title']}",
         f"All numbers on the {results.baselines['test_images']:,} test images: mean ± sample standard deviation over "
-        f"seeds, where there are several. **Bold**: the best of the rows that can be compared. *Italic*: baselines that "
-        "nobody trained. ¹: beaten by a baseline, see [Flags](#flags). ²: saw labels. n/a: does not apply. "
-        f"Made on {', '.join(devices)}. All columns, also ssim under noise and mse: `comparison.csv`."
-        + " ³: a net changed for this data set, see [Cost](#cost)."
+        "seeds. **Bold**: the best of the comparable rows. *Italic*: untrained baselines. ¹: below a baseline, see "
+        "[Warnings](#warnings). ²: uses labels. n/a: does not apply. "
+        f"Made on {', '.join(devices)}. All columns: `comparison.csv`."
+        + " ³: net changed for this data set, see [Cost](#cost)."
         * bool(results.changed),
         *best_models.section(results),
         *_reconstruction(results),
@@ -44,7 +44,7 @@ def markdown(results: Results) -> str:
         *sections.classes(results),
         *claims.section(results),
         *_cost(results),
-        *_flags(results),
+        *_warnings(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -52,33 +52,40 @@ def markdown(results: Results) -> str:
 def _reconstruction(results: Results) -> list[str]:
     parts = [
         "## Reconstruction",
-        "By size of code: a larger code is an easier task. sse: squared error per image; PCA: sse of PCA with as many "
-        "numbers; bce: nats per image (only where outputs are bounded); psnr: dB.",
+        "By latent dimension: a larger one is an easier task. sse: squared error per image; PCA: sse of PCA of the "
+        "same latent dimension; bce: nats per image (only for bounded outputs); psnr: dB.",
     ]
     bounds = (0, *SIZES, results.pixels - 1, math.inf)
     for low, high in itertools.pairwise(bounds):
         items = [item for item in results.rebuilding if low < item.mean("latent_dim") <= high]
         if not items:
             continue
-        size = f"{low + 1:,} to {high:,} numbers" if high < math.inf else f"{low + 1:,} numbers or more: enough to copy"
+        size = (
+            f"{low + 1:,} to {high:,} latent dimensions"
+            if high < math.inf
+            else f"{low + 1:,} or more latent dimensions: enough to copy"
+        )
         rows = [
             [name(results, item, "reconstruction"), cell(item, "latent_dim"), f"{results.pca(item):.2f}", *cells]
             for item, cells in zip(items, ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)
         ]
-        parts += [f"### {size}", grid(["model", "numbers", "PCA", "sse", "bce", "psnr", "ssim"], rows)]
+        parts += [f"### {size}", grid(["model", "latent dim", "PCA", "sse", "bce", "psnr", "ssim"], rows)]
     return parts
 
 
 def _denoising(results: Results) -> list[str]:
-    baselines, parts = results.baselines["denoising"], ["## Denoising", "psnr in dB of the noisy test images, rebuilt."]
+    baselines, parts = (
+        results.baselines["denoising"],
+        ["## Denoising", "psnr in dB of reconstructions of noisy test images."],
+    )
     for start in range(0, len(results.noises), NOISES_PER_TABLE):
         noises = results.noises[start : start + NOISES_PER_TABLE]
         rows = [["*the noisy image*", *(f"{baselines[n]['noisy']['psnr']:.2f}" for n in noises)]]
         rows += [[f"*{spoken(f)}*", *(f"{baselines[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
         items = results.rebuilding
         for item, cells in zip(items, ranked(items, [f"psnr/{noise}" for noise in noises]), strict=True):
-            flagged = {flag.noise for flag in warnings.of(results, item)}
-            marked = [text + "¹" * (noise in flagged) for noise, text in zip(noises, cells, strict=True)]
+            warned = {warning.noise for warning in warnings.of(results, item)}
+            marked = [text + "¹" * (noise in warned) for noise, text in zip(noises, cells, strict=True)]
             rows.append([name(results, item), *marked])
         parts.append(grid(["model", *map(spoken, noises)], rows))
     trained = [f"{item.name} ({', '.join(map(spoken, item.noise))})" for item in results.models if item.noise]
@@ -95,10 +102,10 @@ def _representation(results: Results) -> list[str]:
         rows.append([name(results, item, "representation", "health"), cell(item, "latent_dim"), *cells])
     return [
         "## Representation",
-        "What a code is worth. linear probe, kNN: test accuracy in % of a linear classifier and of the nearest "
-        "neighbours on the codes; hoyer_sparsity: sparsity, 0 dense to 1 one-hot; active: share of numbers that are not zero; "
-        "dead numbers: those that are zero for every test image.",
-        grid(["model", "numbers", *(spec(column).title for column in columns)], rows),
+        "Quality of the codes. linear probe, kNN: test accuracy in % of a linear classifier and of the nearest "
+        "neighbours on the codes; Hoyer sparsity: 0 dense to 1 one-hot; active: share of units that are not zero; "
+        "dead units: zero for every test image.",
+        grid(["model", "latent dim", *(spec(column).title for column in columns)], rows),
     ]
 
 
@@ -115,10 +122,10 @@ def _generation(results: Results) -> list[str]:
     return [
         "## Generation",
         "Models with a likelihood, in nats per image. Negative ELBO = distortion + rate (lower is better), of the "
-        "targets that a model learns on: **bold** among models with the same kind of targets alone, as grey and binary "
+        "targets of training: **bold** among models with the same kind of targets, because grey and binary "
         "ones have different likelihoods; active latents: those whose mean varies over the test images. nll: of "
         f"{sizes['images']:,} binary test images, the same for every model, by importance sampling with "
-        f"{sizes['draws']:,} draws, so an upper bound; effective draws: how many of them count, more is better.",
+        f"{sizes['draws']:,} draws, so an upper bound; ESS: effective sample size of these draws, more is better.",
         grid(["model", "targets", *(spec(column).title for column in columns)], rows),
     ]
 
@@ -132,8 +139,8 @@ def _cost(results: Results) -> list[str]:
     changed = [f"- {names}: {words}" for words, names in same_words(results.changed).items()]
     return [
         "## Cost",
-        "epochs: run, over all phases, and kept, of the last phase: where the last epoch is kept, more epochs might "
-        "do better. A range is over seeds. Stacks: fine-tuning alone, with all budgets of labels.",
+        "epochs: run, over all phases, and kept, of the last phase: if the last epoch is kept, more epochs might "
+        "be better. A range is over seeds. Stacks: fine-tuning only, all label budgets.",
         grid(["model", *(spec(column).title for column in columns), "epochs run", "kept"], rows),
         *["³: " + CHANGED, "\n".join(changed)] * bool(changed),
     ]
@@ -147,20 +154,20 @@ def _epochs(item: Item) -> list[str]:
     return [span(run.tolist()), span(curves[-1].kept.tolist())]
 
 
-def _flags(results: Results) -> list[str]:
+def _warnings(results: Results) -> list[str]:
     meaning = {
-        "reconstruction": "PCA with as many numbers (of hidden patches: the mean image) rebuilds better",
-        "shift": f"PCA with as many numbers rebuilds the {results.data['ood']} better",
+        "reconstruction": "PCA of the same latent dimension (for hidden patches: the mean image) reconstructs better",
+        "ood": f"PCA of the same latent dimension reconstructs the {results.data['ood']} better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
-        "representation": "a linear probe, one with few labels, or k-means does better on raw pixels; or a code that "
-        "is to be blind to the class is not",
-        "generation": "a gaussian of PCA codes is nearer to the test images",
+        "representation": "a linear probe, one with few labels, or k-means is better on raw pixels; or a style code "
+        "predicts the class",
+        "generation": "a gaussian of PCA codes is closer to the test images",
         "classification": "with all labels, a linear classifier on raw pixels is better",
-        "health": "what the training doctor finds; a range is over seeds",
+        "health": "diagnoses; a range is over seeds",
     }
-    parts = ["## Flags"]
-    flagged = [(item.name, flag) for item in results.items.values() for flag in warnings.of(results, item)]
+    parts = ["## Warnings"]
+    issued = [(item.name, warning) for item in results.items.values() for warning in warnings.of(results, item)]
     for group, words in meaning.items():
-        lines = [f"- {name}: {flag.words}" for name, flag in flagged if flag.group == group]
+        lines = [f"- {name}: {warning.words}" for name, warning in issued if warning.group == group]
         parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]
     return parts

@@ -1,4 +1,5 @@
-"""Does pretraining help? Every stack compared with its control, the same stack without pretraining, per label budget."""
+"""Does pretraining help? Every stack compared with its control, the same stack without pretraining, per label
+budget."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from aelab.report.statistics import difference, of_shares, share_interval
 
 BETTER, WORSE, OPEN, CONTROL = "better", "worse", "not decided", "the control"
 WORDS = (
-    "Verdict: on the difference, in points, to the stack of its kind that was not pretrained. Its 95% interval and "
+    "Verdict: on the difference, in points, to the same stack without pretraining (the control). Its 95% interval and "
     "degrees of freedom (df) are those of Welch's t, over seeds and test images together, these taken as independent. "
     "Not decided: the interval contains 0, or a side has a single seed."
 )
@@ -45,8 +46,8 @@ def section(results: Results) -> list[str]:
     n = results.baselines["test_images"]
     parts = [
         "## Stacks",
-        f"Test error in % after fine-tuning with so many labels, and Wilson's 95% interval of the mean error on {n:,} "
-        f"images. {WORDS}",
+        f"Test error in % after fine-tuning with this number of labels, and Wilson's 95% interval of the mean error on "
+        f"{n:,} images. {WORDS}",
     ]
     head = ["stack", "test error", "95% interval", "against", "difference (95% interval)", "df", "verdict"]
     for budget, labels in results.budgets.items():

@@ -47,7 +47,7 @@ def provenance(results: Results, parameters: Mapping[str, Any]) -> Provenance:
         "data set": f"{data['title']} ({data['name']})",
         "digest of the data": data.get("digest", "unknown"),
         "digest of the code": f"sha256 {code_digest()}",
-        "test images": f"{results.baselines['test_images']:,}, seen by no learning stage",
+        "test images": f"{results.baselines['test_images']:,}, seen by no training stage",
         "device": ", ".join(sorted({item.about["device"] for item in items})),
         "seeds": seeds(results),
     }

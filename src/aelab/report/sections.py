@@ -17,10 +17,10 @@ def ink(results: Results) -> list[str]:
     columns = ("psnr_foreground", "psnr_background", "keras_accuracy")
     black = number(results.baselines["keras_accuracy"], "keras_accuracy")
     return [
-        "### Strokes and blanks",
-        "psnr in dB over the pixels above 0.5 in the clean image, and over the others. “accuracy”: the share in % of "
-        f"pixels with round(output) == input, as Keras prints it. It misleads: a black image has {black}, and a grey "
-        "pixel is never right.",
+        "### Foreground and background",
+        "psnr in dB over the pixels above 0.5 in the clean image (foreground), and over the others (background). "
+        "“accuracy”: the share in % of pixels with round(output) == input, as Keras prints it. It misleads: a black "
+        f"image has {black}, and a grey pixel is never correct.",
         table(results, items, columns, (), [["*a black image*", "", "", black]]),
     ]
 
@@ -31,14 +31,14 @@ def ood(results: Results) -> list[str]:
     if not items:
         return []
     rows = [
-        [name(results, item, "shift"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_ood_sse'):.2f}"]
+        [name(results, item, "ood"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_ood_sse'):.2f}"]
         for item, cells in zip(items, ranked(items, ("ood_sse", "ood_ratio")), strict=True)
     ]
     ood = results.data["ood"]
     return [
-        "## Shift",
-        f"sse on {ood}, which nobody learnt, against that of the test images. A ratio near 1: the model copies "
-        f"whatever it is given. PCA: that of PCA with as many numbers on {ood}.",
+        "## Out-of-distribution images",
+        f"sse on {ood}, never seen in training, and on the test images. A ratio near 1: the model copies "
+        f"any image. PCA: sse of PCA of the same latent dimension on {ood}.",
         grid(["model", "test images", ood, "ratio", "PCA"], rows),
     ]
 
@@ -56,11 +56,11 @@ def codes(results: Results) -> list[str]:
     ]
     sizes = results.baselines["sizes"]
     return [
-        "### With few labels, with none, in pairs",
-        f"In %. few labels: the linear probe given {sizes['labels']} images per class, mean over {sizes['few_shot_repeats']} "
-        "draws; clusters: k-means, each cluster named by training labels; NMI, ARI: clusters against classes, 0 to 1. "
-        "Two small nets tell an image's own code from another's, and two codes of one class from those of two: 50 is "
-        "chance.",
+        "### Few labels, clusters, pairs",
+        f"In %. few labels: the linear probe with {sizes['labels']} images per class, mean over "
+        f"{sizes['few_shot_repeats']} draws; clusters: accuracy of k-means, each cluster assigned a class by training "
+        "labels; NMI, ARI: agreement of clusters and classes, 0 to 1. infomax: a small net distinguishes an image's own "
+        "code from another's; same class: two codes of one class from two of different classes; 50 is chance.",
         table(results, items, columns, ("representation",), baselines),
     ]
 
@@ -70,17 +70,17 @@ def parts(results: Results) -> list[str]:
     found = []
     items, columns = having(results, "probe_content"), ("probe_content", "probe_style")
     if items:
-        words = "Linear probe in % on each part of the code: the content is to hold the class, the style to miss it."
+        words = "Linear probe in % on each part of the code: the content should hold the class, the style should not."
         found += ["### Parts of a code", words, table(results, items, columns)]
     items = having(results, "hidden_mse")
     if items:
         mean_image = results.baselines["pca_sse"][0] / results.pixels
-        words = "Squared error per hidden pixel, patches hidden at random; the mean image has that over all pixels."
+        words = "Squared error per hidden pixel, patches hidden at random; for the mean image, over all pixels."
         rows = [["*the mean image*", number(mean_image, "hidden_mse")]]
         found += ["### Hidden patches", words, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
     items = having(results, "predicted_mse")
     if items:
-        words = "Squared error per pixel of the rows that are read, and of those below, which are predicted from them."
+        words = "Squared error per pixel of the rows that are read, and of the rows below, which are predicted."
         found += ["### Predicted rows", words, table(results, items, ("read_mse", "predicted_mse"))]
     return found
 
@@ -93,8 +93,8 @@ def health(results: Results) -> list[str]:
     columns = ("hidden_units", "dead_hidden", "codes", "dead_codes", "perplexity")
     return [
         "## Health",
-        "hidden units: outputs of all activation layers, a channel counts once; dead: the same for every test image. "
-        "codebook: its codes; perplexity: how many of them are in even use. Diagnoses stand in [Flags](#flags).",
+        "hidden units: outputs of all activation layers, a channel counts once; dead: constant over the test images. "
+        "codebook: its size; perplexity: the effective number of codes in use. Diagnoses: see [Warnings](#warnings).",
         table(results, items, columns, ("health",)),
     ]
 
@@ -119,14 +119,14 @@ def samples(results: Results) -> list[str]:
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):
         rows.append([name(results, item, "generation"), item.about["samples"], *cells])
-    judge = 100 * results.baselines["feature_classifier_accuracy"]
+    accuracy = 100 * results.baselines["feature_classifier_accuracy"]
     return [
         "### Samples",
-        f"{results.baselines['sizes']['num_samples']:,} images per model against as many test images, in the features of a "
-        f"small classifier of this data set ({judge:.1f}% right). frechet_distance: the Frechet distance over the variance of "
-        "the test images; precision: the share of samples that look like test images; recall: the share of test images "
-        "that look like samples. Models without a prior decode random codes, drawn from a gaussian fitted to the codes "
-        "of training images.",
+        f"{results.baselines['sizes']['num_samples']:,} images per model against as many test images, in the features "
+        f"of a small classifier of this data set ({accuracy:.1f}% accuracy). Fréchet distance: relative to the total "
+        "variance of the test images; precision: the share of samples that are close to test images; recall: the share "
+        "of test images that are close to samples. Models without a prior decode random codes from a gaussian fitted "
+        "to the codes of training images.",
         grid(["model", "from", *(spec(column).title for column in columns)], rows),
     ]
 

@@ -27,14 +27,14 @@ def of(results: Results, item: Item) -> list[ResultWarning]:
     """All warnings of one model; baselines have none."""
     if item.is_baseline:
         return []
-    measures = (classification,) if item.is_stack else (reconstruction, shift, denoising, representation, generation)
+    measures = (classification,) if item.is_stack else (reconstruction, ood, denoising, representation, generation)
     return [flag for measure in measures for flag in measure(results, item)] + health(item)
 
 
 def classification(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a stack fine-tuned with all labels is worse than a linear classifier on raw pixels."""
     right, linear = 1 - item.mean("test_error/all"), results.baselines["probes"]["raw pixels"]["probe_accuracy"]
-    words = f"{100 * right:.1f}% right, a linear classifier on raw pixels {100 * linear:.1f}%"
+    words = f"{100 * right:.1f}% accuracy, a linear classifier on raw pixels {100 * linear:.1f}%"
     return [ResultWarning("classification", words)] if right < linear else []
 
 
@@ -44,7 +44,7 @@ def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
     numbers, sse, pca = round(item.mean("latent_dim")), item.mean("sse"), results.pca(item)
     mean = results.baselines["pca_sse"][0]
     if numbers < results.pixels and sse > SLACK * pca:
-        words = f"sse {sse:.2f}, PCA with {numbers} numbers has {pca:.2f}"
+        words = f"sse {sse:.2f}, PCA of dimension {numbers} has {pca:.2f}"
         found.append(words + f", the mean image {mean:.2f}" * (sse > mean))
     hidden, by_pixel = item.mean("hidden_mse"), mean / results.pixels
     if hidden > by_pixel:
@@ -52,14 +52,14 @@ def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
     return [ResultWarning("reconstruction", words) for words in found]
 
 
-def shift(results: Results, item: Item) -> list[ResultWarning]:
+def ood(results: Results, item: Item) -> list[ResultWarning]:
     """Whether PCA of the same latent dimension reconstructs OOD images better."""
     numbers = round(item.mean("latent_dim"))
     if "ood_sse" not in item.metrics or numbers >= results.pixels:
         return []
     ood, pca = item.mean("ood_sse"), results.pca(item, "pca_ood_sse")
-    words = f"sse {ood:.2f}, PCA with {numbers} numbers has {pca:.2f}"
-    return [ResultWarning("shift", words)] if ood > SLACK * pca else []
+    words = f"sse {ood:.2f}, PCA of dimension {numbers} has {pca:.2f}"
+    return [ResultWarning("ood", words)] if ood > SLACK * pca else []
 
 
 def denoising(results: Results, item: Item) -> list[ResultWarning]:
@@ -89,7 +89,7 @@ def representation(results: Results, item: Item) -> list[ResultWarning]:
         found.append("; ".join(beaten))
     told, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
     if told > share_interval(chance, results.baselines["test_images"])[1]:
-        found.append(f"the style tells the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
+        found.append(f"a linear probe of the style finds the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
     return [ResultWarning("representation", words) for words in found]
 
 
@@ -98,7 +98,7 @@ def generation(results: Results, item: Item) -> list[ResultWarning]:
     if "frechet_distance" not in item.metrics:
         return []
     made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
-    words = f"frechet_distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
+    words = f"Fréchet distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
     return [ResultWarning("generation", words)] if made > gaussian["frechet_distance"] else []
 
 

@@ -37,7 +37,8 @@ LIBRARIES = (  # libraries that stages import; a missing one is an error of the 
 
 
 def arguments(command: str) -> list[str]:
-    """Script and arguments of a command that runs a Python script with this interpreter; empty for any other command."""
+    """Script and arguments of a command that runs a Python script with this interpreter; empty for any other
+    command."""
     words = shlex.split(command)
     plain = shlex.join(words) == command and words[:1] == ["python"] and len(words) > 1 and words[1].endswith(".py")
     python = shutil.which("python") if plain and sys.platform == "linux" else None

@@ -40,7 +40,8 @@ class Outbox:
         draft.rename(self.path)  # only now: the writer takes an unlocked file for that of a dead stage
 
     def send(self, kind: str, /, *args: Any, **fields: Any) -> None:
-        """Append one line. Raises OSError, e.g. for a full disk; the rest of the line is written before the next one."""
+        """Append one line. Raises OSError, e.g. for a full disk; the rest of the line is written before the next
+        one."""
         line = {"kind": kind, "args": args, "at": int(time.time() * 1000), **fields}
         with self.turn:
             self.left += json.dumps(line).encode() + b"\n"

@@ -102,7 +102,8 @@ def numbers(known: Known, owner: Owner, record: dict[str, Any]) -> None:
 
 
 def make(known: Known, parent: str, record: dict[str, Any], stage: str, key: str | None, fetch: Fetch) -> str:
-    """Re-create the run of a result from its record; returns its id. A run on which another `sync` died is continued."""
+    """Re-create the run of a result from its record; returns its id. A run on which another `sync` died is
+    continued."""
     tags = {"stage": record["stage"], "dvc_stage": stage, "rebuilt": "true", **record["tags"]}
     tags |= {"item": record["item"]} if record["item"] else {}
     tags |= {"mlflow.note.content": tree.made_by(stage)}

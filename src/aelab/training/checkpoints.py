@@ -68,7 +68,8 @@ class CheckpointManager:
         return time.monotonic() >= self.next
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Write the checkpoint beside the last one, then rename it into place: a complete one exists at every moment."""
+        """Write the checkpoint beside the last one, then rename it into place: a complete one exists at every
+        moment."""
         began = time.monotonic()
         numbers, tensors = self.extra.state()
         all_tensors = snapshot.tensors | {f"extra/{name}": each for name, each in tensors.items()}

@@ -40,7 +40,8 @@ class Seed(NamedTuple):
 
 
 def fit(seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision) -> None:
-    """Like loop.fit, for every seed. Checkpoints are saved between epochs. Raises DivergedError, naming the replicate."""
+    """Like loop.fit, for every seed. Checkpoints are saved between epochs. Raises DivergedError, naming the
+    replicate."""
     for seed in seeds:
         seed.model.fit_statistics(seed.train.x, seed.train.y)
     snapshot = checkpointer.latest(nn.ModuleList(seed.model for seed in seeds)) if checkpointer else None
@@ -139,7 +140,8 @@ class VectorizedTraining:
         self.tell(torch.stack(values))
 
     def step(self, rows: Tensor, rate: Tensor) -> Tensor:
-        """One update from the images `rows` [R, B] with this learning rate; returns the losses before it, [terms, R]."""
+        """One update from the images `rows` [R, B] with this learning rate; returns the losses before it, [terms,
+        R]."""
         batches = []
         for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]

@@ -1,12 +1,12 @@
 """What every model is, and the parts that families share. A family imports from here and from no other family.
 
-protocol     Autoencoder and what it is given and gives; the protocols of those that generate
+protocol     Autoencoder, its inputs and outputs; protocols of generative models and of likelihoods
 output       raw outputs to data units, reconstruction losses
-layers       activations, dense layers, first weights
-feedforward  the dense autoencoder and its knobs
-gaussian     gaussian posteriors: what the variational families share
-boltzmann    the restricted Boltzmann machine
-greedy       stacks that learn layer by layer
+layers       activations, dense layers, initial weights
+feedforward  the dense autoencoder and its parameters
+gaussian     gaussian posteriors, shared by the variational families
+rbm_layer    the restricted Boltzmann machine
+greedy       stacks that are pretrained layer by layer
 registry     a model by its family's name
 """
 

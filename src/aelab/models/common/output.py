@@ -38,7 +38,7 @@ class Output(nn.Module):
         self.bounded = activation in ("sigmoid", "tanh")
 
     def scale(self, x: Tensor) -> Tensor:
-        """Data units -> what the network works in: [-1, 1] for tanh, else unchanged."""
+        """Data units -> the range of the network: [-1, 1] for tanh, else unchanged."""
         return 2 * x - 1 if self.activation == "tanh" else x
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -64,7 +64,8 @@ def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
     """-sum of t ln s + (1 - t) ln(1 - s), s = sigmoid(raw), over everything (scalar, nats); no gradient for the target.
 
     As F.binary_cross_entropy_with_logits with reduction="sum", on a CPU in less than half its time; that has one kernel
-    on a GPU, and a rule for vmap (learning/together.py). Logits in bfloat16 are taken as numbers of the target's type:
+    on a GPU, and a rule for vmap (training/vectorized.py). Logits in bfloat16 are taken as numbers of the target's
+    type:
     their logarithms need more digits.
     """
     raw = raw.to(target.dtype)

@@ -1,4 +1,4 @@
-"""What every model is.
+"""The interface of every model.
 
 Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. Images are float32 in [0, 1].
 """
@@ -20,7 +20,7 @@ DROPOUT = "dropout draws from torch's own generator, not from each seed's"
 
 @dataclass(frozen=True)
 class Spec:
-    """What a model must know of its data: the image's shape (C, H, W) and the number of classes."""
+    """The shape of the data (C, H, W) and the number of classes."""
 
     shape: tuple[int, int, int]
     classes: int
@@ -31,7 +31,7 @@ class Spec:
 
 
 class Batch(NamedTuple):
-    """What a loss is given: clean images [B, ...], what the model sees of them (noisy, same shape), labels [B]."""
+    """The input of a loss: clean images [B, ...], the model's input (noisy, same shape), labels [B]."""
 
     clean: Tensor
     noisy: Tensor
@@ -47,9 +47,10 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimisation: which parameters, which loss, and which of its terms early stopping and best epoch watch.
+    """One optimisation: its parameters, its loss, and the term that early stopping and the best epoch monitor.
 
-    `inputs` maps images to what this phase learns on (frozen layers below); the loop applies it once, before noise.
+    `inputs` maps images to the inputs of this phase (through frozen layers below); the loop applies it once, before
+    noise.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Phase:
 
 @runtime_checkable
 class Generative(Protocol):
-    """A model that can make new images."""
+    """A model that can generate images."""
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """n images [n, C, H, W] from the model's prior."""
@@ -85,15 +86,16 @@ class Autoencoder(nn.Module):
     A variant overrides one method, usually `penalty` (as in Locatello et al.'s disentanglement_lib).
     """
 
-    uses_labels = False  # whether learning or encoding uses labels; the table says so
-    decodes = True  # whether any code decodes to an image by itself
-    inactive_value = 0.0  # what a number of the code is that says nothing
+    uses_labels = False  # whether training or encoding needs labels
+    decodes = True  # whether a code alone decodes to an image
+    inactive_value = 0.0  # the value of an inactive unit of the code
     vmap_unsupported_reason = (
-        ""  # why its seeds cannot learn in one loop with stacked weights (learning/together.py); empty: they can
+        ""  # why seeds cannot train in one loop with stacked weights (training/vectorized.py); empty: they can
     )
-    targets: Literal["grey", "binary"] = "grey"  # what its likelihood is of: pixels as they are, or binary ones drawn
-    learned_buffers: tuple[str, ...] = ()  # names of buffers that hold learned numbers, as parameters do
-    tuned_dropout = 0.0  # share of each encoder block's units silenced while a classifier on top of it learns
+    # targets of its likelihood: grey pixels, or binary ones drawn from them
+    targets: Literal["grey", "binary"] = "grey"
+    learned_buffers: tuple[str, ...] = ()  # names of buffers that hold learned values, like parameters
+    tuned_dropout = 0.0  # dropout of each encoder block while a classifier on top is fine-tuned
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, output: Output) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class Autoencoder(nn.Module):
         return self.output.bounded
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Images [B, C, H, W] -> codes [B, K] as used downstream; `condition` is for models that are told the label."""
+        """Images [B, C, H, W] -> codes [B, K] as used downstream; `condition`: labels, for models that need them."""
         return self.encoder(self.output.scale(x)).flatten(1)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -115,7 +117,7 @@ class Autoencoder(nn.Module):
         return self.output(self.decoder(z))
 
     def code_bits(self, numbers: int) -> float:
-        """Bits of one code of so many numbers, as it would be stored; float32 where a family says nothing else."""
+        """Bits of one stored code of this latent dimension; float32 unless a family says otherwise."""
         return 32.0 * numbers
 
     def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -134,7 +136,7 @@ class Autoencoder(nn.Module):
         return {}
 
     def activations(self, x: Tensor) -> list[Tensor]:
-        """What every encoder block puts out for images [B, C, H, W]; the last one is the code."""
+        """The outputs of every encoder block for images [B, C, H, W]; the last one is the code."""
         hidden = [self.output.scale(x)]
         for block in self.encoder:
             hidden.append(block(hidden[-1]))
@@ -145,4 +147,4 @@ class Autoencoder(nn.Module):
         return [Phase("all", list(self.parameters()), self.loss)]
 
     def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
-        """See the training set [N, C, H, W], [N] once before learning; closed-form models solve here."""
+        """Called once before training with the training set [N, C, H, W], [N]; closed-form models solve here."""

@@ -1,8 +1,8 @@
 """A model by its family's name: the folder models/ is the registry.
 
-`registry.build("vae", config, spec, generator)` imports models/variational.py and calls its `build`. A family
-file holds a head docstring (paper, equation, score to expect), a frozen dataclass `Config`, its modules, and
-`build(config, spec, generator) -> Autoencoder`.
+`registry.build("vae", config, spec, generator)` imports models/vae.py and calls its `build`. A family file holds a head
+docstring (paper, equation, score to expect), a frozen dataclass `Config`, its modules, and `build(config, spec,
+generator) -> Autoencoder`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def build(family: str, config: dict[str, Any], spec: Spec, generator: Generator) -> Autoencoder:
-    """A fresh model of `family` for data like `spec`, its weights drawn from `generator` (a CPU generator).
+    """An untrained model of `family` for data like `spec`, its weights drawn from `generator` (a CPU generator).
 
-    Raises ModuleNotFoundError for an unknown family, TypeError for an unknown knob, ValueError for a bad value.
+    Raises ModuleNotFoundError for an unknown family, TypeError for an unknown parameter, ValueError for a bad value.
     """
     module = importlib.import_module(f"aelab.models.{family}")
     return module.build(module.Config(**config), spec, generator)

@@ -1,16 +1,16 @@
 """One line for each figure on what to look at, true for every run; in the groups and order of the report."""
 
 GROUPS = {
-    "Images rebuilt": {
+    "Reconstructions": {
         "reconstructions": "Read down a column: where does a model still draw this digit, and where only its class?",
         "pca": "Within a group of equal code size: who draws a digit where PCA draws a blur?",
         "masked": "Compare the hidden patches with the original: what does the model put where it saw nothing?",
     },
     "Noise": {
-        "denoising": "Who cleans the noise that it met in training, and does it beat the filter on others?",
+        "denoising": "Which models remove the noise of their training, and do they beat the filter on other noises?",
         "noise-map": "One row per model, one column per noise: the bold cells are where no filter is as good.",
-        "noise-transfer": "The diagonal is the noise of training; off it one sees how little or how much carries over.",
-        "noisy-epochs": "Nobody asked these models to clean: do later epochs remove noise or copy it?",
+        "noise-transfer": "The diagonal is the noise of training; off the diagonal is what transfers to other noises.",
+        "noisy-epochs": "These models were trained on clean images only: do later epochs remove noise or copy it?",
     },
     "Error, size and cost": {
         "quality": "Each mark is a model; the distance to the grey line is what it gains or loses against PCA.",
@@ -19,27 +19,27 @@ GROUPS = {
         "rate": "Models on one dotted line have the same negative ELBO; other targets, another likelihood.",
     },
     "Codes": {
-        "codes": "Islands of one digit: classes that can be told apart from two numbers alone.",
-        "codes-3d": "Which classes does a third number pull apart?",
+        "codes": "Clusters of one digit: classes that are separable in two dimensions.",
+        "codes-3d": "Which classes does a third dimension separate?",
         "grids": "Each place of the plane decoded: where do digits turn into each other, and where into nothing?",
         "chosen": "Compare the decoded image with how far its code lies from those of test images.",
         "by-class": "The label should decide which digit is drawn, the code how it is written.",
-        "clusters": "A category that one class alone takes is a class found without labels.",
+        "clusters": "A category with one class only is a class found without labels.",
         "swaps": "The digit should follow the column, the pen the row.",
         "interpolations": "Does the way lead through digits, or through a double exposure as the pixels' way does?",
         "filters": "Specks are of little use; strokes and blobs are parts of digits.",
         "units": "Look for strokes and edges: parts that many images are made of.",
     },
-    "New images": {
-        "samples": "Would you take them for digits? The last panel has no prior to draw from.",
+    "Generated images": {
+        "samples": "Would you take them for digits? The last panel has no prior and decodes random codes.",
     },
-    "Learning": {
+    "Training": {
         "epochs": "Down a group: what the first epochs find, and what the later ones add.",
-        "curves": "Where validation turns up while training falls, a model learns its images by heart.",
+        "curves": "Where validation turns up while training falls, a model overfits.",
     },
     "Pretraining": {
         "stacks": "Compare each stack with the random one of its kind: do the intervals overlap?",
-        "labels": "The distance to the dashed line is what pretraining is worth with so many labels.",
+        "labels": "The distance to the dashed line is the gain from pretraining with this number of labels.",
         "class-errors": "A column that is dark for every stack is a class that is hard for all.",
         "stack-curves": "Where do pretrained stacks begin, and do they also end lower than the random one?",
     },

@@ -60,7 +60,7 @@ def _curve(axes: Axes, phase: Curves, factor: float) -> None:
         warnings.simplefilter("ignore", RuntimeWarning)  # epochs that no seed reached
         middle, low, high = (f(validation, 0) for f in (np.nanmean, np.nanmin, np.nanmax))
         axes.fill_between(epochs, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed")
-        axes.plot(epochs, middle, color=BLUE, label="validation, mean of the seeds still learning")
+        axes.plot(epochs, middle, color=BLUE, label="validation, mean of the seeds still training")
         axes.plot(epochs, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
     kept = [(epoch, validation[i, epoch - 1]) for i, epoch in enumerate(phase.kept) if epoch]
     axes.plot(*zip(*kept, strict=True), "o", ms=3, color="black", label="kept weights")

@@ -35,14 +35,14 @@ def codes(results: Results, settings: Compare) -> Figure:
         ),
     ]
     numbered = _numbered(names)
-    title = "Test images by the two numbers of their code, each drawn as its class"
+    title = "Test images by their 2-D code, each drawn as its class"
     figure, axes = grid_of(len(found), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
     for each, (heading, points, labels) in zip(axes.flat, found, strict=False):
         _classes(each, points[:POINTS], labels[:POINTS], names)
         each.set_title(heading)
-        each.set_xlabel("first number of the code")
+        each.set_xlabel("first code dimension")
     for row in axes:
-        row[0].set_ylabel("second number of the code")
+        row[0].set_ylabel("second code dimension")
     if not numbered:
         axes[0, -1].legend(*axes[0, 0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -75,7 +75,7 @@ def codes_3d(results: Results, settings: Compare) -> Figure | None:
     tall = 7.9  # inches per model
     wide = 8.6 if _numbered(names) else 9.9  # the other columns are for the legend
     figure = Figure(figsize=(wide, tall * len(items)))
-    title = "Test images by the three numbers of their code, each drawn as its class"
+    title = "Test images by their 3-D code, each drawn as its class"
     figure.suptitle(title, y=1 - 0.12 / (tall * len(items)), va="top", **TITLE)
     for row, item in enumerate(items):
         points, labels = item.arrays["codes"][:POINTS], item.arrays["labels"][:POINTS]

@@ -27,10 +27,10 @@ def grids(results: Results, settings: Compare) -> Figure | None:
         shown = np.arange(0, n, max(1, (n - 1) // 2))
         each.set_xticks((shown + 0.5) * width - 0.5, [f"{first[i]:.1f}" for i in shown])
         each.set_yticks((n - shown - 0.5) * height - 0.5, [f"{second[i]:.1f}" for i in shown])
-        each.set_xlabel("first number of the code, over 96% of the test images")
+        each.set_xlabel("first code dimension, over 96% of the test images")
         each.set_title(item.name)
     for row in axes:
-        row[0].set_ylabel("second number of the code, over 96% of the test images")
+        row[0].set_ylabel("second code dimension, over 96% of the test images")
     return figure
 
 
@@ -172,6 +172,6 @@ def masked(results: Results, settings: Compare) -> Figure | None:
     for item in items:
         seen = np.where(item.arrays["hidden"], np.uint8(128), clean)
         share = f"{100 * (1 - item.arrays['hidden'].mean()):.0f}% visible"
-        groups.append([Row(f"{item.name}: {share}", seen), Row("rebuilt", item.arrays["reconstructions"])])
+        groups.append([Row(f"{item.name}: {share}", seen), Row("reconstruction", item.arrays["reconstructions"])])
     title = "Hidden patches of test images, rebuilt from the visible ones"
     return strips(groups, title, note="grey: hidden, the same places of every image; first seed")

@@ -23,7 +23,7 @@ def reconstructions(results: Results, settings: Compare) -> Figure | None:
     ]
     return strips(
         [[Row("original", results.pictures["clean"])], rows],
-        "The same test images rebuilt by every model, smallest error first",
+        "The same test images reconstructed by every model, smallest error first",
         ("numbers", "sse"),
         "numbers: per code; sse: squared error per image, mean over all\n"
         "test images and seeds; the images are the first seed's",
@@ -101,7 +101,7 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
         labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{kept(item)} (kept)"]
         labels[0] = f"{item.name}, epoch {labels[0]}"
         groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
-    title = "Validation images rebuilt in the course of learning"
+    title = "Validation images reconstructed during training"
     note = "rows: after so many epochs; kept: the epoch with\nthe smallest validation loss; first seed"
     return strips(groups, title, note=note) if groups else None
 
@@ -118,7 +118,7 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
         labels[0] = f"{item.name}, {labels[0]}"
         images = [item.arrays[key] for key in drawn]
         groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in zip(labels, images, strict=True)])
-    title = "Trained on clean images only, then shown noisy ones: does it learn to copy the noise?"
+    title = "Trained on clean images, tested on noisy ones: does the model learn to copy the noise?"
     note = (
         "noise: impulse 0.1, a fifth of the pixels become random; psnr: of the row against\n"
         "the clean images, dB; kept: the epoch with the smallest validation loss; first seed"
@@ -149,7 +149,7 @@ def pca(results: Results, settings: Compare) -> Figure | None:
         items = sorted(by_size[k], key=lambda item: item.mean("sse"))
         rows += [Row(item.name, item.arrays["reconstructions"], (f"{item.mean('sse'):.1f}",)) for item in items]
         groups.append(rows)
-    title = "Test images rebuilt from as few numbers by PCA and by autoencoders"
+    title = "Test images reconstructed by PCA and by autoencoders of the same latent dimension"
     note = "sse: squared error per image, mean over all test images and seeds;\nthe images are the first seed's"
     return strips(groups, title, ("sse",), note) if len(groups) > 1 else None
 

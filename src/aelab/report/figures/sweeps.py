@@ -34,7 +34,7 @@ def draw(name: str, trials: Trials, directions: Mapping[str, str], importance: I
         return []
     figures = {"history": history(name, trials, directions), "parameters": parameters(name, complete, directions)}
     if importance:
-        figures["iwae"] = importances(name, importance, len(complete))
+        figures["importance"] = importances(name, importance, len(complete))
     if len(directions) == 2:
         figures["front"] = front(name, complete, directions)
     folder.mkdir(parents=True, exist_ok=True)

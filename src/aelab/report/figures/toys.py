@@ -38,7 +38,7 @@ def field(results: Results, settings: Compare) -> Figure | None:
     title = "What denoising moves: each place of the plane goes towards the training points"
     figure, axes = chart(size=(6.8, 7.0), title=title)
     each = axes[0, 0]
-    each.plot(*points.T, ".", ms=5, color=ORANGE, label="training points, learned under gaussian noise")
+    each.plot(*points.T, ".", ms=5, color=ORANGE, label="training points (trained with gaussian noise)")
     how = {"angles": "xy", "scale_units": "xy", "scale": 3.0, "width": 0.003, "color": BLUE, "zorder": 3}
     each.quiver(*places.T, *moves.T, label="g(f(x)) - x, a third as long", **how)
     each.set(xlabel="first coordinate of x", ylabel="second coordinate of x", aspect="equal")

@@ -23,7 +23,7 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     """Error of dense autoencoders against latent dimension, and against depth relative to PCA's error."""
     if not results.capacity:
         return None
-    title = "Representation power: what more numbers and more layers are worth to a dense autoencoder"
+    title = "Capacity: the gain from more latent dimensions and more layers in a dense autoencoder"
     figure, axes = _side_by_side(title)
     depths, codes = (np.unique([row[key] for row in results.capacity]) for key in ("depth", "latent_dim"))
     pca = np.array(results.baselines["pca_validation_sse"])
@@ -43,12 +43,12 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     for i, code in enumerate(codes):
         how = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "ms": 6, "mec": "white"}
         mean, spread = (np.array([found[depth, code] for depth in depths]) / pca[code] for found in (means, spreads))
-        axes[1].errorbar(depths, mean, spread, **how, capsize=2, label=f"{code} numbers per code")
+        axes[1].errorbar(depths, mean, spread, **how, capsize=2, label=f"latent dimension {code}")
     ratios = np.array([means[depth, code] / pca[code] for depth, code in means])
     _logarithmic(axes[0], codes, np.array([*means.values(), *pca[codes]]))
     _logarithmic(axes[1], None, np.append(ratios, 1))
     axes[1].set_xticks(depths)
-    axes[0].set(xlabel="numbers per code", ylabel="squared error per validation image (bars: spread over seeds)")
+    axes[0].set(xlabel="latent dimension", ylabel="squared error per validation image (bars: spread over seeds)")
     axes[1].set(xlabel="layers from image to code", ylabel="squared error / PCA's at that size")
     for each in axes:
         each.legend(fontsize=8)
@@ -66,7 +66,7 @@ def rate(results: Results, settings: Compare) -> Figure | None:
     kinds = sorted({kind(item, "distortion") for item in items}, reverse=True)  # grey before binary
     widths = [8.4, *[5.4] * (len(kinds) - 1)]
     figure = Figure(figsize=(sum(widths), 5.4))
-    title = "Rate against distortion: what a code costs, what it leaves unsaid, and their sum"
+    title = "Rate against distortion: bits of the code, remaining error, and their sum"
     figure.suptitle(title, y=0.975, **TITLE)
     for i, (each, width) in enumerate(zip(kinds, widths, strict=True)):
         # fixed places, so that names can be placed
@@ -123,7 +123,7 @@ def cost(results: Results, settings: Compare) -> Figure | None:
     if len(found) < 2:
         return None
     figure, axes = _side_by_side("Quality against cost: named are those that no cheaper model beats")
-    words = {"flops": "floating-point operations to rebuild one image", "parameters": "numbers learned"}
+    words = {"flops": "floating-point operations to reconstruct one image", "parameters": "learned values"}
     for each, (metric, items) in zip(axes, found.items(), strict=True):
         x, y = (np.array([item.mean(m) for item in items]) for m in (metric, "sse"))
         best = front(x, y)

@@ -71,7 +71,7 @@ class Gallery:
         return {"tracks": list(self.tracks.items()), "strips": strips}
 
 
-LEARNT, UNMET = "digits as in training", "noisy digits, never met in training"
+LEARNT, UNMET = "digits as in training", "noisy digits, not seen in training"
 
 
 def learning(results: Results) -> Gallery | None:
@@ -138,14 +138,14 @@ def noise(results: Results) -> Gallery | None:
     pictures, clean = results.pictures, results.pictures["clean"]
     strips = [_strip("original", "test digits", "pinned", kinds, {"": clean}, {}, clean)]
 
-    def floor(words: str, key: str, kind: str) -> Strip:
+    def baseline(words: str, key: str, kind: str) -> Strip:
         frames = {each: pictures[f"{key}/{each}"] for each in results.noises}
         psnr = {each: results.baselines["denoising"][each][key]["psnr"] for each in results.noises}
         return _strip(words, "", kind, kinds, frames, psnr)
 
     strips += [
-        floor("the noisy image", "noisy", "pinned"),
-        *(floor(spoken(each), each, "baseline") for each in FILTERS),
+        baseline("the noisy image", "noisy", "pinned"),
+        *(baseline(spoken(each), each, "baseline") for each in FILTERS),
     ]
     for item in items:
         frames = {"": item.arrays["reconstructions"]}

@@ -10,13 +10,13 @@ from aelab.report.results import Results
 
 GROUPS = {  # key -> the text of the menu
     "overview": "overview",
-    "rebuilt": "reconstruction",
+    "reconstruction": "reconstruction",
     "noise": "noise",
     "codes": "codes",
-    "new": "new images",
+    "generation": "generation",
     "labels": "stacks and labels",
     "health": "health and cost",
-    "more": "noise, by ssim and ink",
+    "more": "noise: ssim, foreground, background",
 }
 
 
