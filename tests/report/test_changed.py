@@ -54,7 +54,7 @@ def test_a_setting_that_is_elsewhere_its_default_and_one_that_is_the_same():
 def test_the_tables_say_so(tmp_path):
     results = replace(made_up(), changed={"two": "widths 2 instead of 4", "stack_ae": "widths 2 instead of 4"})
     text = markdown.markdown(results)
-    assert "³: a net changed for this data set, see [Cost](#cost)." in text
+    assert "³: net changed for this data set, see [Cost](#cost)." in text
     assert "| two³ | 2 | 15.50 |" in text
     assert "- two, stack_ae: widths 2 instead of 4" in text
     frame = table.frame(results).set_index("name")

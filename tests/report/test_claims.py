@@ -74,7 +74,7 @@ def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
     results.items.update({name: model(name, "dense", 2, [1.0], ood_sse=[2.0, 2.0]) for name in "ab"})
     text = row(results, monkeypatch, Claim("a rebuilds {ood} better", "ood_sse", "a", "b"))
     assert text == (
-        "| a rebuilds made-up clothes better | squared error per ood image ↓ | a 2.00 | b 2.00 "
+        "| a rebuilds made-up clothes better | squared error per OOD image ↓ | a 2.00 | b 2.00 "
         "| +0.00 (+0.00 to +0.00) | n/a | not decided |"
     )
     assert any("{ood}" in claim.words for claim in CLAIMS if claim.metric == "ood_sse")
@@ -149,7 +149,7 @@ def test_new_sections(results):
     ]
     assert lines(results, "## Out-of-distribution images") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
     text = markdown.markdown(results)
-    assert "sse on made-up clothes, which nobody learnt, against that of the test images." in text
+    assert "sse on made-up clothes, never seen in training, and on the test images." in text
     assert "| model | test images | made-up clothes | ratio | PCA |" in text
     assert "**Ood**: PCA of the same latent dimension reconstructs the made-up clothes better." in text
     assert lines(results, "### Few labels, clusters, pairs") == [

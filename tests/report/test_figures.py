@@ -44,7 +44,7 @@ LABELS = {
     "cost": ("floating-point operations", "learned values", "squared error per test image"),
     "rate": ("p(z)), nats", "p(x|z), nats"),
     "codes": ("first code dimension", "second code dimension"),
-    "codes-3d": ("first code dimension", "second code dimension", "third number"),
+    "codes-3d": ("first code dimension", "second code dimension", "third code dimension"),
     "grids": ("first code dimension", "second code dimension"),
     "clusters": ("category of the code", "test images"),
     "curves": ("epoch", "loss"),

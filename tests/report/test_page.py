@@ -155,11 +155,11 @@ def test_floors_flags_and_labels_are_in_sight(results, text):
     assert baselines == {"pca", "the noisy image", "median filter", "gaussian filter", "non-local-means filter",
                       "a black image", "raw pixels", "training images", "PCA 4 gaussian"}  # fmt: skip
     assert all("baseline" in rows[name][1][0][1] for name in baselines)
-    assert "saw labels" in rows["noisy"][1][0][1]
-    assert "saw labels" not in rows["two"][1][0][1]
+    assert "uses labels" in rows["noisy"][1][0][1]
+    assert "uses labels" not in rows["two"][1][0][1]
     for name, item in results.items.items():
         assert all(flag.words in rows[name][1][1][1] for flag in warnings.of(results, item))
-    assert rows["vae"][1][1][1].startswith("1 flag")
+    assert rows["vae"][1][1][1].startswith("1 warning")
 
 
 def test_verdicts_and_pretraining(text):

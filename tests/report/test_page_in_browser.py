@@ -59,7 +59,7 @@ def test_it_opens_from_disk_and_asks_nobody(tab, report):
 
 def test_hostile_words_are_words(opened):
     assert EVIL in names(opened)
-    opened.get_by_text("flag", exact=False).first.wait_for()
+    opened.get_by_text("warning", exact=False).first.wait_for()
     opened.locator("#entries details").last.locator("summary").click()
     assert opened.locator("img[onerror]").count() == 0
     assert opened.locator("#entries").get_by_text("never fell").count() == 1
@@ -112,7 +112,7 @@ def test_the_filter_filters(opened):
     box.fill("STACK random")
     assert names(opened) == ["stack_random"]
     assert opened.locator("output[for=table-filter]").text_content() == "1 shown"
-    box.fill("flagged")
+    box.fill("warning")
     assert "vae" in names(opened)
     assert "two" not in names(opened)
     box.fill("")

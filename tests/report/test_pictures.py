@@ -196,7 +196,7 @@ def test_power_is_error_against_size_and_against_depth_as_a_share_of_pca_s(resul
     shown = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in (*sizes.containers, *depths.containers)}
     assert shown["1 layer to the code"] == [[2.0, 9.0], [4.0, 6.0]]
     assert shown["2 layers to the code"] == [[2.0, 5.0], [4.0, 7.0]]
-    np.testing.assert_allclose(shown["4 numbers per code"], [[1, 6 / 15], [2, 7 / 15]])
+    np.testing.assert_allclose(shown["latent dimension 4"], [[1, 6 / 15], [2, 7 / 15]])
     assert drawn(replace(results, capacity=()), "capacity") is None
 
 

@@ -107,7 +107,7 @@ def made_up() -> Results:
     """64 pixels, two noises, four models and two stacks: numbers that can be checked by hand."""
     random = np.random.default_rng(5)
     panel = {"preview/input": images(seed=6), "preview/epoch-001": images(seed=7), "preview/epoch-003": images(seed=8)}
-    shown_noisy = {f"preview/noisy-{key[6:]}": 255 - value for key, value in panel.items()}
+    shown_noisy = {f"preview/noisy-{key[8:]}": 255 - value for key, value in panel.items()}
     grid = {"grid": images(9, 10), "grid_codes": np.array([[-1, 0, 1], [-2, 0, 2]], np.float32)}
     filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}
     codes = {"codes": random.normal(size=(TEST, 2)).astype(np.float32), "labels": np.arange(TEST) % 10}

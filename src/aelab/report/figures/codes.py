@@ -87,13 +87,13 @@ def codes_3d(results: Results, settings: Compare) -> Figure | None:
 
         space = place(0.02, 0.5, projection="3d")
         _classes(space, points, labels, names)
-        space.set(xlabel="first number", ylabel="second number", zlabel="third number")
+        space.set(xlabel="first code dimension", ylabel="second code dimension", zlabel="third code dimension")
         space.tick_params(labelsize=7, pad=-1)
         space.set_title(f"{item.name}: squared error {item.mean('sse'):.1f} per image")
         for (a, b), corner in (((0, 1), (0.57, 0.53)), ((0, 2), (0.08, 0.06)), ((1, 2), (0.57, 0.06))):
             axes = place(*corner)
             _classes(axes, points[:, [a, b]], labels, names)
-            axes.set(xlabel=f"{NUMBERS[a]} number of the code", ylabel=f"{NUMBERS[b]} number")
+            axes.set(xlabel=f"{NUMBERS[a]} code dimension", ylabel=f"{NUMBERS[b]} code dimension")
     if not _numbered(names):
         handles, words = figure.axes[-1].get_legend_handles_labels()
         figure.legend(handles, words, loc="center right", fontsize=8)
