@@ -46,7 +46,7 @@ def compare(job: stage.Job) -> None:
         titles = catalogue.draw(results, settings, job.out / "figures")
         report = page.page(results, titles, job.out / "figures", params.written(*PARAMETERS))
         (job.out / "report.html").write_text(report, encoding="utf-8")
-        recorder.metrics({f"{metric}/{name}": v for name, found in summary.items() for metric, v in found.items()})
+        recorder.metrics({f"{metric}/{name}": v for name, result in summary.items() for metric, v in result.items()})
         recorder.headlines(headlines.headlines(results))
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in best_models.best_models(results):

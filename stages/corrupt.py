@@ -15,7 +15,7 @@ def corrupt(job: stage.Job) -> None:
         recorder.params({"seed": seed, "corrupt": settings})
         for split in ("validation", "test"):
             images = splits.load(split).x
-            noises = [Noise.parse(words) for words in settings.noises]
+            noises = [Noise.parse(text) for text in settings.noises]
             seeds = [seeding.derive(seed, "corrupt", split, noise.label) for noise in noises]
             arrays = {n.label: noisy.corrupted(images, n, s) for n, s in zip(noises, seeds, strict=True)}
             storage.save_arrays(job.out / f"{split}.npz", arrays)

@@ -95,7 +95,7 @@ def test_codes_of_weights_that_are_gone_are_not_decoded_by_newer_ones(aelab, lab
     trained.leave(lab, "short", "dense", {"widths": [6, 4]})
     assert aelab("encode", tmp_path / "some.npz", "-m", "short", "-o", tmp_path / "codes.npz")[0] == 0
     trained.leave(lab, "short", "dense", {"widths": [5, 4]})
-    said = f"{tmp_path}/codes.npz: codes of short before it was trained anew; encode the images again"
+    said = f"{tmp_path}/codes.npz: codes of short before it was trained again; encode the images again"
     assert aelab("decode", tmp_path / "codes.npz") == (1, f"aelab decode: {said}\n")
     shutil.rmtree(lab / "data/evaluate/short")
 
@@ -107,7 +107,7 @@ def test_codes_of_the_user_s_own_are_decoded_by_the_model_asked_for(aelab, tmp_p
     np.testing.assert_allclose(np.load(tmp_path / "back.npz")["images"], predictor.load("vae").decode(codes), atol=1e-6)
     code, said = aelab("decode", tmp_path / "own.npz", "-m", "cvae")
     assert (code, said.count("\n")) == (1, 1)
-    assert "own.npz: cvae must be told the class; give `labels` beside `codes`" in said
+    assert "own.npz: cvae needs labels; give `labels` beside `codes`" in said
     np.savez(tmp_path / "own.npz", codes=codes, labels=np.arange(3))
     assert aelab("decode", tmp_path / "own.npz", "-m", "cvae", "-o", tmp_path / "back.npz")[0] == 0
 
@@ -123,8 +123,8 @@ NO_DECODER, NO_PRIOR = "stack: a classifier, it has no decoder", "has no prior t
         *((model, "denoise", "") for model in ("ae", "vae", "masked", "lstm", "vq_vae", "pca")),
         *((model, "sample", "") for model in ("vae", "cvae", "vq_vae", "pca")),
         *((model, "show", "") for model in ("cvae", "masked", "stack")),
-        ("cvae", "encode", "cvae: must be told the class; give one npz with `images` and `labels`"),
-        ("cvae", "denoise", "cvae: must be told the class; give one npz with `images` and `labels`"),
+        ("cvae", "encode", "cvae: needs labels; give one npz with `images` and `labels`"),
+        ("cvae", "denoise", "cvae: needs labels; give one npz with `images` and `labels`"),
         (
             "masked",
             "decode",
@@ -171,7 +171,7 @@ def test_every_command_works_with_a_model_or_says_why_not(aelab, images, tmp_pat
         ),
         (
             ["encode", "{tmp}/good.npz", "-m", "cvae"],
-            "cvae: must be told the class; give one npz with `images` and `labels`",
+            "cvae: needs labels; give one npz with `images` and `labels`",
         ),
         (
             ["denoise", "{tmp}/many.npz", "-m", "ae", "-o", "{tmp}/x.png"],

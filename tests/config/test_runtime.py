@@ -151,7 +151,8 @@ def test_nothing_is_rounded_without_amx(flags, rounds, monkeypatch):
 
 
 def test_importing_the_module_does_not_load_torch():
-    code = "import sys; from aelab.config import runtime, params; from aelab.runner import stage; print('torch' in sys.modules)"
+    code = "import sys; from aelab.config import runtime, params; from aelab.runner import stage; "
+    code += "print('torch' in sys.modules)"
     assert in_a_process(code) == "False\n"
 
 

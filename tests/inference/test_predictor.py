@@ -245,7 +245,7 @@ def test_logged_models_are_cards_without_weights(registry_of_models, images):
         served.predict(images, params={"output": "images"})
     cvae = mlflow.pyfunc.load_model(found["cvae"].model_uri)
     assert cvae.predict(images[:2], params={"labels": [1, 2]}).shape == (2, 1, 28, 28)
-    with pytest.raises(ValueError, match="cvae: must be told the class of each image; `labels` allowed: 7 whole"):
+    with pytest.raises(ValueError, match="cvae: needs the labels of the images; `labels` allowed: 7 whole"):
         cvae.predict(images)
 
 

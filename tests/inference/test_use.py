@@ -109,7 +109,7 @@ def test_a_model_that_is_told_the_class_asks_for_it(lab, images):
     assert not predictor.load("vae", root=lab).needs_labels
     assert not predictor.load("stack", root=lab).needs_labels
     for missing in (lambda: cvae.encode(images), lambda: cvae.decode(np.zeros((7, 3)))):
-        with pytest.raises(ValueError, match="cvae: must be told the class of each image; `labels` allowed: 7 whole"):
+        with pytest.raises(ValueError, match="cvae: needs the labels of the images; `labels` allowed: 7 whole"):
             missing()
     for labels in (np.arange(6), np.full(7, 10), np.zeros(7)):
         with pytest.raises(ValueError, match="allowed: 7 whole numbers below 10"):

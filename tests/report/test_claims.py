@@ -151,7 +151,7 @@ def test_new_sections(results):
     text = markdown.markdown(results)
     assert "sse on made-up clothes, never seen in training, and on the test images." in text
     assert "| model | test images | made-up clothes | ratio | PCA |" in text
-    assert "**Ood**: PCA of the same latent dimension reconstructs the made-up clothes better." in text
+    assert "**Out-of-distribution**: PCA of the same latent dimension reconstructs the made-up clothes better." in text
     assert lines(results, "### Few labels, clusters, pairs") == [
         "| *raw pixels* | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
         "| m² | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",

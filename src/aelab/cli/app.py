@@ -48,7 +48,7 @@ def project(folder: Path) -> Path:
 def beside(folder: Path, value: Any) -> Any:
     """A parameter's value with its paths taken relative to `folder`."""
     if isinstance(value, (list, tuple)):
-        return [beside(folder, each) for each in value]
+        return [beside(folder, item) for item in value]
     return folder / value if isinstance(value, Path) else value
 
 
@@ -124,8 +124,8 @@ def repro(
             check()  # DVC's error may come from a mistake in params.yaml
             raise
     console.say(view.summary())
-    if not failed and (words := commit.against_commit()):
-        console.say(words)
+    if not failed and (text := commit.against_commit()):
+        console.say(text)
     for name in failed:
         log = pipeline.log_of(name)
         console.say(f"{name} failed: {console.last_line(log)} (all of it: {log})")
@@ -149,9 +149,9 @@ def verify(
     check()
     with console.shown() as view:
         verdicts = run.verify(models or [], view, jobs)
-    for each in verdicts:
-        print(each)
-    sys.exit(any(each.fault for each in verdicts))
+    for item in verdicts:
+        print(item)
+    sys.exit(any(item.fault for item in verdicts))
 
 
 @app.command()

@@ -37,8 +37,8 @@ def show(model: Annotated[str, typer.Argument(help="A trained model such as vae,
     name, about, _ = predictor.find(model)
     numbers = about.pop("metrics", {})
     say(Card(about, numbers).text())
-    found = [path for path in pictures(name, about["kind"]) if path.exists()]
-    say("\n".join(["Pictures:", *map(str, found)]) if found else "Pictures: none yet; `aelab repro` draws them")
+    result = [path for path in pictures(name, about["kind"]) if path.exists()]
+    say("\n".join(["Pictures:", *map(str, result)]) if result else "Pictures: none yet; `aelab repro` draws them")
 
 
 @app.command()
@@ -72,7 +72,7 @@ def decode(
     served = maker(file, codes, model, replicate)
     can(served, "decode")
     if served.needs_labels and codes.labels is None:
-        raise ValueError(f"{file}: {served.name} must be told the class; give `labels` beside `codes`")
+        raise ValueError(f"{file}: {served.name} needs labels; give `labels` beside `codes`")
     write(out, served.decode(codes.codes, codes.labels if served.needs_labels else None), served)
 
 
@@ -158,7 +158,7 @@ def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) ->
         raise ValueError(f"{file}: codes of {made}, which {wanted} cannot decode; leave out -m and --replicate")
     served = load(model or codes.model, seed)
     if served.weights != codes.weights:
-        raise ValueError(f"{file}: codes of {codes.model} before it was trained anew; encode the images again")
+        raise ValueError(f"{file}: codes of {codes.model} before it was trained again; encode the images again")
     return served
 
 
@@ -168,7 +168,7 @@ def read(files: list[Path], served: Predictor) -> tuple[np.ndarray, np.ndarray |
 
     images, labels = file_io.read_images(files, served.spec.shape)
     if served.needs_labels and labels is None:
-        raise ValueError(f"{served.name}: must be told the class; give one npz with `images` and `labels`")
+        raise ValueError(f"{served.name}: needs labels; give one npz with `images` and `labels`")
     return images, labels if served.needs_labels else None
 
 

@@ -74,8 +74,8 @@ def load(*sections: str, text: str | None = None) -> Any:
     """
     tree = _read(FILE if text is None else text)
     _check_outline(tree)
-    found = [_section(tree, name) for name in sections]
-    return found[0] if len(found) == 1 else tuple(found)
+    result = [_section(tree, name) for name in sections]
+    return result[0] if len(result) == 1 else tuple(result)
 
 
 def load_entry(section: str, group: str, name: str, data: str) -> tuple[Entry, Any]:
@@ -224,11 +224,11 @@ def _section(tree: dict[str, Any], name: str) -> Any:
     if item not in entries:
         raise no_such(f"{group}.{item}", "unknown entry", list(entries))
     if group == "unrolled":
-        found = check(Unrolled, entries[item], f"{group}.{item}")
+        result = check(Unrolled, entries[item], f"{group}.{item}")
         stacks = _section(tree, "narrow_stacks")
-        if found.stack not in stacks:
-            raise no_such(f"{group}.{item}.stack: {found.stack!r}", "unknown stack", stacks)
-        return found
+        if result.stack not in stacks:
+            raise no_such(f"{group}.{item}.stack: {result.stack!r}", "unknown stack", stacks)
+        return result
     if group == "sweeps":
         return check(_import("aelab.sweeps.settings:Sweep"), entries[item], f"{group}.{item}")
     return _entry(group, item, entries[item])

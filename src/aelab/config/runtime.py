@@ -39,16 +39,16 @@ class Processor(NamedTuple):
 @cache
 def processor() -> Processor:
     """The CPU of this machine, as far as Linux reports it."""
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     if CPUINFO.exists():
         with open(CPUINFO, errors="replace") as file:
             for line in itertools.takewhile(str.strip, file):  # of the first core
                 key, _, value = line.partition(":")
-                told[key.strip()] = value.strip()
-    vendor = told.get("vendor_id", platform.machine())
-    numbers = (told.get(key, "") for key in ("cpu family", "model", "CPU implementer", "CPU part"))
+                values[key.strip()] = value.strip()
+    vendor = values.get("vendor_id", platform.machine())
+    numbers = (values.get(key, "") for key in ("cpu family", "model", "CPU implementer", "CPU part"))
     return Processor(
-        MAKERS.get(vendor, vendor), "-".join(filter(None, numbers)), frozenset(told.get("flags", "").split())
+        MAKERS.get(vendor, vendor), "-".join(filter(None, numbers)), frozenset(values.get("flags", "").split())
     )
 
 
@@ -120,10 +120,10 @@ def pin(
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = torch.device(device)
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    result = torch.device(device)
+    if result.type == "cuda" and (result.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"runtime.device: {device}: {torch.cuda.device_count()} GPUs are visible; allowed: auto, cpu")
-    return found
+    return result
 
 
 def keep_memory() -> None:

@@ -20,8 +20,8 @@ STREAMS = {
 
 def derive(seed: int, *stream: str | int) -> int:
     """A 63-bit seed for one use, e.g. derive(1, "train", "vae", 0, "init"): the first bits of a SHA-256."""
-    words = (STREAMS.get(word, word) if isinstance(word, str) else word for word in (seed, *stream))
-    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    text = (STREAMS.get(word, word) if isinstance(word, str) else word for word in (seed, *stream))
+    digest = hashlib.sha256("/".join(map(str, text)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -60,12 +60,12 @@ def _plain(value: Any) -> Any:
     """Lists as tuples, so that frozen objects hold immutable values."""
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
-    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def _words(hint: Any) -> str:
-    words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-    return words.replace("tuple", "list")
+    text = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return text.replace("tuple", "list")
 
 
 def no_such(where: str, what: str, allowed: list[str]) -> ParamsError:

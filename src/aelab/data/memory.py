@@ -46,12 +46,12 @@ def free(device: torch.device) -> int:
     """Bytes that this process can still allocate for tensors on `device`, which pass through the machine's memory."""
     import psutil
 
-    found = min([psutil.virtual_memory().available, *left()])
+    result = min([psutil.virtual_memory().available, *left()])
     if device.type == "cuda":
         import torch
 
-        found = min(found, torch.cuda.mem_get_info(device)[0])
-    return found
+        result = min(result, torch.cuda.mem_get_info(device)[0])
+    return result
 
 
 def left(root: Path = Path("/")) -> Iterator[int]:
@@ -63,7 +63,7 @@ def left(root: Path = Path("/")) -> Iterator[int]:
         files = FILES[version]
         try:
             limit, used = ((folder / name).read_text().strip() for name in (files.limit, files.used))
-            counts = dict(each.split() for each in (folder / "memory.stat").read_text().splitlines())
+            counts = dict(item.split() for item in (folder / "memory.stat").read_text().splitlines())
         except FileNotFoundError:
             continue
         if limit != "max":

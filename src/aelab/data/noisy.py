@@ -22,8 +22,8 @@ class Corrupt:
     noises: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for words in self.noises:
-            Noise.parse(words, "noises")
+        for text in self.noises:
+            Noise.parse(text, "noises")
 
 
 def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:

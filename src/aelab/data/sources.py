@@ -126,10 +126,10 @@ def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> b
                 f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}"
             )
             continue
-        found = hashlib.sha256(content).hexdigest()
-        if found == sha256:
+        result = hashlib.sha256(content).hexdigest()
+        if result == sha256:
             return content
-        failures.append(f"{place}: expected SHA-256 {sha256}, found {found}")
+        failures.append(f"{place}: expected SHA-256 {sha256}, found {result}")
     tried = "; ".join(failures) or "no mirror is given"
     raise ValueError(
         f"{source.folder}/{name}: no place has it ({tried}); "
@@ -171,7 +171,7 @@ def _download(url: str) -> bytes:
 def _bounded() -> Iterator[None]:
     """Set what `download_url` has no argument for: a timeout, a maximum size (OSError), no progress bar."""
     seconds, limits = socket.getdefaulttimeout(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    largest = min([LARGEST, *(each for each in limits if each != resource.RLIM_INFINITY)])
+    largest = min([LARGEST, *(item for item in limits if item != resource.RLIM_INFINITY)])
     socket.setdefaulttimeout(TIMEOUT)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
     try:

@@ -95,9 +95,9 @@ def save(folder: Path, name: str, part: Part) -> None:
 
 def digest(part: Part) -> str:
     """A fingerprint of one split: 32 hex digits of the SHA-256 of images and labels."""
-    found = hashlib.sha256(np.ascontiguousarray(part[0]).data)
-    found.update(np.ascontiguousarray(part[1]).data)
-    return found.hexdigest()[:32]
+    result = hashlib.sha256(np.ascontiguousarray(part[0]).data)
+    result.update(np.ascontiguousarray(part[1]).data)
+    return result.hexdigest()[:32]
 
 
 def place(name: str) -> Path:
@@ -116,8 +116,8 @@ def load(name: str, folder: Path | None = None) -> Images:
         raise ValueError(f"{file}: holds {', '.join(arrays)}; allowed: images, labels")
     x, y = arrays["images"], arrays["labels"]
     if (x.dtype, x.ndim, y.dtype, y.shape) != (np.uint8, 4, np.int64, (len(x),)) or not len(x):
-        found = f"images {x.dtype} {list(x.shape)}, labels {y.dtype} {list(y.shape)}"
-        raise ValueError(f"{file}: holds {found}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
+        result = f"images {x.dtype} {list(x.shape)}, labels {y.dtype} {list(y.shape)}"
+        raise ValueError(f"{file}: holds {result}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
     return Images(x, y)
 
 

@@ -23,8 +23,8 @@ ARRAY = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")  # names of arrays in an npz
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as one uncompressed npz; the bytes depend on names and values only."""
     with zipfile.ZipFile(path, "w") as archive:  # not np.savez: its zip headers differ between Python versions
-        for name, each in arrays.items():
-            array, header = np.asarray(each), io.BytesIO()
+        for name, item in arrays.items():
+            array, header = np.asarray(item), io.BytesIO()
             np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
             info = zipfile.ZipInfo(f"{name}.npy")
             info.file_size = header.tell() + array.nbytes  # set beforehand, so that large files get the right header
@@ -63,8 +63,8 @@ def readable(path: Path, remedy: str = "") -> Iterator[None]:
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged bytes make numpy and zipfile raise a dozen kinds of errors
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: not a readable npz ({words}){remedy}") from error
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: not a readable npz ({text}){remedy}") from error
 
 
 def _arrays(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:

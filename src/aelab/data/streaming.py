@@ -44,8 +44,8 @@ class Stored:
             raise ValueError(f"{self.path}: changed while it was read{storage.RESTORE}")
 
     def _state(self) -> tuple[int, int]:
-        found = os.fstat(self.file.fileno())
-        return found.st_size, found.st_mtime_ns
+        result = os.fstat(self.file.fileno())
+        return result.st_size, result.st_mtime_ns
 
 
 class Streamed:

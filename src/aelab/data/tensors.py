@@ -89,7 +89,7 @@ def measurable(x: Tensor) -> Tensor:
 def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """function(*inputs) in chunks of rows, without gradients; the result is streamed if the input is."""
     with torch.no_grad():
-        parts = zip(*(each.split(streaming.CHUNK) for each in inputs), strict=True)
+        parts = zip(*(item.split(streaming.CHUNK) for item in inputs), strict=True)
         return streaming.joined((function(*part) for part in parts), inputs[0])
 
 

@@ -24,7 +24,7 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
     pca, test = PCA(data.train.x.flatten(1)), data.test.x.flatten(1)
     pictures |= {"pca_codes": pca.encode(test, 2).cpu().numpy(), "pca_labels": data.test.y.cpu().numpy()}
     pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
-    found = {
+    result = {
         "test_images": len(data.test.y),
         "sizes": dataclasses.asdict(sizes),
         "denoising": denoised,
@@ -36,7 +36,7 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         "generation": generation(context, pca, context.draw("generated")),
         "keras_accuracy": black_accuracy(data.test),
     }
-    return found, pictures
+    return result, pictures
 
 
 def flat(found: dict[str, Any]) -> dict[str, float]:
@@ -59,18 +59,18 @@ def denoising(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarra
     """
     data = context.data
     rows = spread(data.test.y, context.sizes.digits)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     pictures = {"clean": shown(data.test.x[rows]), "labels": data.test.y[rows].cpu().numpy()}
     for label, stored in data.noisy.items():
         noisy, held_out = pixels(stored), pixels(context.noisy_validation[label])
-        found[label] = {"noisy": quality(data.test.x, noisy)}
+        result[label] = {"noisy": quality(data.test.x, noisy)}
         pictures[f"noisy/{label}"] = shown(noisy[rows])
         for name, apply in filters.FILTERS.items():
             parameter = filters.choose(name, held_out, data.validation.x)
             filtered = apply(noisy, parameter)
-            found[label][name] = {**quality(data.test.x, filtered), "parameter": parameter}
+            result[label][name] = {**quality(data.test.x, filtered), "parameter": parameter}
             pictures[f"{name}/{label}"] = shown(filtered[rows])
-    return found, pictures
+    return result, pictures
 
 
 def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:

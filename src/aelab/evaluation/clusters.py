@@ -30,9 +30,9 @@ def clusters(train: Coded, test: Coded, generator: Generator) -> dict[str, float
     table = contingency(assign(x - shift, centres), y, classes)
     rows, named = linear_sum_assignment(table.cpu().numpy(), maximize=True)
     assert list(rows) == list(range(classes))
-    found = assign(queries - shift, centres)
-    table = contingency(found, truth, classes)
-    right = torch.from_numpy(named).to(truth.device)[found] == truth
+    result = assign(queries - shift, centres)
+    table = contingency(result, truth, classes)
+    right = torch.from_numpy(named).to(truth.device)[result] == truth
     return {"cluster_nmi": nmi(table), "cluster_ari": ari(table), "cluster_accuracy": right.double().mean().item()}
 
 
@@ -97,7 +97,7 @@ def nmi(table: Tensor) -> float:
 
 def ari(table: Tensor) -> float:
     """(pairs together in both - expected) / (mean of both sides' pairs - expected) (Hubert & Arabie 1985)."""
-    together, rows, columns = (_pairs(each) for each in (table, table.sum(1), table.sum(0)))
+    together, rows, columns = (_pairs(item) for item in (table, table.sum(1), table.sum(0)))
     expected = rows * columns / _pairs(table.sum())
     most = (rows + columns) / 2
     return ((together - expected) / (most - expected)).item() if most > expected else 1.0

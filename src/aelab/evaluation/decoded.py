@@ -94,10 +94,10 @@ def mixed(
     steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
     between = torch.lerp(first, last, steps)
     fitted = generation.random_codes(codes, settings.samples, draw("random_codes"))
-    told = labels.repeat(len(fitted))[: len(fitted)]
+    values = labels.repeat(len(fitted))[: len(fitted)]
     return {
         "interpolation": shown(mapped(model.decode, between, labels[:1].expand(len(between)))),
-        "random_codes": shown(mapped(model.decode, fitted, told)),
+        "random_codes": shown(mapped(model.decode, fitted, values)),
     }
 
 
@@ -144,9 +144,9 @@ def clusters(model: Clustering, test: Tensors) -> dict[str, np.ndarray]:
     `labels`."""
     assert isinstance(model, Autoencoder)
     one_hot = torch.eye(model.shape[1], device=test.x.device)
-    found = torch.cat([model.assign(part)[:, 0] for part in test.x.split(1000)])
+    result = torch.cat([model.assign(part)[:, 0] for part in test.x.split(1000)])
     return {
         "prototypes": shown(model.decode(one_hot)),
-        "clusters": found.cpu().numpy(),
+        "clusters": result.cpu().numpy(),
         "labels": test.y.cpu().numpy(),
     }

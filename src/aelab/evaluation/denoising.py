@@ -14,14 +14,14 @@ from aelab.models.common import Autoencoder
 def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
     """PSNR (dB) and SSIM of reconstructed noisy images, uint8 [N, C, H, W] by noise; PSNR of fore- and background
     too."""
-    found = {}
+    result = {}
     for label, images in noisy.items():
         rebuilt = _rebuilt(model, images, clean.y)
-        found[f"psnr/{label}"] = reconstruction.psnr(clean.x, rebuilt).mean().item()
-        found[f"ssim/{label}"] = reconstruction.ssim(clean.x, rebuilt).mean().item()
+        result[f"psnr/{label}"] = reconstruction.psnr(clean.x, rebuilt).mean().item()
+        result[f"ssim/{label}"] = reconstruction.ssim(clean.x, rebuilt).mean().item()
         by_ink = reconstruction.by_ink(clean.x, rebuilt)
-        found |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
-    return found
+        result |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
+    return result
 
 
 def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:

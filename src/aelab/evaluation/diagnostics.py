@@ -23,8 +23,8 @@ def diagnose(metrics: Columns, history: History, baselines: dict[str, Any]) -> d
     """
     if not any(history):
         return {}
-    found = {name: ask(metrics, history, baselines) for name, ask in DIAGNOSES.items()}
-    return {name: words for name, words in found.items() if words}
+    result = {name: ask(metrics, history, baselines) for name, ask in DIAGNOSES.items()}
+    return {name: text for name, text in result.items() if text}
 
 
 def refuse(found: dict[str, str], fail_on: Sequence[str]) -> None:
@@ -43,14 +43,14 @@ def posterior_collapse(metrics: Columns, history: History, baselines: dict[str, 
 
 def dead_units(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
     """Code units, or more than a tenth of the hidden units, that are constant over the test images."""
-    words = []
+    text = []
     if max(metrics.get("dead_units", [0])) > 0:
         numbers = round(metrics["latent_dim"][0])
-        words.append(f"{span(metrics['dead_units'])} of {numbers} code units never active")
+        text.append(f"{span(metrics['dead_units'])} of {numbers} code units never active")
     units = round(metrics.get("hidden_units", [0])[0])
     if max(metrics.get("dead_hidden", [0])) > SPARE * units:
-        words.append(f"{span(metrics['dead_hidden'])} of {units} hidden units are constant")
-    return ", ".join(words)
+        text.append(f"{span(metrics['dead_hidden'])} of {units} hidden units are constant")
+    return ", ".join(text)
 
 
 def dead_codes(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:

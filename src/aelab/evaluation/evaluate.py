@@ -111,17 +111,19 @@ class EvalContext:
 
 def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Draw) -> Metrics:
     """All metrics that apply to `model`. draw: random draws for this model only."""
-    found = Metrics({"parameters": cost.parameters(model)})
+    result = Metrics({"parameters": cost.parameters(model)})
     data = context.data
     if isinstance(model, Classifier):
-        return found | classification(model, data)
+        return result | classification(model, data)
     assert isinstance(model, Autoencoder)
-    coded = [(measurable(mapped(model.encode, *each)), each.y) for each in (data.train, data.validation, data.test)]
+    coded = [(measurable(mapped(model.encode, *item)), item.y) for item in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it also needs part of the image to decode
-        found |= reconstruction_metrics(model, context, rebuilt[0])
-    found |= representation_metrics(context, coded) | generation_metrics(model, context, coded[0][0], draw("generated"))
+        result |= reconstruction_metrics(model, context, rebuilt[0])
+    result |= representation_metrics(context, coded) | generation_metrics(
+        model, context, coded[0][0], draw("generated")
+    )
     codes = coded[2][0]
     width = codes.shape[1]
     alone = (
@@ -130,7 +132,7 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
         | model_specific_metrics(model, context, settings, coded, draw)
     )
     alone |= {"latent_dim": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
-    return found | Metrics(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
+    return result | Metrics(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
 
 
 def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:
@@ -139,24 +141,24 @@ def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]
     if not isinstance(model, Autoencoder):
         return {}
     samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
-    found: dict[str, Any] = {"uses_labels": model.uses_labels, "samples": samples}
+    result: dict[str, Any] = {"uses_labels": model.uses_labels, "samples": samples}
     if isinstance(model, Likelihood):
-        found["targets"] = model.targets
+        result["targets"] = model.targets
     if isinstance(model, likelihood.Weighted):
-        found["nll"] = {"images": min(settings.nll_images, len(test.y)), "draws": settings.iwae_samples}
-    return found
+        result["nll"] = {"images": min(settings.nll_images, len(test.y)), "draws": settings.iwae_samples}
+    return result
 
 
 def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Tensor) -> Metrics:
     """Reconstruction error of clean, noisy and OOD images. rebuilt: the reconstructed test images."""
     data, x = context.data, context.data.test.x
-    found = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
-    found["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
-    found |= denoising.measure(model, data.test, data.noisy) | ood(model, context.ood, found["sse"])
+    result = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
+    result["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
+    result |= denoising.measure(model, data.test, data.noisy) | ood(model, context.ood, result["sse"])
     held_out, rebuilt = data.validation, mapped(model.reconstruct, *data.validation)
     psnrs = denoising.psnrs(model, held_out, context.noisy_validation)
     chosen_by = {"sse": reconstruction.squared_errors(held_out.x, rebuilt).mean().item(), "psnr": psnrs.pop("clean")}
-    return Metrics(found, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()})
+    return Metrics(result, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()})
 
 
 def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
@@ -165,13 +167,13 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
     sizes, data = context.sizes, context.data
     few = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
     probe = representation.linear_probe(train, validation, test)
-    found = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
-    found |= representation.few_labels(train, validation, test, sizes.labels, sizes.few_shot_repeats, context.draw)
-    found |= clusters.clusters(few, test, context.draw("clusters"))
+    result = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
+    result |= representation.few_labels(train, validation, test, sizes.labels, sizes.few_shot_repeats, context.draw)
+    result |= clusters.clusters(few, test, context.draw("clusters"))
     images = data.train.x[: sizes.max_train_codes], data.test.x
-    found |= pairs.matching(images, (few[0], test[0]), sizes.steps, context.draw("matching pairs"))
-    found |= pairs.same_class(few, test, sizes.steps, context.draw("pairs of a class"))
-    return Metrics(found, {"probe_accuracy": probe.validation})
+    result |= pairs.matching(images, (few[0], test[0]), sizes.steps, context.draw("matching pairs"))
+    result |= pairs.same_class(few, test, sizes.steps, context.draw("pairs of a class"))
+    return Metrics(result, {"probe_accuracy": probe.validation})
 
 
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:
@@ -191,34 +193,36 @@ def model_specific_metrics(
     model: Autoencoder, context: EvalContext, settings: Evaluate, coded: list[Coded], draw: Draw
 ) -> dict[str, float]:
     """Metrics that only some models have: likelihoods, codebooks, parts of codes, hidden patches, predicted rows."""
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     test = context.data.test.x
     if isinstance(model, Likelihood):
-        found |= likelihood.bound(model, test, draw("likelihood"))
+        result |= likelihood.bound(model, test, draw("likelihood"))
     if isinstance(model, GaussianAutoencoder):  # for discrete codes, a variance over images means little
-        found["active_latents"] = representation.active_latents(coded[2][0])
+        result["active_latents"] = representation.active_latents(coded[2][0])
     if isinstance(model, likelihood.Weighted):
         binary = likelihood.binarised(test[: settings.nll_images], context.draw("binary"))
-        found |= likelihood.importance(model, binary, settings.iwae_samples, draw("importance"))
+        result |= likelihood.importance(model, binary, settings.iwae_samples, draw("importance"))
     if isinstance(model, health.Codebook):
-        found |= health.codebook(model, test)
+        result |= health.codebook(model, test)
     if isinstance(model, Hiding):
         generator = draw("hidden")
         with torch.no_grad():
             errors = [model.hidden_error(part, generator) for part in test.split(1000)]
-        found["hidden_mse"] = torch.cat(errors).double().mean().item()
+        result["hidden_mse"] = torch.cat(errors).double().mean().item()
     if isinstance(model, PseudoLikely):
         with torch.no_grad():
-            found["pseudo_likelihood"] = model.pseudo_likelihood(test, draw("pseudo_likelihood")).double().mean().item()
+            result["pseudo_likelihood"] = (
+                model.pseudo_likelihood(test, draw("pseudo_likelihood")).double().mean().item()
+            )
     if isinstance(model, Predicting):
         squares = (mapped(model.reconstruct, *context.data.test) - test).square().double()
-        found["read_mse"] = squares[:, :, : model.seen].mean().item()
-        found["predicted_mse"] = squares[:, :, model.seen :].mean().item()
+        result["read_mse"] = squares[:, :, : model.seen].mean().item()
+        result["predicted_mse"] = squares[:, :, model.seen :].mean().item()
     if isinstance(model, Parted):
         for i, name in enumerate(("content", "style")):
             parts = [(model.parts(codes)[i], y) for codes, y in coded]
-            found[f"probe_{name}"] = representation.linear_probe(*parts).test
-    return found
+            result[f"probe_{name}"] = representation.linear_probe(*parts).test
+    return result
 
 
 def classification(model: Classifier, data: Data) -> Metrics:
@@ -229,8 +233,8 @@ def classification(model: Classifier, data: Data) -> Metrics:
     held_out, wrong = ((predictions(model, x) != y).double() for x, y in (data.validation, data.test))
     labels = data.test.y
     by_class = {f"class_error/{label}": wrong[labels == label].mean().item() for label in labels.unique().tolist()}
-    found = {f"test_error/{model.labels}": wrong.mean().item()} | by_class
-    return Metrics(found, {f"error/{model.labels}": held_out.mean().item()})
+    result = {f"test_error/{model.labels}": wrong.mean().item()} | by_class
+    return Metrics(result, {f"error/{model.labels}": held_out.mean().item()})
 
 
 def ood(model: Autoencoder, ood: Tensors, sse: float) -> dict[str, float]:

@@ -39,8 +39,10 @@ def non_local_means(noisy: Tensor, h: float) -> Tensor:
     """Means over similar 5 x 5 patches at most 5 pixels away (Buades, Coll & Morel 2005)."""
     from skimage.restoration import denoise_nl_means
 
-    found = [denoise_nl_means(image[0], patch_size=5, patch_distance=5, h=h, fast_mode=True) for image in _array(noisy)]
-    return _as(noisy, np.stack(found)[:, None])
+    result = [
+        denoise_nl_means(image[0], patch_size=5, patch_distance=5, h=h, fast_mode=True) for image in _array(noisy)
+    ]
+    return _as(noisy, np.stack(result)[:, None])
 
 
 FILTERS: dict[str, Callable[[Tensor, float], Tensor]] = {

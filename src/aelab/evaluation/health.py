@@ -38,7 +38,7 @@ def hidden(model: nn.Module, run: Callable[[], Any]) -> dict[str, float]:
         low[module] = torch.minimum(low[module], rows.amin(1)) if module in low else rows.amin(1)
         high[module] = torch.maximum(high[module], rows.amax(1)) if module in high else rows.amax(1)
 
-    hooks = [each.register_forward_hook(note) for each in model.modules() if isinstance(each, ACTIVATIONS)]
+    hooks = [item.register_forward_hook(note) for item in model.modules() if isinstance(item, ACTIVATIONS)]
     try:
         run()
     finally:

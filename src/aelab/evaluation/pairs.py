@@ -43,7 +43,7 @@ def matching(
 ) -> dict[str, float]:
     """infomax_accuracy: distinguishing (image A, code of A) from (image A, code of B). images, codes: of training and
     test."""
-    a, test_a = standardised(*(each.flatten(1) for each in images))
+    a, test_a = standardised(*(item.flatten(1) for item in images))
     b, test_b = standardised(*codes)
     weights = on_cpu(generator)
     critic = Critic(net(a.shape[1], weights), net(b.shape[1], weights)).to(a.device)
@@ -73,7 +73,7 @@ def same_class(train: Coded, test: Coded, steps: int, generator: Generator) -> d
     alike = truth[:, None] == truth
     same, others = (alike & ~torch.eye(len(truth), device=x.device, dtype=torch.bool)).float(), (~alike).float()
     asked = ((same.sum(1) > 0) & (others.sum(1) > 0)).nonzero()[:, 0]
-    partners = [torch.multinomial(each[asked], 1, generator=generator)[:, 0] for each in (same, others)]
+    partners = [torch.multinomial(item[asked], 1, generator=generator)[:, 0] for item in (same, others)]
     with torch.no_grad():
         scores = [critic.paired(queries[asked], queries[partner]) for partner in partners]
     return {"same_class_accuracy": accuracy(*scores)}

@@ -40,12 +40,12 @@ def by_ink(x: Tensor, x_hat: Tensor) -> dict[str, float]:
     """
     squared = (x - x_hat).flatten(1).double().square()
     stroke = (x > INK).flatten(1).double()
-    found = {}
+    result = {}
     for name, chosen in (("psnr_foreground", stroke), ("psnr_background", 1 - stroke)):
         count = chosen.sum(1)
         mse = (squared * chosen).sum(1)[count > 0] / count[count > 0]
-        found[name] = (-10 * mse.log10()).clamp(max=CAP).mean().item()
-    return found
+        result[name] = (-10 * mse.log10()).clamp(max=CAP).mean().item()
+    return result
 
 
 def keras_accuracy(x: Tensor, x_hat: Tensor) -> float:

@@ -39,11 +39,11 @@ def linear_probe(train: Coded, validation: Coded, test: Coded) -> Probed:
     if (y == y[0]).all():  # scikit-learn needs two classes
         return Probed(float((chosen_by == y[0]).mean()), float((truth == y[0]).mean()))
     model = LogisticRegression(max_iter=ITERATIONS, warm_start=True)  # each fit starts from the last one
-    found = []
+    result = []
     for strength in C_GRID:
         model.set_params(C=strength).fit(x, y)
-        found.append(Probed(model.score(held_out, chosen_by), model.score(unseen, truth)))
-    return max(found, key=lambda probed: probed.validation)  # on a tie, take the stronger penalty
+        result.append(Probed(model.score(held_out, chosen_by), model.score(unseen, truth)))
+    return max(result, key=lambda probed: probed.validation)  # on a tie, take the stronger penalty
 
 
 def few_labels(
@@ -53,12 +53,12 @@ def few_labels(
 
     Mean over `subsets` draws. draw(use): the same draws for every model.
     """
-    found = []
+    result = []
     for i in range(subsets):
         given = balanced(train, labels, draw(f"labels {i} train"))
         chosen_by = balanced(validation, labels, draw(f"labels {i} validation"))
-        found.append(linear_probe(given, chosen_by, test).test)
-    return {"few_labels_accuracy": sum(found) / len(found)}
+        result.append(linear_probe(given, chosen_by, test).test)
+    return {"few_labels_accuracy": sum(result) / len(result)}
 
 
 def balanced(coded: Coded, labels: int, generator: Generator) -> Coded:
@@ -107,12 +107,12 @@ def sparsity(codes: Tensor) -> dict[str, float]:
     counts as 0, K = 1 has none).
     """
     active = codes.abs() > ACTIVE
-    found = {"active_share": active.double().mean().item(), "dead_units": float((~active.any(0)).sum())}
+    result = {"active_share": active.double().mean().item(), "dead_units": float((~active.any(0)).sum())}
     if codes.shape[1] > 1:
         root = codes.shape[1] ** 0.5
         l1, l2 = codes.double().abs().sum(1), codes.double().norm(dim=1)
-        found["hoyer_sparsity"] = torch.where(l2 > 0, (root - l1 / l2.clamp_min(1e-30)) / (root - 1), 0).mean().item()
-    return found
+        result["hoyer_sparsity"] = torch.where(l2 > 0, (root - l1 / l2.clamp_min(1e-30)) / (root - 1), 0).mean().item()
+    return result
 
 
 def active_latents(means: Tensor) -> int:

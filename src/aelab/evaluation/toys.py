@@ -30,7 +30,7 @@ def manifolds(generator: Generator) -> dict[str, np.ndarray]:
     of an autoencoder 2-32-1-32-2, `errors` [2] the mean squared distances of the points to their reconstructions by PCA
     and by the autoencoder.
     """
-    found = {}
+    result = {}
     along = torch.linspace(-1, 1, POINTS)
     off = 0.05 * torch.randn(POINTS, 2, generator=generator)
     for kind, across in (("straight", 0.6 * along), ("bent", 1.6 * along.square() - 0.6)):
@@ -46,8 +46,8 @@ def manifolds(generator: Generator) -> dict[str, np.ndarray]:
             rebuilt = pca.decode(code), decoder(z)
             errors = torch.stack([(x - x_hat).square().sum(1).mean() for x_hat in rebuilt])
             kept = {"points": x, "pca": pca.decode(ends), "ae": decoder(walk), "errors": errors}
-        found |= {f"toy/{kind}_{name}": value.numpy() for name, value in kept.items()}
-    return found
+        result |= {f"toy/{kind}_{name}": value.numpy() for name, value in kept.items()}
+    return result
 
 
 def field(generator: Generator) -> dict[str, np.ndarray]:

@@ -47,10 +47,10 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
             parts.append(picture(path, shape)[None])
         elif path.suffix.lower() == ".npz":
             arrays = read_arrays(path)
-            found = array(path, arrays, "images")
-            if not found.ndim or not len(found) or found.size != len(found) * math.prod(shape):
-                raise ValueError(f"{path}: images {list(found.shape)}; allowed: [N, {', '.join(map(str, shape))}]")
-            parts.append(found.reshape(-1, *shape))
+            result = array(path, arrays, "images")
+            if not result.ndim or not len(result) or result.size != len(result) * math.prod(shape):
+                raise ValueError(f"{path}: images {list(result.shape)}; allowed: [N, {', '.join(map(str, shape))}]")
+            parts.append(result.reshape(-1, *shape))
             labels = arrays.get("labels") if len(paths) == 1 else None
         else:
             raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*PICTURES, '.npz'))}")
@@ -69,12 +69,12 @@ def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
             if file.size != (width, height):
                 is_now = f"{file.width} x {file.height} pixels"
                 raise WrongSizeError(f"{path}: {is_now}; the model takes {width} x {height}, so scale it first")
-            found = np.asarray(file.convert("L" if channels == 1 else "RGB"))
+            result = np.asarray(file.convert("L" if channels == 1 else "RGB"))
     except (FileNotFoundError, WrongSizeError):
         raise
     except Exception as error:  # damaged bytes make PIL raise a dozen kinds
         raise ValueError(f"{path}: not a readable picture") from error
-    return found.reshape(height, width, channels).transpose(2, 0, 1)
+    return result.reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
@@ -109,11 +109,11 @@ def sheet(images: np.ndarray) -> np.ndarray:
     n, c, h, w = images.shape
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    found = np.full((rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 128, np.uint8)
+    result = np.full((rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 128, np.uint8)
     for i, image in enumerate(images):
         top, left = i // columns * (h + GAP), i % columns * (w + GAP)
-        found[top : top + h, left : left + w] = image.transpose(1, 2, 0)
-    return found[:, :, 0] if c == 1 else found
+        result[top : top + h, left : left + w] = image.transpose(1, 2, 0)
+    return result[:, :, 0] if c == 1 else result
 
 
 def write_codes(path: Path, codes: Codes) -> None:

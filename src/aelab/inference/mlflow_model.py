@@ -47,12 +47,12 @@ class Model(PythonModel):
 
     def answer(self, images: np.ndarray, output: str, labels: Any) -> np.ndarray:
         """Images, codes or classes. Raises ValueError for invalid images, labels or output."""
-        told = np.asarray(labels, np.int64) if len(labels) else None
+        values = np.asarray(labels, np.int64) if len(labels) else None
         match output:
             case "images":
-                return self.served.rebuild(images, told)
+                return self.served.rebuild(images, values)
             case "codes":
-                return self.served.encode(images, told)
+                return self.served.encode(images, values)
             case "classes":
                 return self.served.classify(images)
         raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes")

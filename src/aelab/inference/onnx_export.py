@@ -69,8 +69,8 @@ def _export(module: nn.Module, inputs: tuple[Tensor, ...], names: dict[str, str]
                 module.eval(), inputs, output_names=[names["output"]], dynamic_shapes=rows, dynamo=True, **options
             )
         except Exception as error:
-            words = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path.stem}: torch cannot write it as ONNX ({words})") from error
+            text = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path.stem}: torch cannot write it as ONNX ({text})") from error
     assert made is not None
     made.save(str(path))
     return path

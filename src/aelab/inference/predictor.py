@@ -66,12 +66,12 @@ class Predictor:
 
         Raises ValueError for wrong shapes or values, and for a model that cannot decode a code alone.
         """
-        model, found = self.autoencoder("decode"), np.asarray(codes)
-        if found.ndim != 2 or not len(found) or found.shape[1] != self.width:
-            raise ValueError(f"codes: {list(found.shape)}; {self.name} takes [N, {self.width}]")
-        if found.dtype.kind not in "fiub" or not np.isfinite(found).all():
-            raise ValueError(f"codes: {found.dtype}, not all of them finite numbers")
-        return self.through(model.decode, torch.from_numpy(found.astype(np.float32)), labels).clip(0, 1)
+        model, result = self.autoencoder("decode"), np.asarray(codes)
+        if result.ndim != 2 or not len(result) or result.shape[1] != self.width:
+            raise ValueError(f"codes: {list(result.shape)}; {self.name} takes [N, {self.width}]")
+        if result.dtype.kind not in "fiub" or not np.isfinite(result).all():
+            raise ValueError(f"codes: {result.dtype}, not all of them finite numbers")
+        return self.through(model.decode, torch.from_numpy(result.astype(np.float32)), labels).clip(0, 1)
 
     def rebuild(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images -> reconstructions float32 [N, C, H, W] in 0 to 1; clean images from a denoiser."""
@@ -126,28 +126,28 @@ class Predictor:
         if labels is None:
             if self.needs_labels:
                 allowed = f"{n} whole numbers below {self.spec.classes}"
-                raise ValueError(f"{self.name}: must be told the class of each image; `labels` allowed: {allowed}")
+                raise ValueError(f"{self.name}: needs the labels of the images; `labels` allowed: {allowed}")
             return mapped(function, x).numpy()
-        found = np.asarray(labels)
+        result = np.asarray(labels)
         known = set(range(self.spec.classes))
-        if found.shape != (n,) or found.dtype.kind not in "iu" or not set(np.unique(found)) <= known:
-            is_now = f"{found.dtype} {list(found.shape)}"
+        if result.shape != (n,) or result.dtype.kind not in "iu" or not set(np.unique(result)) <= known:
+            is_now = f"{result.dtype} {list(result.shape)}"
             raise ValueError(f"labels: {is_now}; allowed: {n} whole numbers below {self.spec.classes}")
-        return mapped(function, x, torch.from_numpy(found.astype(np.int64))).numpy()
+        return mapped(function, x, torch.from_numpy(result.astype(np.int64))).numpy()
 
     def images(self, images: np.ndarray) -> torch.Tensor:
         """Images in the model's format, float32 [N, C, H, W] in 0 to 1."""
-        found, shape = np.asarray(images), self.spec.shape
+        result, shape = np.asarray(images), self.spec.shape
         forms = {shape, shape[1:] if shape[0] == 1 else shape, (self.spec.pixels,)}
-        if found.ndim < 2 or not len(found) or found.shape[1:] not in forms:
+        if result.ndim < 2 or not len(result) or result.shape[1:] not in forms:
             allowed = " or ".join(str([None, *form]).replace("None", "N") for form in sorted(forms, key=len))
-            raise ValueError(f"images: {list(found.shape)}; {self.name} takes {allowed}")
-        if found.dtype.kind not in "fiub":
-            raise ValueError(f"images: {found.dtype}; allowed: {PIXELS}")
-        low, high, most = found.min(), found.max(), 255 if found.dtype.kind in "iu" else 1
+            raise ValueError(f"images: {list(result.shape)}; {self.name} takes {allowed}")
+        if result.dtype.kind not in "fiub":
+            raise ValueError(f"images: {result.dtype}; allowed: {PIXELS}")
+        low, high, most = result.min(), result.max(), 255 if result.dtype.kind in "iu" else 1
         if not (low >= 0 and high <= most):  # both are false for NaN
-            raise ValueError(f"images: {found.dtype} from {low} to {high}; allowed: {PIXELS}")
-        return torch.from_numpy(found.astype(np.float32) / np.float32(most)).view(len(found), *shape)
+            raise ValueError(f"images: {result.dtype} from {low} to {high}; allowed: {PIXELS}")
+        return torch.from_numpy(result.astype(np.float32) / np.float32(most)).view(len(result), *shape)
 
 
 def load(name: str, replicate: int = 0, root: Path = Path()) -> Predictor:
@@ -170,8 +170,8 @@ def find(name: str, root: Path = Path()) -> tuple[str, dict[str, Any], Path]:
 
 def able(task: str, root: Path = Path()) -> list[str]:
     """The models of the pipeline in `root` that can `decode`, `denoise` or `sample`."""
-    found = {file.parent.name: storage.load_json(file) for file in measured(root)}
-    nets = {name: about.get("samples") for name, about in found.items() if about["kind"] != "classifier"}
+    result = {file.parent.name: storage.load_json(file) for file in measured(root)}
+    nets = {name: about.get("samples") for name, about in result.items() if about["kind"] != "classifier"}
     samples = {"decode": ("prior", "random codes"), "denoise": ("prior", "random codes", None), "sample": ("prior",)}
     return [name for name, drawn_from in nets.items() if drawn_from in samples[task]]
 

@@ -134,13 +134,13 @@ class LDA(PCA):
         half = torch.linalg.solve_triangular(factor, between, upper=False)
         symmetric = torch.linalg.solve_triangular(factor, half.T, upper=False)
         vectors = torch.linalg.eigh((symmetric + symmetric.T) / 2)[1].flip(1)[:, : self.components]
-        found = torch.linalg.solve_triangular(factor.T, vectors, upper=True)
-        found *= found.gather(0, found.abs().argmax(0, keepdim=True)).sign()
-        spread = found.T @ total @ found
+        result = torch.linalg.solve_triangular(factor.T, vectors, upper=True)
+        result *= result.gather(0, result.abs().argmax(0, keepdim=True)).sign()
+        spread = result.T @ total @ result
         self.mean.copy_(mean)
-        self.directions.copy_(found)
+        self.directions.copy_(result)
         self.deviations.copy_(spread.diagonal().sqrt())
-        self.back.copy_(torch.linalg.solve(spread, found.T @ total))
+        self.back.copy_(torch.linalg.solve(spread, result.T @ total))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return (self.mean + z @ self.back).unflatten(1, self.spec.shape)

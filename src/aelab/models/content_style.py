@@ -166,13 +166,13 @@ class ContentStyleAutoencoder(Autoencoder):
         content, style = self.parts(z)
         rebuilt = self.output.error(self.decoder(z), batch.clean)
         held = F.cross_entropy(self.head(content), batch.label)
-        found = F.cross_entropy(self.adversary(reverse(style)), batch.label)
+        result = F.cross_entropy(self.adversary(reverse(style)), batch.label)
         between = between_classes(style, batch.label, self.spec.classes)
-        leak = (math.log(self.spec.classes) - found).clamp_min(0)
+        leak = (math.log(self.spec.classes) - result).clamp_min(0)
         wanted = rebuilt + self.config.class_weight * held + self.config.variance_weight * between
-        terms = {"reconstruction": rebuilt, "content": held, "adversary": found, "between": between}
+        terms = {"reconstruction": rebuilt, "content": held, "adversary": result, "between": between}
         terms["criterion"] = wanted + self.config.adversarial_weight * leak
-        return Losses(wanted + self.config.adversarial_weight * found, terms)
+        return Losses(wanted + self.config.adversarial_weight * result, terms)
 
     def phases(self) -> list[Phase]:
         return [Phase("all", list(self.parameters()), self.loss, "criterion")]

@@ -55,8 +55,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for key in ("encoder", "decoder"):
-            for words in getattr(self, key):
-                parsed(words, key)
+            for text in getattr(self, key):
+                parsed(text, key)
 
 
 def layer(words: str, channels: int, key: str = "layer") -> nn.Module:
@@ -78,10 +78,10 @@ def parsed(words: str, key: str) -> tuple[str, int, dict[str, str]]:
 
     Raises ValueError that begins with `key` for words that are no layer, and for one that its kind does not take.
     """
-    found = LAYER.fullmatch(words)
-    if not found:
+    result = LAYER.fullmatch(words)
+    if not result:
         raise ValueError(f"{key}: {words!r} is not a layer; allowed: {', '.join(TAKES)}, e.g. conv 16 k3 s2 p1 relu")
-    kind, number, rest = found.groups("")
+    kind, number, rest = result.groups("")
     options: dict[str, str] = {}
     for word in rest.split():
         option = OPTION.fullmatch(word)
@@ -102,8 +102,8 @@ def network(layers: tuple[str, ...], shape: tuple[int, ...], key: str) -> tuple[
     Raises ValueError that begins with `key` for words that are no layer, and for a layer that is too large for its map.
     """
     modules = []
-    for words in layers:
-        module = layer(words, shape[0], key)
+    for text in layers:
+        module = layer(text, shape[0], key)
         try:
             with torch.no_grad():
                 after = tuple(module(torch.zeros(1, *shape)).shape[1:])
@@ -111,7 +111,7 @@ def network(layers: tuple[str, ...], shape: tuple[int, ...], key: str) -> tuple[
             if "memory" in str(error):
                 raise
             size = f"{shape[1]} x {shape[2]}"
-            raise ValueError(f"{key}: {words!r} cannot take maps of {size}; allowed: windows within the map") from None
+            raise ValueError(f"{key}: {text!r} cannot take maps of {size}; allowed: windows within the map") from None
         modules.append(module)
         shape = after
     return nn.Sequential(*modules), shape

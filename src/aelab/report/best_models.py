@@ -57,8 +57,8 @@ class Best:
     @property
     def interval(self) -> str:
         """The 95% interval of the mean test value; n/a for one seed."""
-        found = difference(of_seeds(self.test), exact(0.0))
-        return NA if math.isnan(found.margin) else " to ".join(map(self._number, found.interval))
+        result = difference(of_seeds(self.test), exact(0.0))
+        return NA if math.isnan(result.margin) else " to ".join(map(self._number, result.interval))
 
     @property
     def chosen_by(self) -> str:
@@ -92,7 +92,7 @@ def best_models(results: Results) -> list[Best]:
 
     An entry without validation metrics is not selected.
     """
-    found = []
+    result = []
     for task in tasks(results):
         scored = [
             (item, validation, test)
@@ -103,8 +103,8 @@ def best_models(results: Results) -> list[Best]:
         ]
         best = {"higher": max, "lower": min}[spec(task.metric).direction]
         if scored:
-            found.append(Best(task, *best(scored, key=lambda each: float(np.mean(each[1])))))
-    return found
+            result.append(Best(task, *best(scored, key=lambda each: float(np.mean(each[1])))))
+    return result
 
 
 def tasks(results: Results) -> list[Task]:
@@ -152,7 +152,7 @@ def _encoder(results: Results, size: int) -> Task:
     return Task(
         "encoder",
         (f"up-to-{size}", *(["champion"] if middle else [])),
-        f"codes of up to {size:,} numbers, learnt without labels",
+        f"codes of up to {size:,} latent dimensions, trained without labels",
         "probe_accuracy",
         lambda metrics: metrics.get("probe_accuracy", []),
         lambda item: not item.uses_labels and item.mean("latent_dim") <= size,
@@ -162,21 +162,21 @@ def _encoder(results: Results, size: int) -> Task:
 
 def section(results: Results) -> list[str]:
     """The best models as a table; empty without any."""
-    found = best_models(results)
-    if not found:
+    result = best_models(results)
+    if not result:
         return []
     rows = [
         [
-            each.task.words,
-            each.by,
-            name(results, each.item),
-            each.chosen_by,
-            f"**{each.shown}**",
-            each.interval,
-            each.baselines,
-            ", ".join(f"`{each.task.name}@{alias}`" for alias in each.task.aliases),
+            item.task.words,
+            item.by,
+            name(results, item.item),
+            item.chosen_by,
+            f"**{item.shown}**",
+            item.interval,
+            item.baselines,
+            ", ".join(f"`{item.task.name}@{alias}`" for alias in item.task.aliases),
         ]
-        for each in found
+        for item in result
     ]
     head = ["task", "by", "model", "validation", "test", "95% interval", "baseline", "in the registry"]
     return ["## Best models", WORDS, grid(head, rows)]

@@ -17,18 +17,18 @@ def changed(data: str, items: Iterable[Item], parameters: Mapping[str, Any]) -> 
     data: the name of the data set; parameters: SECTIONS of params.yaml as written. An `on:` key changes the net if it
     is a parameter of the family, which is in the item's config; other keys change the training.
     """
-    found = {}
+    result = {}
     for item in items:
         block = _block(item.name, parameters)
         here = {key: value for key, value in block.get("on", {}).get(data, {}).items() if key in item.about["config"]}
-        words = [
+        text = [
             f"{key} {_plain(value)}" + (f" instead of {_plain(block[key])}" if key in block else "")
             for key, value in here.items()
             if value != block.get(key)
         ]
-        if words:
-            found[item.name] = "; ".join(words)
-    return found
+        if text:
+            result[item.name] = "; ".join(text)
+    return result
 
 
 def _block(name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -44,7 +44,7 @@ def _plain(value: Any) -> str:
 
 def same_words(changed: Mapping[str, str]) -> dict[str, str]:
     """Text -> the names that share it, "a, b"."""
-    found: dict[str, list[str]] = {}
-    for name, words in changed.items():
-        found.setdefault(words, []).append(name)
-    return {words: ", ".join(names) for words, names in found.items()}
+    result: dict[str, list[str]] = {}
+    for name, text in changed.items():
+        result.setdefault(text, []).append(name)
+    return {text: ", ".join(names) for text, names in result.items()}

@@ -87,20 +87,20 @@ class Verdict:
 
 def section(results: Results) -> list[str]:
     """The claims whose entries exist; empty without any."""
-    found = verdicts(results)
-    if not found:
+    result = verdicts(results)
+    if not result:
         return []
     rows = [
         [
-            each.claim,
-            each.metric,
-            each.better,
-            each.worse,
-            each.difference,
-            each.df,
-            f"**{each.outcome}**" if each.outcome in CLEAR else ": ".join(filter(None, (each.outcome, each.reason))),
+            item.claim,
+            item.metric,
+            item.better,
+            item.worse,
+            item.difference,
+            item.df,
+            f"**{item.outcome}**" if item.outcome in CLEAR else ": ".join(filter(None, (item.outcome, item.reason))),
         ]
-        for each in found
+        for item in result
     ]
     head = ["claim", "by", "claimed to be better", "than", "difference (95% interval)", "df", "verdict"]
     return ["## Claims", WORDS, grid(head, rows)]
@@ -108,7 +108,7 @@ def section(results: Results) -> list[str]:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict on each claim whose entries exist; one per test noise if the claim is about each noise."""
-    found = []
+    result = []
     every = [
         replace(claim, metric=metric)
         for claim in CLAIMS
@@ -117,22 +117,22 @@ def verdicts(results: Results) -> list[Verdict]:
     for claim in every:
         better, worse = side(results, claim.better, claim), side(results, claim.worse, claim)
         if better and worse:
-            found.append(verdict(results, claim, better, worse))
-    return found
+            result.append(verdict(results, claim, better, worse))
+    return result
 
 
 def verdict(results: Results, claim: Claim, better: Side, worse: Side) -> Verdict:
     """Test one claim on two sides."""
-    found, row = difference(better.value, worse.value), spec(claim.metric)
-    gain = found.sign * {"higher": 1, "lower": -1}[row.direction]
-    single = [each.name for each in (better, worse) if math.isnan(each.value.error)]
-    words, df = gap(found, claim.metric)
+    result, row = difference(better.value, worse.value), spec(claim.metric)
+    gain = result.sign * {"higher": 1, "lower": -1}[row.direction]
+    single = [item.name for item in (better, worse) if math.isnan(item.value.error)]
+    text, df = gap(result, claim.metric)
     return Verdict(
         claim=claim.words.format(ood=results.data["ood"]),
         metric="psnr, all noises, dB ↑" if claim.metric == ALL_NOISES else f"{title(claim.metric)} {row.arrow}",
         better=f"{better.name} {shown(better.value, claim.metric)}",
         worse=f"{worse.name} {shown(worse.value, claim.metric)}",
-        difference=words,
+        difference=text,
         df=df,
         outcome={1: "holds", -1: "does not hold", 0: "not decided"}[gain],
         reason=f"one seed of {' and '.join(single)}" if single else "",

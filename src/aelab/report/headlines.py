@@ -16,16 +16,16 @@ def headlines(results: Results) -> dict[str, float]:
     They are the best of each task (see best_models), the smallest squared error up to each latent dimension, and the
     smallest error of a stack per label budget.
     """
-    found = {}
+    result = {}
     for best in best_models(results):
         who = " ".join([best.task.name, *(alias for alias in best.task.aliases[:1] if alias != "champion")])
-        found[f"best/{who} {best.task.metric}"] = float(np.mean(best.test))
+        result[f"best/{who} {best.task.metric}"] = float(np.mean(best.test))
     for size in sizes(results):
         small = [item for item in results.rebuilding if item.mean("latent_dim") <= size and not item.is_baseline]
-        found |= _smallest(f"best/up-to-{size} sse", small, "sse", "sse")
+        result |= _smallest(f"best/up-to-{size} sse", small, "sse", "sse")
     for budget in results.budgets:
-        found |= _smallest(f"best/{budget} test_error", results.stacks, f"error/{budget}", f"test_error/{budget}")
-    return found
+        result |= _smallest(f"best/{budget} test_error", results.stacks, f"error/{budget}", f"test_error/{budget}")
+    return result
 
 
 def _smallest(name: str, items: Iterable[Item], validation: str, test: str) -> dict[str, float]:

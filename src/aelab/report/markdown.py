@@ -13,6 +13,7 @@ from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
+GROUPS = {"ood": "Out-of-distribution"}  # headings of warnings that are not the name of their group
 SIZES = (4, 32)  # maximum latent dimensions of the groups within which errors are compared
 NOISES_PER_TABLE = 4
 
@@ -95,8 +96,8 @@ def _denoising(results: Results) -> list[str]:
 def _representation(results: Results) -> list[str]:
     columns = ("probe_accuracy", "knn_accuracy", "hoyer_sparsity", "active_share", "dead_units")
     rows = [
-        [f"*{name}*", "", *(number(found[m], m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
-        for name, found in results.baselines["probes"].items()
+        [f"*{name}*", "", *(number(result[m], m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
+        for name, result in results.baselines["probes"].items()
     ]
     for item, cells in zip(results.models, ranked(results.models, columns), strict=True):
         rows.append([name(results, item, "representation", "health"), cell(item, "latent_dim"), *cells])
@@ -136,7 +137,7 @@ def _cost(results: Results) -> list[str]:
         [name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
         for item in results.items.values()
     ]
-    changed = [f"- {names}: {words}" for words, names in same_words(results.changed).items()]
+    changed = [f"- {names}: {text}" for text, names in same_words(results.changed).items()]
     return [
         "## Cost",
         "epochs: run, over all phases, and kept, of the last phase: if the last epoch is kept, more epochs might "
@@ -167,7 +168,7 @@ def _warnings(results: Results) -> list[str]:
     }
     parts = ["## Warnings"]
     issued = [(item.name, warning) for item in results.items.values() for warning in warnings.of(results, item)]
-    for group, words in meaning.items():
+    for group, text in meaning.items():
         lines = [f"- {name}: {warning.words}" for name, warning in issued if warning.group == group]
-        parts += [f"**{group.capitalize()}**: {words}.", "\n".join(lines) or "- none"]
+        parts += [f"**{GROUPS.get(group, group.capitalize())}**: {text}.", "\n".join(lines) or "- none"]
     return parts

@@ -36,9 +36,9 @@ def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
     if item is control:
         return Pretraining(error, control.name, NA, NA, CONTROL)
     images = results.baselines["test_images"]
-    mine, other = (of_shares(each.metrics[metric], images) for each in (item, control))
-    found = difference(mine, other)
-    return Pretraining(error, control.name, *gap(found, metric), {-1: BETTER, 1: WORSE, 0: OPEN}[found.sign])
+    mine, other = (of_shares(entry.metrics[metric], images) for entry in (item, control))
+    result = difference(mine, other)
+    return Pretraining(error, control.name, *gap(result, metric), {-1: BETTER, 1: WORSE, 0: OPEN}[result.sign])
 
 
 def section(results: Results) -> list[str]:
@@ -56,8 +56,8 @@ def section(results: Results) -> list[str]:
         rows = []
         for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
             bounds = " to ".join(number(bound, metric) for bound in share_interval(item.mean(metric), n))
-            found = pretraining(results, item, metric)
+            result = pretraining(results, item, metric)
             marked = name(results, item, "classification", "health")
-            rows.append([marked, text, bounds, found.against, found.difference, found.df, found.word])
+            rows.append([marked, text, bounds, result.against, result.difference, result.df, result.word])
         parts += [f"### {labels:,} labels" + (" (all)" if budget == "all" else ""), grid(head, rows)]
     return parts if results.stacks else []

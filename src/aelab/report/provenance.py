@@ -70,10 +70,10 @@ def lines(block: Any) -> list[str]:
 
 def code_digest(package: Path = PACKAGE) -> str:
     """The SHA-256 of names and contents of the files of CODE, cut to 16 hex digits."""
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for folder in CODE:
         for path in sorted((package / folder).rglob("*")):
             if path.suffix in SUFFIXES:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
-                found.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
-    return found.hexdigest()[:16]
+                result.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
+    return result.hexdigest()[:16]

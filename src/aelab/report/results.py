@@ -90,14 +90,14 @@ class Item:
     def curves(self) -> list[Curves]:
         """The training phases, in order; empty without training steps."""
         histories = self.about["history"]
-        found = []
+        result = []
         for phase in dict.fromkeys(row["phase"] for rows in histories for row in rows):
             mine = [[row for row in rows if row["phase"] == phase] for rows in histories]
             term = mine[0][0]["monitored"]
             kept = [max((i for i, row in enumerate(rows, 1) if row["best"]), default=0) for rows in mine]
             sides = [_padded([[row[side][term] for row in rows] for rows in mine]) for side in ("train", "validation")]
-            found.append(Curves(phase, term, *sides, kept=np.array(kept)))
-        return found
+            result.append(Curves(phase, term, *sides, kept=np.array(kept)))
+        return result
 
 
 def _padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
@@ -137,13 +137,13 @@ class Results:
     @property
     def budgets(self) -> dict[str, int]:
         """The label budgets of all stacks, from the fewest labels up."""
-        found = {name: images for item in self.stacks for name, images in item.budgets.items()}
-        return dict(sorted(found.items(), key=lambda budget: budget[1]))
+        result = {name: images for item in self.stacks for name, images in item.budgets.items()}
+        return dict(sorted(result.items(), key=lambda budget: budget[1]))
 
     def control(self, item: Item) -> Item | None:
         """The stack of the item's family that was not pretrained."""
-        same = [each for each in self.stacks if each.about["family"] == item.about["family"]]
-        return next((each for each in same if each.about["config"]["layer"] == "random"), None)
+        same = [entry for entry in self.stacks if entry.about["family"] == item.about["family"]]
+        return next((entry for entry in same if entry.about["config"]["layer"] == "random"), None)
 
     @property
     def noises(self) -> list[str]:
@@ -173,21 +173,23 @@ class Results:
     @property
     def gaussian(self) -> tuple[str, dict[str, float]]:
         """The baseline of generated images, a gaussian of PCA codes: its name and metrics."""
-        return next((name, found) for name, found in self.baselines["generation"].items() if name.endswith("gaussian"))
+        return next(
+            (name, result) for name, result in self.baselines["generation"].items() if name.endswith("gaussian")
+        )
 
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) on a noise, and that PSNR."""
-        found = self.baselines["denoising"][noise]
-        name = max(FILTERS, key=lambda each: found[each]["psnr"])
-        return name, found[name]["psnr"]
+        result = self.baselines["denoising"][noise]
+        name = max(FILTERS, key=lambda each: result[each]["psnr"])
+        return name, result[name]["psnr"]
 
     def trained_on(self, item: Item) -> list[str]:
         """The test noises nearest to the training noises of a model: of the same kind, with the nearest level."""
-        found = []
-        for kind, level in (words.split() for words in item.noise):
+        result = []
+        for kind, level in (text.split() for text in item.noise):
             same = [noise for noise in self.noises if noise.rpartition("-")[0] == kind]
-            found += sorted(same, key=lambda noise: abs(float(noise.rpartition("-")[2]) - float(level)))[:1]
-        return list(dict.fromkeys(found))
+            result += sorted(same, key=lambda noise: abs(float(noise.rpartition("-")[2]) - float(level)))[:1]
+        return list(dict.fromkeys(result))
 
 
 def span(values: Sequence[float]) -> str:

@@ -51,8 +51,8 @@ def codes(results: Results) -> list[str]:
     if not items:
         return []
     baselines = [
-        [f"*{baseline}*", *(number(found[column], column) for column in columns)]
-        for baseline, found in results.baselines["probes"].items()
+        [f"*{baseline}*", *(number(result[column], column) for column in columns)]
+        for baseline, result in results.baselines["probes"].items()
     ]
     sizes = results.baselines["sizes"]
     return [
@@ -67,22 +67,22 @@ def codes(results: Results) -> list[str]:
 
 def parts(results: Results) -> list[str]:
     """Probes of two-part codes, errors of hidden patches and of predicted rows."""
-    found = []
+    result = []
     items, columns = having(results, "probe_content"), ("probe_content", "probe_style")
     if items:
-        words = "Linear probe in % on each part of the code: the content should hold the class, the style should not."
-        found += ["### Parts of a code", words, table(results, items, columns)]
+        text = "Linear probe in % on each part of the code: the content should hold the class, the style should not."
+        result += ["### Parts of a code", text, table(results, items, columns)]
     items = having(results, "hidden_mse")
     if items:
         mean_image = results.baselines["pca_sse"][0] / results.pixels
-        words = "Squared error per hidden pixel, patches hidden at random; for the mean image, over all pixels."
+        text = "Squared error per hidden pixel, patches hidden at random; for the mean image, over all pixels."
         rows = [["*the mean image*", number(mean_image, "hidden_mse")]]
-        found += ["### Hidden patches", words, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
+        result += ["### Hidden patches", text, table(results, items, ("hidden_mse",), ("reconstruction",), rows)]
     items = having(results, "predicted_mse")
     if items:
-        words = "Squared error per pixel of the rows that are read, and of the rows below, which are predicted."
-        found += ["### Predicted rows", words, table(results, items, ("read_mse", "predicted_mse"))]
-    return found
+        text = "Squared error per pixel of the rows that are read, and of the rows below, which are predicted."
+        result += ["### Predicted rows", text, table(results, items, ("read_mse", "predicted_mse"))]
+    return result
 
 
 def health(results: Results) -> list[str]:
@@ -104,8 +104,8 @@ def pseudo(results: Results) -> list[str]:
     items = having(results, "pseudo_likelihood")
     if not items:
         return []
-    words = "The sum over pixels of ln p(pixel | all others), estimated, in nats per test image, rounded to 0 and 1."
-    return ["### Pseudo-likelihood", words, table(results, items, ("pseudo_likelihood",), ("health",))]
+    text = "The sum over pixels of ln p(pixel | all others), estimated, in nats per test image, rounded to 0 and 1."
+    return ["### Pseudo-likelihood", text, table(results, items, ("pseudo_likelihood",), ("health",))]
 
 
 def samples(results: Results) -> list[str]:
@@ -114,8 +114,8 @@ def samples(results: Results) -> list[str]:
     if not items:
         return []
     rows = [
-        [f"*{baseline}*", "", *(number(found[column], column) for column in columns)]
-        for baseline, found in results.baselines["generation"].items()
+        [f"*{baseline}*", "", *(number(result[column], column) for column in columns)]
+        for baseline, result in results.baselines["generation"].items()
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):
         rows.append([name(results, item, "generation"), item.about["samples"], *cells])

@@ -34,22 +34,22 @@ def of(results: Results, item: Item) -> list[ResultWarning]:
 def classification(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a stack fine-tuned with all labels is worse than a linear classifier on raw pixels."""
     right, linear = 1 - item.mean("test_error/all"), results.baselines["probes"]["raw pixels"]["probe_accuracy"]
-    words = f"{100 * right:.1f}% accuracy, a linear classifier on raw pixels {100 * linear:.1f}%"
-    return [ResultWarning("classification", words)] if right < linear else []
+    text = f"{100 * right:.1f}% accuracy, a linear classifier on raw pixels {100 * linear:.1f}%"
+    return [ResultWarning("classification", text)] if right < linear else []
 
 
 def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
     """Whether PCA of the same latent dimension reconstructs better, and the mean image hidden patches."""
-    found = []
+    result = []
     numbers, sse, pca = round(item.mean("latent_dim")), item.mean("sse"), results.pca(item)
     mean = results.baselines["pca_sse"][0]
     if numbers < results.pixels and sse > SLACK * pca:
-        words = f"sse {sse:.2f}, PCA of dimension {numbers} has {pca:.2f}"
-        found.append(words + f", the mean image {mean:.2f}" * (sse > mean))
+        text = f"sse {sse:.2f}, PCA of dimension {numbers} has {pca:.2f}"
+        result.append(text + f", the mean image {mean:.2f}" * (sse > mean))
     hidden, by_pixel = item.mean("hidden_mse"), mean / results.pixels
     if hidden > by_pixel:
-        found.append(f"mse {hidden:.4f} per hidden pixel, the mean image has {by_pixel:.4f} per pixel")
-    return [ResultWarning("reconstruction", words) for words in found]
+        result.append(f"mse {hidden:.4f} per hidden pixel, the mean image has {by_pixel:.4f} per pixel")
+    return [ResultWarning("reconstruction", text) for text in result]
 
 
 def ood(results: Results, item: Item) -> list[ResultWarning]:
@@ -58,13 +58,13 @@ def ood(results: Results, item: Item) -> list[ResultWarning]:
     if "ood_sse" not in item.metrics or numbers >= results.pixels:
         return []
     ood, pca = item.mean("ood_sse"), results.pca(item, "pca_ood_sse")
-    words = f"sse {ood:.2f}, PCA of dimension {numbers} has {pca:.2f}"
-    return [ResultWarning("ood", words)] if ood > SLACK * pca else []
+    text = f"sse {ood:.2f}, PCA of dimension {numbers} has {pca:.2f}"
+    return [ResultWarning("ood", text)] if ood > SLACK * pca else []
 
 
 def denoising(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a filter, or the noisy image itself, is closer to the clean one, for noises like those of training."""
-    found = []
+    result = []
     for noise in results.trained_on(item):
         psnr, (name, best) = item.mean(f"psnr/{noise}"), results.best_filter(noise)
         baselines = {
@@ -73,24 +73,26 @@ def denoising(results: Results, item: Item) -> list[ResultWarning]:
         }
         beaten = [f"{who} has {value:.2f}" for who, value in baselines.items() if psnr < value]
         if beaten:
-            found.append(ResultWarning("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
-    return found
+            result.append(ResultWarning("denoising", f"{spoken(noise)}: {psnr:.2f} dB, {' and '.join(beaten)}", noise))
+    return result
 
 
 def representation(results: Results, item: Item) -> list[ResultWarning]:
     """Whether raw pixels are the better representation, and whether the style predicts the class better than chance."""
-    found, raw = [], results.baselines["probes"]["raw pixels"]
+    result, raw = [], results.baselines["probes"]["raw pixels"]
     beaten = [
-        f"{words} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
-        for metric, words in WORTH.items()
+        f"{text} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
+        for metric, text in WORTH.items()
         if metric in item.metrics and item.mean(metric) < raw[metric]
     ]
     if beaten:
-        found.append("; ".join(beaten))
-    told, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
-    if told > share_interval(chance, results.baselines["test_images"])[1]:
-        found.append(f"a linear probe of the style finds the class of {100 * told:.1f}%, chance is {100 * chance:.1f}%")
-    return [ResultWarning("representation", words) for words in found]
+        result.append("; ".join(beaten))
+    values, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
+    if values > share_interval(chance, results.baselines["test_images"])[1]:
+        result.append(
+            f"a linear probe of the style finds the class of {100 * values:.1f}%, chance is {100 * chance:.1f}%"
+        )
+    return [ResultWarning("representation", text) for text in result]
 
 
 def generation(results: Results, item: Item) -> list[ResultWarning]:
@@ -98,11 +100,11 @@ def generation(results: Results, item: Item) -> list[ResultWarning]:
     if "frechet_distance" not in item.metrics:
         return []
     made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
-    words = f"Fréchet distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
-    return [ResultWarning("generation", words)] if made > gaussian["frechet_distance"] else []
+    text = f"Fréchet distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
+    return [ResultWarning("generation", text)] if made > gaussian["frechet_distance"] else []
 
 
 def health(item: Item) -> list[ResultWarning]:
     """The diagnoses."""
-    diagnoses = {name: words for name, words in item.diagnoses.items() if name != "below_baseline"}
-    return [ResultWarning("health", f"{name.replace('_', ' ')}: {words}") for name, words in diagnoses.items()]
+    diagnoses = {name: text for name, text in item.diagnoses.items() if name != "below_baseline"}
+    return [ResultWarning("health", f"{name.replace('_', ' ')}: {text}") for name, text in diagnoses.items()]

@@ -23,7 +23,7 @@ PAUSE = 0.02  # seconds between two attempts
 
 def count(root: Path = Path("/")) -> int:
     """The number of cores that this process may use: its CPU affinity, limited by the quota of its control groups."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    result = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for version, folder in cgroups.folders("cpu", root):
         with contextlib.suppress(FileNotFoundError):
             if version == 2:
@@ -31,8 +31,8 @@ def count(root: Path = Path("/")) -> int:
             else:
                 quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
             if quota not in ("max", "-1"):
-                found = min(found, max(1, math.ceil(int(quota) / int(period))))
-    return found
+                result = min(result, max(1, math.ceil(int(quota) / int(period))))
+    return result
 
 
 class Turns:

@@ -39,10 +39,10 @@ LIBRARIES = (  # libraries that stages import; a missing one is an error of the 
 def arguments(command: str) -> list[str]:
     """Script and arguments of a command that runs a Python script with this interpreter; empty for any other
     command."""
-    words = shlex.split(command)
-    plain = shlex.join(words) == command and words[:1] == ["python"] and len(words) > 1 and words[1].endswith(".py")
+    text = shlex.split(command)
+    plain = shlex.join(text) == command and text[:1] == ["python"] and len(text) > 1 and text[1].endswith(".py")
     python = shutil.which("python") if plain and sys.platform == "linux" else None
-    return words[1:] if python and Path(python).parent == Path(sys.executable).parent else []
+    return text[1:] if python and Path(python).parent == Path(sys.executable).parent else []
 
 
 class Stage:
@@ -116,7 +116,7 @@ def serve(line: Connection) -> None:
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
             ready = connection.wait([line, *forks])
-            for end in [each for each in ready if each in forks]:
+            for end in [item for item in ready if item in forks]:
                 number, process = forks.pop(end)
                 process.join()
                 line.send_bytes(json.dumps([number, process.pid, process.exitcode]).encode())

@@ -114,8 +114,8 @@ class Run:
                 while self.waiting or self.running:
                     self.start_ready()
                     self.wait()
-                    for each in self.ended():
-                        self.finish(each)
+                    for item in self.ended():
+                        self.finish(item)
                     self.lockfile.write()
             finally:
                 self.stop()
@@ -128,7 +128,7 @@ class Run:
 
     def start_ready(self) -> None:
         """Start stages whose dependencies are done, while cores are free: first those that most others wait for."""
-        for stage in [each for each, upstream in self.waiting.items() if not upstream]:
+        for stage in [item for item, upstream in self.waiting.items() if not upstream]:
             if len(self.running) == self.jobs:
                 return
             if self.later.get(stage, 0.0) > time.monotonic():
@@ -171,22 +171,22 @@ class Run:
 
     def process(self, stage: PipelineStage, options: Any, log: Path, out: IO[bytes]) -> Process:
         """Start the stage's command; a Python script runs in a fork that has its libraries loaded."""
-        if words := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
+        if text := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
             self.server = self.server or fork_server.Server(os.environ)
-            return self.server.start(words, options["cwd"], options["env"], log)
+            return self.server.start(text, options["cwd"], options["env"], log)
         command: Any = _make_cmd(get_executable(), stage.cmd)
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
 
     def free_gpu(self) -> str | None:
         """The GPU with the fewest stages; None if there are none to share out."""
-        taken = [each.gpu for each in self.running]
+        taken = [item.gpu for item in self.running]
         return min(self.gpus, key=taken.count, default=None)
 
     def wait(self) -> None:
         """Wait until a stage has ended or a locked one may be retried; DVC's lock is released meanwhile."""
         until = min(self.later.values(), default=0.0) or float("inf")
         with self.lockfile.unlocked():
-            while all(each.process.poll() is None for each in self.running) and time.monotonic() < until:
+            while all(item.process.poll() is None for item in self.running) and time.monotonic() < until:
                 if not self.running and not self.later:
                     return
                 self.view.tick()
@@ -195,8 +195,8 @@ class Run:
 
     def ended(self) -> list[Running]:
         """The stages that have ended, removed from the running ones."""
-        ended = [each for each in self.running if each.process.poll() is not None]
-        self.running = [each for each in self.running if each not in ended]
+        ended = [item for item in self.running if item.process.poll() is not None]
+        self.running = [item for item in self.running if item not in ended]
         return ended
 
     def finish(self, each: Running) -> None:
@@ -223,7 +223,7 @@ class Run:
         self.view.ended(name(stage), how, seconds)
         if how == "failed":
             self.failed.append(name(stage))
-        for below in [each for each, upstream in self.waiting.items() if stage in upstream]:
+        for below in [item for item, upstream in self.waiting.items() if stage in upstream]:
             if how not in ("failed", "skipped"):
                 self.waiting[below].discard(stage)
             elif self.waiting.pop(below, None) is not None:
@@ -231,11 +231,11 @@ class Run:
 
     def stop(self) -> None:
         """Terminate running stages."""
-        for each in self.running:
-            each.process.terminate()
-        for each in self.running:
-            each.process.wait()
-            each.held.close()
+        for item in self.running:
+            item.process.terminate()
+        for item in self.running:
+            item.process.wait()
+            item.held.close()
         self.running = []
         if self.server:
             self.server.close()

@@ -42,7 +42,7 @@ def mend_lock(repo: Repo) -> None:
     head, stages = torn[: len(HEADER)], torn[len(HEADER) :]
     if not HEADER.startswith(head) or re.search(rb"^\S", stages, re.MULTILINE):
         return
-    starts = [each.start() for each in re.finditer(rb"^  \S", stages, re.MULTILINE)]
+    starts = [item.start() for item in re.finditer(rb"^  \S", stages, re.MULTILINE)]
     rest.write_bytes(head + stages[: starts[-1]] if len(starts) > 1 else b"schema: '2.0'\n")
     if readable(repo, rest):
         os.replace(rest, path)
@@ -63,7 +63,7 @@ def whole(repo: Repo, stage: PipelineStage) -> bool:
 
     DVC checks only the permissions of cached files, and would restore a damaged one.
     """
-    files = [repo.cache.local.oid_to_path(each.value) for found in stage.get_used_objs().values() for each in found]
+    files = [repo.cache.local.oid_to_path(item.value) for result in stage.get_used_objs().values() for item in result]
     damaged = [path for path in map(Path, files) if not path.exists() or md5(path) != named(path)]
     for path in damaged:
         path.unlink(missing_ok=True)

@@ -22,10 +22,10 @@ def git(*command: str, index: Path | None = None) -> str | None:
     index: an index file other than the repository's.
     """
     environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
-    words = ["git", "--no-optional-locks", *command]
+    text = ["git", "--no-optional-locks", *command]
     try:
         return subprocess.run(
-            words, env=environment, capture_output=True, text=True, check=True, timeout=20
+            text, env=environment, capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

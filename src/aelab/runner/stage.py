@@ -64,7 +64,7 @@ def main(body: Callable[[Job], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
-        memory = isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+        memory = isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
         if isinstance(error, RuntimeError) and not memory:
             raise
         if os.environ.get("AELAB_TRACEBACK"):

@@ -19,8 +19,8 @@ def load(path: Any, fs: Any = None, **options: Any) -> Any:
     """Like serialize.load_yaml."""
     if options or fs is None or fs.protocol != "local":
         return serialize.load_yaml(path, fs=fs, **options)
-    found = os.stat(path)
-    return copy.deepcopy(read(path, fs, (found.st_mtime_ns, found.st_size, found.st_ino)))
+    result = os.stat(path)
+    return copy.deepcopy(read(path, fs, (result.st_mtime_ns, result.st_size, result.st_ino)))
 
 
 @functools.lru_cache(maxsize=4)

@@ -45,16 +45,16 @@ def changed(text: str, values: Mapping[str, Any]) -> str:
 def check(text: str, values: Mapping[str, Any]) -> None:
     """Raise ParamsError if the sections reject `values`."""
     text, (data, *names) = changed(text, values), ("data", *sorted({section(name) for name in values}))
-    found = params.load(data, *names, text=text)
-    for name, entry in zip(names, found[1:], strict=True) if names else ():
+    result = params.load(data, *names, text=text)
+    for name, entry in zip(names, result[1:], strict=True) if names else ():
         if learns := params.LEARNS.get(name.partition(".")[0]):
-            params.merge(learns, params.load(learns, text=text), entry, found[0].name)
+            params.merge(learns, params.load(learns, text=text), entry, result[0].name)
 
 
 def section(name: str) -> str:
     """The section of a dotted parameter, as in dvc.yaml: models.vae for models.vae.latent_dim, train for train.lr."""
-    words = name.split(".")
-    return ".".join(words[: 2 if words[0] in params.LISTS else 1])
+    text = name.split(".")
+    return ".".join(text[: 2 if text[0] in params.LISTS else 1])
 
 
 def apply(values: Mapping[str, Any]) -> None:

@@ -42,9 +42,9 @@ class Run:
                 while self.room(jobs) and (waiting or study.over(self.study) + len(self.running) < trials):
                     self.start(waiting.pop(0) if waiting else study.ask(self.study, self.sweep))
                 self.watch()
-                for each in [each for each in self.running if each.process.poll() is not None]:
-                    self.running.remove(each)
-                    self.end(each, trials)
+                for item in [item for item in self.running if item.process.poll() is not None]:
+                    self.running.remove(item)
+                    self.end(item, trials)
                 time.sleep(PAUSE)
             show.draw(self.name, self.study, self.sweep)
         finally:
@@ -52,7 +52,7 @@ class Run:
 
     def room(self, jobs: int) -> bool:
         """Whether another trial may start; the first one runs alone, to make what all of them depend on."""
-        self.upstream = self.upstream or any(each.echo.exists() for each in self.running)
+        self.upstream = self.upstream or any(item.echo.exists() for item in self.running)
         return len(self.running) < (jobs if self.upstream else 1)
 
     def start(self, trial: optuna.Trial) -> None:
@@ -68,14 +68,14 @@ class Run:
         if not self.sweep.pruner:
             return
         [objective] = self.sweep.objectives
-        for each in self.running:
-            known = self.study.trials[each.trial.number].intermediate_values
-            for step, number in each.told(objective):
+        for item in self.running:
+            known = self.study.trials[item.trial.number].intermediate_values
+            for step, number in item.told(objective):
                 if step not in known:  # a resumed trial reports all values again
-                    each.trial.report(number, step)
-                if not each.pruned and each.trial.should_prune():
-                    each.pruned = True
-                    each.process.terminate()
+                    item.trial.report(number, step)
+                if not item.pruned and item.trial.should_prune():
+                    item.pruned = True
+                    item.process.terminate()
 
     def end(self, each: Running, trials: int) -> None:
         """Report the result of a trial."""
@@ -92,16 +92,16 @@ class Run:
         self.study.tell(number, results, state)
         shutil.rmtree(each.folder, ignore_errors=True)
         self.track()
-        told = self.study.trials[number]
+        values = self.study.trials[number]
         done, seconds = study.over(self.study), time.monotonic() - each.began
-        self.say(f"{time.strftime('%H:%M:%S')} {done:4}/{trials} trial {number}, {seconds:.0f} s: {show.words(told)}")
+        self.say(f"{time.strftime('%H:%M:%S')} {done:4}/{trials} trial {number}, {seconds:.0f} s: {show.words(values)}")
 
     def stop(self) -> None:
         """Stop running trials; they are resumed when the sweep continues."""
-        for each in self.running:
-            each.process.terminate()
-        for each in self.running:
-            each.process.wait()
+        for item in self.running:
+            item.process.terminate()
+        for item in self.running:
+            item.process.wait()
         self.track(ended=True)
 
     def track(self, ended: bool = False) -> None:
@@ -117,8 +117,8 @@ def experiment(sweep: Sweep) -> str:
 def check(sweep: Sweep) -> None:
     """Raise ParamsError if params.yaml would reject what the sweep sets: every bound and choice is tried."""
     text, ranges = params.FILE.read_text(), sweep.ranges()
-    for i in range(max(len(each.values) for each in ranges.values())):
-        corner = {key: each.values[i % len(each.values)] for key, each in ranges.items()}
+    for i in range(max(len(item.values) for item in ranges.values())):
+        corner = {key: item.values[i % len(item.values)] for key, item in ranges.items()}
         edits.check(text, sweep.fixed | corner)
 
 
@@ -136,17 +136,17 @@ def tell_again(say: Say) -> None:
     for journal in sorted(study.HOME.glob("*/journal")):
         name = journal.parent.name
         with contextlib.suppress(ValueError), study.hold(name, patience=0):
-            entry, found = params.load(f"sweeps.{name}"), study.look(name)
-            if found:
-                Tracked(experiment(entry), name, say).show(show.described(found, entry), True, show.folder(name))
+            entry, result = params.load(f"sweeps.{name}"), study.look(name)
+            if result:
+                Tracked(experiment(entry), name, say).show(show.described(result, entry), True, show.folder(name))
 
 
 def report(name: str) -> str:
     """The trials as a table, and the paths of their figures, which are drawn again."""
-    entry, found = params.load(f"sweeps.{name}"), study.look(name)
-    if found is None:
+    entry, result = params.load(f"sweeps.{name}"), study.look(name)
+    if result is None:
         raise ValueError(f"sweep {name} has no trial yet; `aelab sweep {name}` makes some")
-    return "\n".join([show.table(found, entry), *map(str, show.draw(name, found, entry))])
+    return "\n".join([show.table(result, entry), *map(str, show.draw(name, result, entry))])
 
 
 def apply(name: str, number: int | None) -> dict[str, Any]:
@@ -154,14 +154,14 @@ def apply(name: str, number: int | None) -> dict[str, Any]:
 
     Raises ValueError if there is no such trial, or no single best one.
     """
-    entry, found = params.load(f"sweeps.{name}"), study.look(name)
-    best = study.best(found) if found else []
-    if not found or not best:
+    entry, result = params.load(f"sweeps.{name}"), study.look(name)
+    best = study.best(result) if result else []
+    if not result or not best:
         raise ValueError(f"sweep {name} has no complete trial; `aelab sweep {name}` makes some")
     if number is None and len(entry.objectives) > 1:
         front = ", ".join(str(trial.number) for trial in best)
         raise ValueError(f"sweep {name} has two objectives: choose one of its front with --trial; there: {front}")
-    chosen = [trial for trial in found.trials if trial.number == number] if number is not None else best
+    chosen = [trial for trial in result.trials if trial.number == number] if number is not None else best
     if not chosen or chosen[0].state != TrialState.COMPLETE:
         raise ValueError(f"sweep {name}: trial {number} is not there or not complete; see `aelab sweep {name} --show`")
     values = study.values(chosen[0].params, entry.ranges())

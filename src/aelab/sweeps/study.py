@@ -112,11 +112,11 @@ def ask(study: optuna.Study, sweep: Sweep) -> optuna.Trial:
 
 def take_up(study: optuna.Study, sweep: Sweep) -> list[optuna.Trial]:
     """The interrupted trials."""
-    found = []
+    result = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.sampler = sampler(sweep, trial.number)
-        found.append(suggest(optuna.Trial(study, trial._trial_id), sweep))
-    return found
+        result.append(suggest(optuna.Trial(study, trial._trial_id), sweep))
+    return result
 
 
 def sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
@@ -127,19 +127,19 @@ def sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
 
 def suggest(trial: optuna.Trial, sweep: Sweep) -> optuna.Trial:
     """The trial with a value for every parameter; existing values stay."""
-    for name, each in sweep.ranges().items():
-        if each.kind == "choice":
-            trial.suggest_categorical(name, [label(value) for value in each.values])
-        elif each.kind == "int":
-            trial.suggest_int(name, *each.values, log=each.log)
+    for name, item in sweep.ranges().items():
+        if item.kind == "choice":
+            trial.suggest_categorical(name, [label(value) for value in item.values])
+        elif item.kind == "int":
+            trial.suggest_int(name, *item.values, log=item.log)
         else:
-            trial.suggest_float(name, *map(float, each.values), log=each.log)
+            trial.suggest_float(name, *map(float, item.values), log=item.log)
     return trial
 
 
 def values(params: dict[str, Any], ranges: dict[str, Range]) -> dict[str, Any]:
     """A trial's parameters as in params.yaml, choices as written there."""
-    choices = {name: {label(v): v for v in each.values} for name, each in ranges.items() if each.kind == "choice"}
+    choices = {name: {label(v): v for v in item.values} for name, item in ranges.items() if item.kind == "choice"}
     return {name: choices[name][value] if name in choices else value for name, value in params.items()}
 
 

@@ -38,11 +38,11 @@ class Target:
 
     def __init__(self, name: str) -> None:
         with Repo() as repo:
-            found = list(repo.stage.collect(name))
-            if len(found) != 1:
-                allowed = f"one, such as {found[0].addressing}" if found else "one of dvc.yaml"
-                raise params.ParamsError(f"target: {name!r} is {len(found)} stages; allowed: {allowed}")
-            self.name, self.out = name, Path(os.path.relpath(found[0].outs[0].fs_path))
+            result = list(repo.stage.collect(name))
+            if len(result) != 1:
+                allowed = f"one, such as {result[0].addressing}" if result else "one of dvc.yaml"
+                raise params.ParamsError(f"target: {name!r} is {len(result)} stages; allowed: {allowed}")
+            self.name, self.out = name, Path(os.path.relpath(result[0].outs[0].fs_path))
             self.cache = repo.cache.local_cache_dir
 
 
@@ -128,8 +128,8 @@ def value(out: Path, objective: str) -> float:
         raise ValueError(f"{path}: holds no epochs, so no {objective}")
     terms = [epochs[-1]["validation"] for epochs in kept]
     if term not in terms[0]:
-        raise ValueError(f"{path}: no {objective}; there: {', '.join(f'validation/{each}' for each in terms[0])}")
-    mean = sum(each[term] for each in terms) / len(terms)
+        raise ValueError(f"{path}: no {objective}; there: {', '.join(f'validation/{item}' for item in terms[0])}")
+    mean = sum(item[term] for item in terms) / len(terms)
     if not math.isfinite(mean):
         raise ValueError(f"{path}: {objective} is {mean}")
     return mean

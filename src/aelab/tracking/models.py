@@ -64,19 +64,19 @@ class Card:
     def text(self) -> str:
         """The model card, in Markdown."""
         about = self.about
-        told = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
+        values = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
         if "noise" in about:  # fine-tuning has none, but a stack's pretraining may
-            told["Noise in training"] = ", ".join(about["noise"]) or "none"
-        told |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["num_seeds"]}
-        told |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
-        told |= {f"Diagnosis: {name}": words for name, words in about.get("diagnoses", {}).items()}
-        told |= {"Saw labels": "yes"} if about.get("uses_labels") else {}
-        told |= {"Best model": self.why} if self.why else {}
+            values["Noise in training"] = ", ".join(about["noise"]) or "none"
+        values |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["num_seeds"]}
+        values |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
+        values |= {f"Diagnosis: {name}": text for name, text in about.get("diagnoses", {}).items()}
+        values |= {"Saw labels": "yes"} if about.get("uses_labels") else {}
+        values |= {"Best model": self.why} if self.why else {}
         measured = [
             f"| {name} | {spread(self.numbers[name])} |" for name in self.numbers if name.partition("/")[0] in NUMBERS
         ]
         table = ["", "| on the test split | mean ± standard deviation over seeds |", "|---|---|", *measured]
-        facts = [f"- **{name}**: {words}" for name, words in told.items()]
+        facts = [f"- **{name}**: {text}" for name, text in values.items()]
         return "\n".join(
             [
                 f"# {self.name}",
@@ -115,16 +115,16 @@ def champion(name: str) -> tuple[str, dict[str, Any], Path]:
         there = aliases()
         if name not in there:
             raise ValueError(f"{name}: not in the registry; there are: {', '.join(there) or 'none'}; {FILLED}")
-        found = get_model_info(f"models:/{name}").flavors["python_function"]["config"]
+        result = get_model_info(f"models:/{name}").flavors["python_function"]["config"]
     except MlflowException as error:
         raise ValueError(f"{name}: the registry does not give it ({error})") from error
-    return found["name"], found["about"] | {"metrics": found["numbers"]}, Path(found["root"])
+    return result["name"], result["about"] | {"metrics": result["numbers"]}, Path(result["root"])
 
 
 def aliases() -> list[str]:
     """The registry's names of single models, such as denoiser@champion."""
-    found = store.client().search_registered_models()
-    return sorted(f"{each.name}@{alias}" for each in found for alias in each.aliases)
+    result = store.client().search_registered_models()
+    return sorted(f"{item.name}@{alias}" for item in result for alias in item.aliases)
 
 
 def family(name: str) -> str:
@@ -168,18 +168,18 @@ def code() -> str:
 
 def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str], str]:
     """The models of a run: name and MD5 of the weights -> id. Unfinished ones, and those of older code, are deleted."""
-    found = {}
+    result = {}
     for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if model.status == "READY" and model.tags.get("code") == code():
-            found[model.name, model.tags["weights"]] = model.model_id
+            result[model.name, model.tags["weights"]] = model.model_id
         else:
             client.delete_logged_model(model.model_id)
-    return found
+    return result
 
 
 def measured(client: Any, experiment_id: str, card: Card, at: int) -> None:
     """Log a model's test metrics, means over seeds, on the run that trained it: test/<metric>."""
-    values = {f"test/{name}": statistics.fmean(each) for name, each in card.numbers.items()}
+    values = {f"test/{name}": statistics.fmean(item) for name, item in card.numbers.items()}
     trained = " ".join(Path(card.about["source"]).parts[-2:])  # data/train/vae -> train vae
     where = f"attributes.run_name = '{trained}' and tags.weights LIKE '%{card.key}%'"
     for run in client.search_runs([experiment_id], where):
@@ -241,12 +241,12 @@ def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = {"weights": card.key, "model": card.name, "code": code()}
-    found = [
-        each for each in client.search_model_versions(f"name = '{card.task}'") if tags.items() <= each.tags.items()
+    result = [
+        item for item in client.search_model_versions(f"name = '{card.task}'") if tags.items() <= item.tags.items()
     ]
     version = (
-        found[0]
-        if found
+        result[0]
+        if result
         else client.create_model_version(
             card.task,
             f"models:/{model_id}",

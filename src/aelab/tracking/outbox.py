@@ -51,12 +51,12 @@ class Outbox:
     def close(self, wait: bool) -> str:
         """End of the events; returns the store's last error, or "". wait: until the store has everything."""
         os.close(self.file)
-        heard = began = time.monotonic()
+        received = began = time.monotonic()
         seen, local = None, not places.store().startswith("http")
         while wait and not self.trouble() and self.path.exists():
             if (now := self.taken()) != seen or (local and writer_lives()):
-                seen, heard = now, time.monotonic()
-            if time.monotonic() > min(heard + PATIENCE, began + LONGEST):
+                seen, received = now, time.monotonic()
+            if time.monotonic() > min(received + PATIENCE, began + LONGEST):
                 return "the store does not answer"
             time.sleep(0.05)
         return self.trouble()

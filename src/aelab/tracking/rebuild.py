@@ -27,7 +27,7 @@ class Known:
         self.by_key: dict[str, str] = {}  # content key -> the item's run
         self.below: dict[tuple[str, str], str] = {}  # parent, stage and item -> run
         self.parents: dict[str, str | None] = {}
-        experiments = [each.experiment_id for each in self.client.search_experiments()]
+        experiments = [item.experiment_id for item in self.client.search_experiments()]
         for run in every_run(self.client, experiments, "attributes.status = 'FINISHED'"):
             tags = run.data.tags
             if "stage" in tags and "replicate" not in tags:
@@ -46,8 +46,8 @@ class Known:
         tags = {tree.KEY: owner.key} if isinstance(owner, State) else owner
         name, where = f"{experiment} {tags}", " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
         if self.parents.get(name) is None:
-            found = self.client.search_runs([self.experiment(experiment)], where, max_results=1)
-            self.parents[name] = found[0].info.run_id if found else None
+            result = self.client.search_runs([self.experiment(experiment)], where, max_results=1)
+            self.parents[name] = result[0].info.run_id if result else None
         if self.parents[name] is None and make and isinstance(owner, State):
             self.parents[name] = tree.parent(self.client, self.experiment(experiment), owner, now())
         return self.parents[name]
@@ -151,7 +151,7 @@ def reap() -> int:
     import platform
 
     client, ended = store.client(), 0
-    experiments = [each.experiment_id for each in client.search_experiments()]
+    experiments = [item.experiment_id for item in client.search_experiments()]
     alive = {path.stem for path in places.spool().glob("*.jsonl")}
     old = now() - YOUNG * 1000
     states = set()
@@ -184,14 +184,14 @@ def record(path: Path | str, content: bytes) -> dict[str, Any]:
     import json
 
     try:
-        found = json.loads(content)
-        if {"experiment", "stage", "item", "params", "tags", "datasets", "metrics", "images"} <= set(found):
-            words = [found["experiment"], found["stage"], *filter(None, [found["item"]])]
-            inside = [each["path"] for each in found.get("artifacts", [])]
-            inside += [each["folder"] or "." for each in found.get("artifacts", [])]
-            inside += [each["name"] for kind in ("images", "tables") for each in found.get(kind, [])]
-            if all(map(WORD.fullmatch, words)) and not any(outside(each) for each in inside):
-                return found
+        result = json.loads(content)
+        if {"experiment", "stage", "item", "params", "tags", "datasets", "metrics", "images"} <= set(result):
+            text = [result["experiment"], result["stage"], *filter(None, [result["item"]])]
+            inside = [item["path"] for item in result.get("artifacts", [])]
+            inside += [item["folder"] or "." for item in result.get("artifacts", [])]
+            inside += [item["name"] for kind in ("images", "tables") for item in result.get(kind, [])]
+            if all(map(WORD.fullmatch, text)) and not any(outside(item) for item in inside):
+                return result
     except (ValueError, TypeError, KeyError):
         pass
     raise ValueError(f"{path}: not a record of what a stage tracked; `dvc repro` makes it again")

@@ -107,7 +107,7 @@ class Recorder:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
-        plain = {key: asdict(each) if is_dataclass(each) else each for key, each in values.items()}  # type: ignore[arg-type]
+        plain = {key: asdict(item) if is_dataclass(item) else item for key, item in values.items()}  # type: ignore[arg-type]
         self._told["params"] |= flatten(plain)
         self._send("params", flatten(plain))
 
@@ -164,9 +164,9 @@ class Recorder:
 
     def table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Log a table, column by column, that the UI shows and compares; `name` ends in .json."""
-        found = {key: list(values) for key, values in columns.items()}
-        self._told["tables"].append({"name": name, "columns": found})
-        self._send("table", name, columns=found)
+        result = {key: list(values) for key, values in columns.items()}
+        self._told["tables"].append({"name": name, "columns": result})
+        self._send("table", name, columns=result)
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.
@@ -226,8 +226,8 @@ class Recorder:
     def _warn(self, problem: str) -> None:
         if not self._warned:
             self._warned = True
-            words = f"tracking: {problem}; training goes on, MLflow may lack parts of this run"
-            print(words, file=sys.stderr, flush=True)
+            text = f"tracking: {problem}; training goes on, MLflow may lack parts of this run"
+            print(text, file=sys.stderr, flush=True)
 
 
 def open_echo() -> int | None:

@@ -29,12 +29,12 @@ def add(result: dict[str, Any]) -> None:
 
 def every() -> list[dict[str, Any]]:
     """All results in the order in which they were last made, each once per state or trial."""
-    found: dict[str, dict[str, Any]] = {}
+    output: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in path().read_text().splitlines():
             with contextlib.suppress(ValueError):  # the machine died in the middle of a line
                 result = json.loads(line)
                 identity = json.dumps([result["below"], result["experiment"], result["name"]])
-                found.pop(identity, None)
-                found[identity] = result
-    return list(found.values())
+                output.pop(identity, None)
+                output[identity] = result
+    return list(output.values())

@@ -46,16 +46,16 @@ class Runs:
         self.every = {key: cut(value) for key, value in tags.items()}
         if stage:
             self.every["mlflow.note.content"] = tree.made_by(stage)
-        trial, found = tags.get(tree.PARENT), None
+        trial, result = tags.get(tree.PARENT), None
         try:  # first of all: the folder of an experiment is deleted soon
             key, inputs = facts.lineage(Path(folder), stage)
             self.every |= {"content_key": key} if key else {}
             self.every |= {"inputs": cut(json.dumps(inputs))} if inputs else {}
-            found = None if trial else state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
+            result = None if trial else state.of_folder(Path(folder), tags.get("dvc_experiment", ""))
         except Exception as error:  # an error of DVC costs the key, not the run
             print(f"{name}: no content key ({error})", flush=True)
         self.client, self.experiment_id = store.connect(experiment)
-        self.parent = tree.parent(self.client, self.experiment_id, found, at) if found else trial
+        self.parent = tree.parent(self.client, self.experiment_id, result, at) if result else trial
         if "spool" in tags and self.resume(f"tags.spool = '{tags['spool']}'"):
             return
         here = f"tags.`{tree.PARENT}` = '{self.parent}'"
@@ -78,18 +78,18 @@ class Runs:
     def resume(self, where: str) -> bool:
         """Resume the runs of a filter, with what they have; returns whether there are any."""
         where += f" and attributes.run_name = '{self.name}'"
-        found = self.client.search_runs([self.experiment_id], where, max_results=1)
-        if not found:
+        result = self.client.search_runs([self.experiment_id], where, max_results=1)
+        if not result:
             return False
-        item = found[0].info.run_id
-        kept = {key: found[0].data.tags[key] for key in ("content_key", "inputs") if key in found[0].data.tags}
-        self.parent, self.every = self.parent or found[0].data.tags.get(tree.PARENT), kept | self.every
+        item = result[0].info.run_id
+        kept = {key: result[0].data.tags[key] for key in ("content_key", "inputs") if key in result[0].data.tags}
+        self.parent, self.every = self.parent or result[0].data.tags.get(tree.PARENT), kept | self.every
         below = self.client.search_runs([self.experiment_id], f"tags.`{tree.PARENT}` = '{item}'")
         self.ids = {None: item} | {int(run.data.tags["replicate"]): run.info.run_id for run in below}
         self.tags(self.every, 0)
         if self.parent:
             self.client.set_tag(item, tree.PARENT, self.parent)
-        for run in [*found, *below]:
+        for run in [*result, *below]:
             replicate = int(run.data.tags["replicate"]) if "replicate" in run.data.tags else None
             self.client.update_run(run.info.run_id, status="RUNNING")
             for file in self.client.list_artifacts(run.info.run_id, "images"):

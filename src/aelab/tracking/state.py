@@ -37,8 +37,8 @@ def of_folder(folder: Path, experiment: str = "") -> State | None:
 
     def files(prefix: str) -> Iterator[tuple[str, str]]:
         place = folder / prefix
-        found = [place] if place.is_file() else sorted(place.rglob("*.py")) if place.is_dir() else []
-        yield from ((str(path.relative_to(folder)), blob(path.read_bytes())) for path in found)
+        result = [place] if place.is_file() else sorted(place.rglob("*.py")) if place.is_dir() else []
+        yield from ((str(path.relative_to(folder)), blob(path.read_bytes())) for path in result)
 
     head = git("-C", str(folder), "rev-parse", "--short", "HEAD")
     usual = git("-C", str(folder), "show", "HEAD:./params.yaml") if head else None
@@ -82,9 +82,9 @@ def _state(
     before, here = (dict(leaves(tree)) for tree in (load(usual.encode()) if usual else params, params))
     changed = {name: str(value) for name, value in here.items() if before.get(name) != value}
     changed |= {name: "removed" for name in before if name not in here}
-    words = ", ".join(f"{name}={value}" for name, value in list(changed.items())[:SHOWN])
-    words += f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    name = ": ".join(filter(None, (experiment, words))) or "default"
+    text = ", ".join(f"{name}={value}" for name, value in list(changed.items())[:SHOWN])
+    text += f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    name = ": ".join(filter(None, (experiment, text))) or "default"
     return State(digest.hexdigest()[:16], f"{name} ({head})" if head else name, changed)
 
 
@@ -93,7 +93,7 @@ def load(text: bytes) -> Any:
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(io.BytesIO(text))
-    return {key: each for key, each in tree.items() if key != "sweeps"} if isinstance(tree, Mapping) else tree
+    return {key: item for key, item in tree.items() if key != "sweeps"} if isinstance(tree, Mapping) else tree
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:

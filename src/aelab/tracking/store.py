@@ -21,19 +21,19 @@ def connect(experiment: str) -> tuple[Any, str]:
     made, artifacts = client(), None
     if store().startswith(("sqlite", "postgresql", "mysql", "mssql")):
         artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
-    found = made.get_experiment_by_name(experiment)
-    if found is None:
+    result = made.get_experiment_by_name(experiment)
+    if result is None:
         try:
             return made, made.create_experiment(experiment, artifacts, KIND)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = made.get_experiment_by_name(experiment)
-    if found.lifecycle_stage == "deleted":
-        made.restore_experiment(found.experiment_id)
-    for key, value in KIND.items() - found.tags.items():
-        made.set_experiment_tag(found.experiment_id, key, value)
-    return made, found.experiment_id
+            result = made.get_experiment_by_name(experiment)
+    if result.lifecycle_stage == "deleted":
+        made.restore_experiment(result.experiment_id)
+    for key, value in KIND.items() - result.tags.items():
+        made.set_experiment_tag(result.experiment_id, key, value)
+    return made, result.experiment_id
 
 
 def client() -> Any:

@@ -60,8 +60,8 @@ class Tracked:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
         self.client, self.experiment_id = store.connect(self.experiment)
-        found = self.client.search_runs([self.experiment_id], f"tags.{SWEEP} = '{self.name}'", max_results=50000)
-        for run in found:
+        result = self.client.search_runs([self.experiment_id], f"tags.{SWEEP} = '{self.name}'", max_results=50000)
+        for run in result:
             tags = run.data.tags
             if TRIAL in tags:
                 self.ids[int(tags[TRIAL])], self.shown[int(tags[TRIAL])] = run.info.run_id, run.info.status

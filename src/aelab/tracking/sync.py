@@ -65,15 +65,15 @@ class Sync:
             try:
                 at_hand = states(repo)
                 self.noted([note for note in self.notes if key(note) not in at_hand])
-                for name, (found, revision) in at_hand.items():
+                for name, (result, revision) in at_hand.items():
                     with repo.switch(revision) if revision else nullcontext():
-                        placed = self.state(found, pipeline(repo))
+                        placed = self.state(result, pipeline(repo))
                     self.noted([note for note in self.notes if key(note) == name and note["stage"] not in placed])
                 self.rest()
                 missing, self.missing = self.missing, []
                 self.noted(missing)
-                for each in self.missing:
-                    self.lose(UNCACHED, each["name"])
+                for item in self.missing:
+                    self.lose(UNCACHED, item["name"])
             finally:
                 if self.bar is not None:
                     self.bar.close()
@@ -81,27 +81,27 @@ class Sync:
 
     def noted(self, notes: list[dict[str, Any]]) -> None:
         """Process results that were recorded when they were made."""
-        for each in self.steps(notes):
-            owner = state.State(**each["below"]["state"]) if key(each) else each["below"]
-            how = self.known.has(owner, each["experiment"], each["name"], each["key"])
+        for item in self.steps(notes):
+            owner = state.State(**item["below"]["state"]) if key(item) else item["below"]
+            how = self.known.has(owner, item["experiment"], item["name"], item["key"])
             self.counts[how] += bool(how)
             if how == "there":
                 continue
             try:
-                record = rebuild.record(f"result {each['record']}", self.content(each["record"]))
+                record = rebuild.record(f"result {item['record']}", self.content(item["record"]))
             except FileNotFoundError:
-                self.missing += [each] * (not how)
+                self.missing += [item] * (not how)
                 continue
             if how:
                 rebuild.numbers(self.known, owner, record)
                 continue
-            self.place(owner, record, each["stage"], each["key"], self.outs(each["key"]))
+            self.place(owner, record, item["stage"], item["key"], self.outs(item["key"]))
 
     def state(self, found: state.State, stages: list[PipelineStage]) -> set[str]:
         """Process the results of a dvc.lock, while DVC's file system is that of its commit; returns the names of
         available ones."""
         placed = set()
-        noted = {each["stage"]: each for each in self.notes if key(each) == found.key}
+        noted = {item["stage"]: item for item in self.notes if key(item) == found.key}
         for stage in self.steps(stages):
             folder, record = told(self.repo, stage)
             name = str(stage.addressing)
@@ -133,7 +133,7 @@ class Sync:
     def rest(self) -> None:
         """Process the rest of the run cache, in the order in which it was made."""
         paths = sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*"), key=lambda path: path.stat().st_mtime)
-        noted = {each["record"] for each in self.notes}
+        noted = {item["record"] for item in self.notes}
         for path in self.steps([path for path in paths if path.name not in self.known.by_key]):
             entry = self.entry(path.name)
             try:
@@ -173,8 +173,8 @@ class Sync:
     def entry(self, key: str | None) -> dict[str, Any]:
         """The newest entry of the run cache for a key; {} if there is none."""
         folder = Path(self.repo.stage_cache._get_cache_dir(key or "none"))
-        found = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)
-        return load_yaml(str(found[-1])) if found else {}
+        result = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)
+        return load_yaml(str(result[-1])) if result else {}
 
     def files(self, entry: dict[str, Any]) -> dict[PurePosixPath, str]:
         """The outs of an entry: path -> MD5. Raises FileNotFoundError if the cache lacks the listing of a folder."""
@@ -182,7 +182,7 @@ class Sync:
         for out in entry.get("outs", []):
             path, md5 = PurePosixPath(out["path"]), out.get("md5", "")
             if md5.endswith(".dir"):
-                files |= {path / each["relpath"]: each["md5"] for each in json.loads(self.content(md5))}
+                files |= {path / item["relpath"]: item["md5"] for item in json.loads(self.content(md5))}
             else:
                 files[path] = md5
         return files
@@ -226,9 +226,9 @@ class Sync:
 
     def summary(self) -> list[str]:
         """What was done, in a line, and what could not be re-created, one line per reason."""
-        words = {"made": "made again", "linked": "linked", "there": "there already"}
-        words |= {"ended": "left by dead processes, ended"}
-        lines = [", ".join(f"{self.counts[key]} {text}" for key, text in words.items())]
+        phrase = {"made": "made again", "linked": "linked", "there": "there already"}
+        phrase |= {"ended": "left by dead processes, ended"}
+        lines = [", ".join(f"{self.counts[key]} {text}" for key, text in phrase.items())]
         for why, names in self.lost.items():
             shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
             lines.append(f"{len(names)} {why}: {shown}")
@@ -260,21 +260,21 @@ def drain() -> None:
 def states(repo: Repo) -> dict[str, tuple[state.State, str]]:
     """The states of the commit, of DVC's experiments and of the working folder, by key, with their revisions ("" for
     the working folder, which comes last because its best models stay registered)."""
-    found, revisions = {}, {}
+    result, revisions = {}, {}
     if isinstance(repo.scm, Git):
         revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
     for revision, experiment in revisions.items():
         if made := state.of_revision(revision, experiment):
-            found.setdefault(made.key, (made, revision))
+            result.setdefault(made.key, (made, revision))
     if here := state.of_folder(repository.root()):
-        found.pop(here.key, None)
-        found[here.key] = (here, "")
-    return found
+        result.pop(here.key, None)
+        result[here.key] = (here, "")
+    return result
 
 
 def pipeline(repo: Repo) -> list[PipelineStage]:
     """The stages that have a result."""
-    return [each for each in repo.index.stages if isinstance(each, PipelineStage) and each.outs[0].hash_info]
+    return [item for item in repo.index.stages if isinstance(item, PipelineStage) and item.outs[0].hash_info]
 
 
 def content_key(stage: PipelineStage) -> str:

@@ -25,11 +25,11 @@ class Meter:
         try:
             stage = psutil.Process(self.pid)
             family = [stage, *stage.children(recursive=True)]
-            times = [each.cpu_times() for each in family]
-            memory = sum(each.memory_info().rss for each in family)
+            times = [item.cpu_times() for item in family]
+            memory = sum(item.memory_info().rss for item in family)
         except psutil.Error:
             return {}
-        used = sum(each.user + each.system for each in times)
+        used = sum(item.user + item.system for item in times)
         cpu = max(0.0, used - self.used) / (now - self.last)
         self.last, self.used, self.count = now, used, self.count + 1
         machine = psutil.virtual_memory()

@@ -16,11 +16,11 @@ EARLIER = State("earlier", "earlier results", {})  # of states of which nothing 
 
 def parent(client: Any, experiment_id: str, state: State, at: int) -> str:
     """The id of the run of a pipeline state, created if missing, set to running."""
-    found = client.search_runs([experiment_id], f"tags.{KEY} = '{state.key}'", max_results=1)
-    if found:
-        if found[0].info.status != "RUNNING":
-            client.update_run(found[0].info.run_id, status="RUNNING")
-        return found[0].info.run_id
+    result = client.search_runs([experiment_id], f"tags.{KEY} = '{state.key}'", max_results=1)
+    if result:
+        if result[0].info.status != "RUNNING":
+            client.update_run(result[0].info.run_id, status="RUNNING")
+        return result[0].info.run_id
     tags = {KEY: state.key, "mlflow.note.content": note(state)}
     run = client.create_run(experiment_id, at, tags, state.name)
     for name, value in state.changed.items():
@@ -48,9 +48,9 @@ def settle(client: Any, experiment_id: str, run: str, at: int) -> None:
         return
     status = "FINISHED"
     for how in ("KILLED", "FAILED"):
-        names = {each.info.run_name for each in below(f"attributes.status = '{how}'")}
+        names = {item.info.run_name for item in below(f"attributes.status = '{how}'")}
         last = [below(f"attributes.run_name = '{name}'", 1)[0] for name in names if linked(name) not in tags]
-        if any(each.info.status == how for each in last):
+        if any(item.info.status == how for item in last):
             status = how
     client.set_terminated(run, status, at)
 

@@ -48,7 +48,7 @@ def address(port: int) -> str:
     Raises OSError if no server listens yet.
     """
     experiments = ask(port, "experiments/search", max_results=1000).get("experiments", [])
-    ids = [each["experiment_id"] for each in experiments]
+    ids = [item["experiment_id"] for item in experiments]
     newest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
     runs = ask(port, "runs/search", experiment_ids=ids, **newest).get("runs", []) if ids else []
     if not runs:

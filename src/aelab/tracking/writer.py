@@ -48,13 +48,13 @@ class Feed:
         self.file.seek(self.at)
         data = self.file.read()
         data = data[: data.rfind(b"\n") + 1]
-        found, length = [], 0
+        result, length = [], 0
         for line in data.splitlines(keepends=True):
             length += len(line)
             with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line) | {"end": length})
+                result.append(json.loads(line) | {"end": length})
                 length = 0
-        return found
+        return result
 
     def take(self, message: dict[str, Any]) -> None:
         message = {key: value for key, value in message.items() if key != "end"}

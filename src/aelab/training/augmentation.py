@@ -22,18 +22,18 @@ MOST = {"rotate": 180.0, "scale": 0.9, "shift": 100.0}
 
 def parse(words: Sequence[str]) -> dict[str, float]:
     """["rotate 7", "scale 0.05"] -> {"rotate": 7.0, "scale": 0.05}. Raises ValueError with what is allowed."""
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for word in words:
         kind, _, level = word.partition(" ")
-        if kind not in MOST or kind in found:
+        if kind not in MOST or kind in result:
             raise ValueError(f"augment: {word!r} is wrong; allowed: one each of {', '.join(MOST)}")
         try:
-            found[kind] = float(level)
+            result[kind] = float(level)
         except ValueError:
-            found[kind] = math.nan
-        if not 0 < found[kind] <= MOST[kind]:
+            result[kind] = math.nan
+        if not 0 < result[kind] <= MOST[kind]:
             raise ValueError(f"augment: {word!r} is out of range; allowed: above 0 up to {MOST[kind]:g}")
-    return found
+    return result
 
 
 def augment(x: Tensor, most: dict[str, float], generator: Generator) -> Tensor:

@@ -85,7 +85,7 @@ class SeedCallback:
         """The history and the preview, for a checkpoint: what JSON can hold, and tensors by name."""
         pictures = self.preview.pictures if self.preview else {}
         numbers = {"history": self.history, "pictures": list(pictures)}  # in their order
-        return numbers, {name: torch.from_numpy(each) for name, each in pictures.items()}
+        return numbers, {name: torch.from_numpy(item) for name, item in pictures.items()}
 
     def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
         """Continue from what `state` returned, and log it again: the tracking store adds what it lacks."""
@@ -133,7 +133,7 @@ class ReconstructionPreview:
 
     def __init__(self, validation: Tensors, settings: Training, stream: tuple[Any, ...], recorder: Any) -> None:
         first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
-        noises = [Noise.parse(each) for each in settings.noise]
+        noises = [Noise.parse(item) for item in settings.noise]
         clean, self.labels = validation.x[first], validation.y[first]
         shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "panel", device=clean.device))
         self.seen = {"": shown}  # by prefix of the names in `pictures`

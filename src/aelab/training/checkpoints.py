@@ -54,13 +54,13 @@ class CheckpointManager:
         if not self.folder.exists() or not self.path.exists():  # usually there is none, and the key takes time
             return None
         try:
-            tensors, words = weight_files.load_tensors(self.path)
+            tensors, text = weight_files.load_tensors(self.path)
         except ValueError as error:
             print(f"{self.path}: ignored, learning starts afresh ({error})", file=sys.stderr, flush=True)
             return None
-        numbers = json.loads(words)
-        mine = {name: each for name, each in tensors.items() if not name.startswith("extra/")}
-        kept = {name.removeprefix("extra/"): each for name, each in tensors.items() if name.startswith("extra/")}
+        numbers = json.loads(text)
+        mine = {name: item for name, item in tensors.items() if not name.startswith("extra/")}
+        kept = {name.removeprefix("extra/"): item for name, item in tensors.items() if name.startswith("extra/")}
         self.extra.restore(numbers["extra"], kept)
         return Snapshot(numbers["learning"], mine)
 
@@ -72,12 +72,12 @@ class CheckpointManager:
         moment."""
         began = time.monotonic()
         numbers, tensors = self.extra.state()
-        all_tensors = snapshot.tensors | {f"extra/{name}": each for name, each in tensors.items()}
-        words = json.dumps({"learning": snapshot.numbers, "extra": numbers})
+        all_tensors = snapshot.tensors | {f"extra/{name}": item for name, item in tensors.items()}
+        text = json.dumps({"learning": snapshot.numbers, "extra": numbers})
         draft = self.path.with_suffix(".new")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            weight_files.save_tensors(draft, all_tensors, words)
+            weight_files.save_tensors(draft, all_tensors, text)
             draft.rename(self.path)
         except OSError as error:  # a full disk costs the checkpoint, not the training
             draft.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
     `generators` and depends on nothing else that changes. This function leaves all of them unchanged. The graph's
     output is overwritten by its next call, and it takes inputs of the same shapes only.
     """
-    buffers, before = [each.clone() for each in inputs], [each.detach().clone() for each in state]
+    buffers, before = [item.clone() for item in inputs], [item.detach().clone() for item in state]
     drawn = [generator.get_state() for generator in generators]
 
     def back() -> None:

@@ -90,7 +90,7 @@ def fit(
     snapshot = checkpointer.latest(model) if checkpointer else None
     if snapshot:
         model.load_state_dict(part("model", snapshot))  # the inputs of later phases are codes of trained layers
-    noises = [Noise.parse(words) for words in settings.noise]
+    noises = [Noise.parse(text) for text in settings.noise]
     learning = Learning(model, settings, noises, draw, callback, checkpointer, precision)
     for number, phase in enumerate(model.phases()):
         if snapshot and number < snapshot.numbers["phase"]:
@@ -165,11 +165,11 @@ class Learning:
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
             with self.rounding:
                 with self.autocast:
-                    found = self.phase.loss(batch, self.noise)
-                found.total.backward()
+                    result = self.phase.loss(batch, self.noise)
+                result.total.backward()
             done = (self.epoch - 1) * self.steps + self.step
             self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
-            losses.note(self.values, found, self.step, self.steps)
+            losses.note(self.values, result, self.step, self.steps)
             self.step += 1
             self.callback.step()
             if self.checkpointer and self.checkpointer.due():
@@ -202,13 +202,13 @@ class Learning:
             "model": self.model.state_dict(),
             "best": self.best_weights,
             "values": self.values,
-            "optimizer": {str(i): each for i, each in enumerate(self.optimizer.state())},
+            "optimizer": {str(i): item for i, item in enumerate(self.optimizer.state())},
             "generator": {"order": self.before, "noise": self.noise.get_state(), "modules": torch.get_rng_state()},
         }
         if self.noise.device.type == "cuda":
             groups["generator"]["cuda"] = torch.cuda.get_rng_state(self.noise.device)
         return Snapshot(
-            numbers, {f"{group}/{name}": each for group, some in groups.items() for name, each in some.items()}
+            numbers, {f"{group}/{name}": item for group, subset in groups.items() for name, item in subset.items()}
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -216,12 +216,12 @@ class Learning:
         self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
         device, states = self.noise.device, part("generator", snapshot)
-        self.best_weights = {name: each.to(device) for name, each in part("best", snapshot).items()}
+        self.best_weights = {name: item.to(device) for name, item in part("best", snapshot).items()}
         values = part("values", snapshot)
         self.values = {name: values[name].to(device) for name in snapshot.numbers["terms"]}
         kept = part("optimizer", snapshot)
-        for i, each in enumerate(self.optimizer.state()):
-            each.copy_(kept[str(i)])
+        for i, item in enumerate(self.optimizer.state()):
+            item.copy_(kept[str(i)])
         self.before = states["order"]
         self.order.set_state(self.before)
         self.noise.set_state(states["noise"])
@@ -234,4 +234,4 @@ class Learning:
 
 def part(group: str, snapshot: Snapshot) -> dict[str, Tensor]:
     """The tensors of one group of a snapshot, without the prefix."""
-    return {name.partition("/")[2]: each for name, each in snapshot.tensors.items() if name.startswith(f"{group}/")}
+    return {name.partition("/")[2]: item for name, item in snapshot.tensors.items() if name.startswith(f"{group}/")}

@@ -37,8 +37,8 @@ def over(
     pieces = zip(data.x.split(streaming.CHUNK), data.y.split(streaming.CHUNK), strict=True)
     with torch.no_grad():
         for number, (x, y) in enumerate(pieces):
-            found = loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator)
-            note(values, found, number, len(images))
+            result = loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator)
+            note(values, result, number, len(images))
     return means(values, images)
 
 
@@ -56,7 +56,7 @@ def note(values: dict[str, Tensor], losses: Losses, number: int, pieces: int) ->
 
 def means(values: dict[str, Tensor], counts: Tensor) -> dict[str, float]:
     """Means per image, from means over batches of `counts` images."""
-    return {name: (each.double().cpu() @ counts / counts.sum()).item() for name, each in values.items()}
+    return {name: (item.double().cpu() @ counts / counts.sum()).item() for name, item in values.items()}
 
 
 def counts(images: int, size: int) -> Tensor:

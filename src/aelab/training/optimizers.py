@@ -65,7 +65,7 @@ class Adam:
                 )
 
     def state(self) -> list[Tensor]:
-        return [each for moments, _ in self.groups for each in (*moments.first, *moments.second, moments.step)]
+        return [item for moments, _ in self.groups for item in (*moments.first, *moments.second, moments.step)]
 
 
 class _Moments:
@@ -101,15 +101,15 @@ class SGD:
                     torch._foreach_add_(parameters, velocity, alpha=-lr)
 
     def state(self) -> list[Tensor]:
-        return [each for _, velocity, _ in self.groups for each in velocity]
+        return [item for _, velocity, _ in self.groups for item in velocity]
 
 
 def groups(parameters: Sequence[Tensor], weight_decay: float, stacked: bool) -> list[tuple[list[Tensor], float]]:
     """Parameter groups with their weight decay: weights decay, biases and other vectors do not."""
     vector = 2 if stacked else 1  # number of axes of a vector
     decay = [p for p in parameters if weight_decay and p.dim() > vector]
-    found = [(decay, weight_decay), ([p for p in parameters if not (weight_decay and p.dim() > vector)], 0.0)]
-    return [(group, decay) for group, decay in found if group]
+    result = [(decay, weight_decay), ([p for p in parameters if not (weight_decay and p.dim() > vector)], 0.0)]
+    return [(group, decay) for group, decay in result if group]
 
 
 def taken(parameters: list[Tensor]) -> list[Tensor]:

@@ -56,8 +56,8 @@ class Training:
         if self.noise:
             from aelab.data.corruption import Noise
 
-            for words in self.noise:
-                Noise.parse(words)
+            for text in self.noise:
+                Noise.parse(text)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class VectorizedTraining:
         self, seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision
     ) -> None:
         self.seeds, self.settings, self.checkpointer = seeds, settings, checkpointer
-        self.noises = [Noise.parse(words) for words in settings.noise]
+        self.noises = [Noise.parse(text) for text in settings.noise]
         self.learnings = [
             Learning(seed.model, settings, self.noises, seed.draw, seed.callback, None, precision) for seed in seeds
         ]
@@ -100,7 +100,7 @@ class VectorizedTraining:
 
     def run(self) -> None:
         """Run the remaining epochs of the phase; the models then have the weights of their best ones."""
-        while self.learnings[0].epoch <= self.settings.epochs and any(self.going(each) for each in self.learnings):
+        while self.learnings[0].epoch <= self.settings.epochs and any(self.going(item) for item in self.learnings):
             self.learn()
             for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
                 if self.going(learning):
@@ -146,13 +146,13 @@ class VectorizedTraining:
         for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
             batches.append(Batch(clean, corrupt_mixed(clean, self.noises, learning.noise), train.y[mine]))
-        batch = Batch(*(torch.stack(each) for each in zip(*batches, strict=True)))
+        batch = Batch(*(torch.stack(item) for item in zip(*batches, strict=True)))
         with self.learnings[0].rounding:
             losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
             losses.total.sum().backward()  # no seed's loss depends on another's weights
         self.optimizer.step(rate)
         self.terms = ["total", *losses.terms]
-        return torch.stack([each.detach().float() for each in (losses.total, *losses.terms.values())])
+        return torch.stack([item.detach().float() for item in (losses.total, *losses.terms.values())])
 
     def losses(self, weights: dict[str, Tensor], batch: Batch, which: Tensor) -> Losses:
         """The loss of one seed, as vmap calls it."""
@@ -170,9 +170,9 @@ class VectorizedTraining:
 
     def snapshot(self) -> Snapshot:
         """The state of training between two epochs."""
-        each = [learning.snapshot() for learning in self.learnings]
-        tensors = {f"{i}/{name}": tensor for i, one in enumerate(each) for name, tensor in one.tensors.items()}
-        return Snapshot({"phase": self.number, "seeds": [one.numbers for one in each]}, tensors)
+        item = [learning.snapshot() for learning in self.learnings]
+        tensors = {f"{i}/{name}": tensor for i, one in enumerate(item) for name, tensor in one.tensors.items()}
+        return Snapshot({"phase": self.number, "seeds": [one.numbers for one in item]}, tensors)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the phase from a snapshot; the models have their weights already."""
@@ -223,7 +223,7 @@ class _Draws(TorchFunctionMode):
             return func(*args, **kwargs)
         first, *others = args
         fills = isinstance(first, Tensor) and func.__name__.endswith("_")  # x.exponential_(generator=...)
-        if any(isinstance(each, Tensor) for each in (others if fills else args)):
+        if any(isinstance(item, Tensor) for item in (others if fills else args)):
             raise NotImplementedError(
                 f"{func.__name__}: draws that depend on a tensor need a model that is `vmap_unsupported_reason`"
             )

@@ -34,7 +34,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], words: str) -> None:
     """Write named tensors, a text and a digest of both, and sync them to the disk. Raises OSError."""
     from safetensors.torch import save
 
-    plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+    plain = {name: item.detach().cpu().contiguous() for name, item in tensors.items()}
     with open(path, "wb") as file:
         file.write(save(plain, {"words": words, "sha256": _digest(plain, words)}))
         file.flush()
@@ -51,10 +51,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
             header = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"not a readable safetensors file: {error}") from error
-    words = header.get("words", "")
-    if header.get("sha256") != _digest(tensors, words):
+    text = header.get("words", "")
+    if header.get("sha256") != _digest(tensors, text):
         raise ValueError("its bytes are not those that were written")
-    return tensors, words
+    return tensors, text
 
 
 def _digest(tensors: dict[str, Tensor], words: str) -> str:

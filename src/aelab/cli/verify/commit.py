@@ -39,11 +39,11 @@ def against_commit() -> str | None:
     far = sorted(numbers, key=lambda number: number.distance, reverse=True)
     beyond = [number for number in far if not number.distance <= 1]
     if beyond:
-        words = f"{len(beyond)} of {len(far)} differ by more than the spread of seeds: {verdict.some(beyond)}"
+        text = f"{len(beyond)} of {len(far)} differ by more than the spread of seeds: {verdict.some(beyond)}"
     elif far and far[0].distance:
-        words = f"all {len(far)} within the spread of seeds, the furthest {far[0]}"
+        text = f"all {len(far)} within the spread of seeds, the furthest {far[0]}"
     else:
-        words = f"all {len(far)} identical"
+        text = f"all {len(far)} identical"
     if others := sorted(before.keys() ^ after.keys()):
-        words += f"; only on one side: {verdict.some(others)}"
-    return f"{LEAD}: {words} (README, Results)"
+        text += f"; only on one side: {verdict.some(others)}"
+    return f"{LEAD}: {text} (README, Results)"

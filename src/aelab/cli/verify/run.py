@@ -55,10 +55,10 @@ def _verify(names: Sequence[str], cache: str, view: pipeline.View, jobs: int) ->
         pass
     root = Path.cwd()
     with contextlib.chdir(HOME):
-        found = again(names, view, jobs, root)
-    if not any(each.fault for each in found):
+        result = again(names, view, jobs, root)
+    if not any(item.fault for item in result):
         shutil.rmtree(HOME)
-    return found
+    return result
 
 
 def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> list[Verdict]:
@@ -66,26 +66,26 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
     with Repo() as repo:
         graph, ends = get_active_graph(repo.index.graph), measured(repo)
         plans = {
-            name: [each for each in plan_repro(graph, [ends[name]]) if isinstance(each, PipelineStage)]
+            name: [item for item in plan_repro(graph, [ends[name]]) if isinstance(item, PipelineStage)]
             for name in names
         }
-        chains = {name: [each for each in plan if is_item(each)] for name, plan in plans.items()}
-        upstream = dict.fromkeys(each for plan in plans.values() for each in plan if not is_item(each))
+        chains = {name: [item for item in plan if is_item(item)] for name, plan in plans.items()}
+        upstream = dict.fromkeys(item for plan in plans.values() for item in plan if not is_item(item))
         with repo.lock:
-            chains |= {pipeline.name(each): [each] for each in upstream if not restored(each)}
-        anew = {out.fs_path for chain in chains.values() for each in chain for out in each.outs}
+            chains |= {pipeline.name(item): [item] for item in upstream if not restored(item)}
+        anew = {out.fs_path for chain in chains.values() for item in chain for out in item.outs}
         made_from = chains | plans  # for a model, with everything upstream
-        stale = {name: words for name, chain in made_from.items() if (words := some(moved(chain, anew)))}
-        chosen = list(dict.fromkeys(each for name, chain in chains.items() if name not in stale for each in chain))
-        wanted = {pipeline.name(each): contents(each) for each in chosen}
+        stale = {name: text for name, chain in made_from.items() if (text := some(moved(chain, anew)))}
+        chosen = list(dict.fromkeys(item for name, chain in chains.items() if name not in stale for item in chain))
+        wanted = {pipeline.name(item): contents(item) for item in chosen}
         run = Again(repo, view, jobs, chosen)
         run.environment = {"AELAB_TRACKING": "off", "DVC_ROOT": str(root)}
         if chosen:
-            run.everything([pipeline.name(each) for each in chosen])
+            run.everything([pipeline.name(item) for item in chosen])
     return [
         Verdict(name, f"changed since dvc.lock: {stale[name]}; `aelab repro` first", FAILED)
         if name in stale
-        else ended(name, [pipeline.name(each) for each in chain], wanted, run, root)
+        else ended(name, [pipeline.name(item) for item in chain], wanted, run, root)
         for name, chain in sorted(chains.items(), key=lambda pair: pair[0] in plans)  # upstream first
     ]
 
@@ -93,19 +93,19 @@ def again(names: Sequence[str], view: pipeline.View, jobs: int, root: Path) -> l
 def ended(name: str, chain: Sequence[str], wanted: Mapping[str, Any], run: Again, root: Path) -> Verdict:
     """The verdict on a chain of stages that has ended, successfully or not."""
     made = run.apart.outs
-    if failed := [each for each in chain if each in run.failed]:
+    if failed := [item for item in chain if item in run.failed]:
         from aelab.runner.console import last_line
 
         log = pipeline.log_of(failed[0])
         return Verdict(name, f"{failed[0]}: {last_line(log)} (all of it: {LOGS / log.name})", FAILED)
-    if missing := [each for each in chain if each not in made]:
+    if missing := [item for item in chain if item not in made]:
         return Verdict(name, f"{missing[0]} could not run: what it reads failed", FAILED)
-    before, after = ({k: v for each in chain for k, v in outs[each].items()} for outs in (wanted, made))
-    told = (
+    before, after = ({k: v for item in chain for k, v in outs[item].items()} for outs in (wanted, made))
+    values = (
         stage.folder("evaluate", name) / "metrics.json",
         stage.folder(name) / f"{name}.json",
     )  # of model, of baselines
-    path = next(filter(Path.exists, told), None)
+    path = next(filter(Path.exists, values), None)
     return verdict_of(name, before, after, storage.load_json(path) if path else None, root)
 
 
@@ -118,7 +118,7 @@ class Again(pipeline.Run):
         self.lockfile = self.apart = Apart(repo)
 
     def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
-        return [each for each in super().plan(graph, stages) if each in self.chosen]
+        return [item for item in super().plan(graph, stages) if item in self.chosen]
 
 
 class Apart(LockfileWriter):
@@ -136,9 +136,9 @@ class Apart(LockfileWriter):
 
 def measured(repo: Repo) -> dict[str, PipelineStage]:
     """Model -> the stage that evaluates it, the last of those that make its results."""
-    place, stages = stage.folder("evaluate"), [each for each in repo.index.stages if isinstance(each, PipelineStage)]
-    paths = {Path(out.def_path): each for each in stages for out in each.outs}
-    return {path.name: each for path, each in paths.items() if path.parent == place}
+    place, stages = stage.folder("evaluate"), [item for item in repo.index.stages if isinstance(item, PipelineStage)]
+    paths = {Path(out.def_path): item for item in stages for out in item.outs}
+    return {path.name: item for path, item in paths.items() if path.parent == place}
 
 
 def is_item(each: PipelineStage) -> bool:
@@ -157,26 +157,26 @@ def restored(each: PipelineStage) -> bool:
 
 def moved(chain: Iterable[PipelineStage], anew: set[str]) -> list[str]:
     """Dependencies of these stages that differ from dvc.lock; results that will be made again do not count."""
-    found = []
-    for each in chain:
-        if any(not out.hash_info for out in each.outs):
-            found.append(f"{pipeline.name(each)} (not in dvc.lock)")
-        found += [f"the command of {pipeline.name(each)}"] if each.cmd_changed else []
-        for dep in each.deps:
+    result = []
+    for item in chain:
+        if any(not out.hash_info for out in item.outs):
+            result.append(f"{pipeline.name(item)} (not in dvc.lock)")
+        result += [f"the command of {pipeline.name(item)}"] if item.cmd_changed else []
+        for dep in item.deps:
             if not any(path == dep.fs_path or Path(dep.fs_path) in Path(path).parents for path in anew):
-                found += dep.workspace_status()
-    return list(dict.fromkeys(found))
+                result += dep.workspace_status()
+    return list(dict.fromkeys(result))
 
 
 def contents(each: PipelineStage) -> dict[str, Content]:
     """A stage's outs as in dvc.lock or, if it has just run, as they are."""
     from dvc_data.hashfile.tree import Tree
 
-    found = {}
+    result = {}
     for out in each.outs:
         content, path, value = out.get_obj(), out.def_path, str(out.hash_info.value if out.hash_info else "")
         files = {path: value} if not value.endswith(".dir") else None
         if isinstance(content, Tree):
             files = {"/".join((path, *key)): str(info.value) for key, _, info in content if info}
-        found[path] = Content(value, out.meta.nfiles or 1 if out.meta else 1, files)
-    return found
+        result[path] = Content(value, out.meta.nfiles or 1 if out.meta else 1, files)
+    return result

@@ -113,12 +113,12 @@ def other(path: Path, md5: str) -> bool:
 
 def different(wanted: Mapping[str, Content], made: Mapping[str, Content]) -> list[str]:
     """What differs: files, or outs of which dvc.lock has only one hash."""
-    found = []
+    result = []
     for path, content in wanted.items():
         if made[path].hash != content.hash:
             old, new = content.files, made[path].files or {}
-            found += [path] if old is None else sorted(file for file, _ in old.items() ^ new.items())
-    return list(dict.fromkeys(found))
+            result += [path] if old is None else sorted(file for file, _ in old.items() ^ new.items())
+    return list(dict.fromkeys(result))
 
 
 def table(name: str) -> list[dict[str, str]]:
@@ -134,24 +134,26 @@ def rows(text: str) -> dict[str, dict[str, str]]:
 
 def row(name: str, model: str) -> dict[str, str]:
     """The model's last row in a table of metrics/; empty where there is none."""
-    return next((each for each in reversed(table(name)) if each["name"] == model), {})
+    return next((item for item in reversed(table(name)) if item["name"] == model), {})
 
 
 def miswritten(name: str, about: Any) -> list[str]:
     """Values of the table that are not those of the result."""
-    item, found = Item(name, about, {}), row("comparison", name)
-    means = {metric: item.mean(metric) for metric in item.metrics if found.get(metric)}
+    item, result = Item(name, about, {}), row("comparison", name)
+    means = {metric: item.mean(metric) for metric in item.metrics if result.get(metric)}
     wrong = [
-        metric for metric, mean in means.items() if float(found[metric]) not in (mean, float(f"{mean:.{DIGITS}g}"))
+        metric for metric, mean in means.items() if float(result[metric]) not in (mean, float(f"{mean:.{DIGITS}g}"))
     ]
-    return [f"metrics/comparison.csv says {metric} {found[metric]}, the result {means[metric]:.6g}" for metric in wrong]
+    return [
+        f"metrics/comparison.csv says {metric} {result[metric]}, the result {means[metric]:.6g}" for metric in wrong
+    ]
 
 
 def headlines(name: str, about: Any) -> list[Number]:
     """The headline metrics of a model that metrics/ has too."""
     item, numbers, curve = Item(name, about, {}), row("comparison", name), row("curves", name)
     names = [metric for metric in item.metrics if headline(metric)]
-    found = [
+    result = [
         Number(metric, float(numbers[metric]), float(numbers.get(f"{metric}_std") or 0), item.mean(metric))
         for metric in names
         if numbers.get(metric)
@@ -159,8 +161,8 @@ def headlines(name: str, about: Any) -> list[Number]:
     if curve and item.curves():
         last = float(np.nanmean(item.curves()[-1].validation[:, -1]))
         word = "validation error" if item.is_stack else "validation loss"
-        found.insert(0, Number(word, float(curve["validation"]), float(curve["validation_std"] or 0), last))
-    return found
+        result.insert(0, Number(word, float(curve["validation"]), float(curve["validation_std"] or 0), last))
+    return result
 
 
 def apart(name: str, here: str) -> list[str]:
@@ -169,7 +171,7 @@ def apart(name: str, here: str) -> list[str]:
     here: the device of the reproduction. Stages upstream of models have no row in the table; they ran on the same
     device as the models.
     """
-    there = {mine["device"]} if (mine := row("comparison", name)) else {each["device"] for each in table("comparison")}
+    there = {mine["device"]} if (mine := row("comparison", name)) else {item["device"] for item in table("comparison")}
     ways = [] if here in there else [f"made on {' or '.join(sorted(there)) or 'an unknown device'}, here {here}"]
     locked: dict[str, set[str]] = {}
     for library, number in re.findall(r"^([\w.-]+)==([^\s;\\]+)", LOCKED.read_text(), re.MULTILINE):
@@ -182,5 +184,5 @@ def apart(name: str, here: str) -> list[str]:
 
 def some(things: Iterable[object]) -> str:
     """The first few, and the number of the others."""
-    words = [str(thing) for thing in things]
-    return ", ".join(words[:SHOWN]) + f" and {len(words) - SHOWN} more" * (len(words) > SHOWN)
+    text = [str(thing) for thing in things]
+    return ", ".join(text[:SHOWN]) + f" and {len(text) - SHOWN} more" * (len(text) > SHOWN)

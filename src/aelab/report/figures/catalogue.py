@@ -57,4 +57,4 @@ def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
         save(figure, folder / f"{names[number]}.png", shown(results, settings, names[number]))
         return title(figure)
 
-    return {name: found for name, found in zip(names, run(one, len(names)), strict=True) if found is not None}
+    return {name: result for name, result in zip(names, run(one, len(names)), strict=True) if result is not None}

@@ -28,24 +28,24 @@ def stack_curves(results: Results, settings: Compare) -> Figure | None:
 
 def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
     """Small multiples, a line per item. shared: all panels have one unit, multiplied by `factor`, and one axis."""
-    found = [(item, phase) for item in items for phase in item.curves()]
-    if not found:
+    result = [(item, phase) for item in items for phase in item.curves()]
+    if not result:
         return None
-    columns = max(len(item.curves()) for item in items) if shared else min(5, len(found))
-    lines = -(-len(found) // columns)
+    columns = max(len(item.curves()) for item in items) if shared else min(5, len(result))
+    lines = -(-len(result) // columns)
     figure, axes = chart(lines, columns, size=(max(7.0, 2.1 * columns), 1.65 * lines + 0.9), title=title)
-    for each in axes.flat[len(found) :]:
-        each.axis("off")
-    for i, (each, (item, phase)) in enumerate(zip(axes.flat, found, strict=False)):
+    for entry in axes.flat[len(result) :]:
+        entry.axis("off")
+    for i, (entry, (item, phase)) in enumerate(zip(axes.flat, result, strict=False)):
         # the training error reaches 0, which has no logarithm
-        values = [factor * each.validation for _, each in found] if shared else [phase.train, phase.validation]
-        _curve(each, phase, factor)
-        _scale(each, np.concatenate([value[np.isfinite(value)] for value in values]))
-        if i + columns >= len(found):
-            each.set_xlabel("epoch")
+        values = [factor * entry.validation for _, entry in result] if shared else [phase.train, phase.validation]
+        _curve(entry, phase, factor)
+        _scale(entry, np.concatenate([value[np.isfinite(value)] for value in values]))
+        if i + columns >= len(result):
+            entry.set_xlabel("epoch")
         alone = len(item.curves()) == 1
         term = [] if shared or phase.term == "total" else [phase.term]
-        each.set_title(", ".join([item.name, *([] if alone else [phase.phase]), *term]))
+        entry.set_title(", ".join([item.name, *([] if alone else [phase.phase]), *term]))
     figure.supylabel(unit, fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4 if columns > 3 else 2, fontsize=8)
@@ -90,10 +90,10 @@ def stacks(results: Results, settings: Compare) -> Figure | None:
     title = "Does pretraining help? Test error after fine-tuning"
     size = (1.6 + 2.3 * len(results.budgets), 1.5 + 0.4 * len(items))
     figure, axes = chart(1, len(results.budgets), size=size, title=title)
-    for each, (budget, images) in zip(axes[0], results.budgets.items(), strict=True):
-        _errors(each, items, f"test_error/{budget}", n)
-        each.set_title(f"{images:,} labels")
-        each.set_yticks(range(len(items)), [item.name for item in items] if each is axes[0, 0] else [])
+    for entry, (budget, images) in zip(axes[0], results.budgets.items(), strict=True):
+        _errors(entry, items, f"test_error/{budget}", n)
+        entry.set_title(f"{images:,} labels")
+        entry.set_yticks(range(len(items)), [item.name for item in items] if entry is axes[0, 0] else [])
     axes[0, 0].set_ylabel("stack")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
@@ -106,10 +106,10 @@ def _errors(axes: Axes, items: list[Item], metric: str, n: int) -> None:
             continue
         mean, errors = item.mean(metric), np.array(item.metrics[metric])
         low, high = share_interval(mean, n)
-        words = (f"mean, 95% interval for {n:,} test images", "seeds") if i == 0 else (None, None)
-        bar = {"fmt": "o", "color": BLUE, "capsize": 3, "label": words[0]}
+        text = (f"mean, 95% interval for {n:,} test images", "seeds") if i == 0 else (None, None)
+        bar = {"fmt": "o", "color": BLUE, "capsize": 3, "label": text[0]}
         axes.errorbar(100 * mean, i, xerr=[[max(0.0, 100 * (mean - low))], [max(0.0, 100 * (high - mean))]], **bar)
-        axes.plot(100 * errors, np.full(len(errors), i + 0.25), "|", ms=8, color=ORANGE, label=words[1])
+        axes.plot(100 * errors, np.full(len(errors), i + 0.25), "|", ms=8, color=ORANGE, label=text[1])
         axes.text(100 * mean, i - 0.16, f"{100 * mean:.1f}", ha="center", va="bottom", fontsize=8)
     axes.set_ylim(len(items) - 0.4, -0.6)
     axes.set_xlim(left=0)
@@ -128,7 +128,7 @@ def labels(results: Results, settings: Compare) -> Figure | None:
     means = [100 * item.mean(f"test_error/{name}") for item in results.stacks for name in item.budgets]
     bounds = 0.8 * max(min(means), 0.01), 1.3 * max(means)
     ticks = round_ticks(*bounds)
-    for each, family in zip(axes[0], families, strict=True):
+    for entry, family in zip(axes[0], families, strict=True):
         items = [item for item in results.stacks if item.about["family"] == family]
         for i, item in enumerate(items):
             mine = {images: f"test_error/{name}" for name, images in budgets.items() if name in item.budgets}
@@ -136,14 +136,14 @@ def labels(results: Results, settings: Compare) -> Figure | None:
             how = {"color": GREY, "ls": "--"} if control else {"color": COLOURS[i % len(COLOURS)]}
             spread = [100 * np.nan_to_num(item.spread(metric)) for metric in mine.values()]
             mean = [100 * item.mean(metric) for metric in mine.values()]
-            words = f"{item.name}{', not pretrained' if control else ''}"
-            how |= {"marker": MARKERS[i % len(MARKERS)], "ms": 4.5, "capsize": 2, "label": words}
-            each.errorbar(list(mine), mean, spread, **how)
-        each.set(xscale="log", yscale="log", ylim=bounds, xlabel="labelled training images")
-        each.set_xticks(list(budgets.values()), [f"{images:,}" for images in budgets.values()])
-        each.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        each.minorticks_off()
-        each.legend(fontsize=7.5)
-        each.set_title({"stacked": "dense layers", "stacked_conv": "convolutional layers"}.get(family, family))
+            text = f"{item.name}{', not pretrained' if control else ''}"
+            how |= {"marker": MARKERS[i % len(MARKERS)], "ms": 4.5, "capsize": 2, "label": text}
+            entry.errorbar(list(mine), mean, spread, **how)
+        entry.set(xscale="log", yscale="log", ylim=bounds, xlabel="labelled training images")
+        entry.set_xticks(list(budgets.values()), [f"{images:,}" for images in budgets.values()])
+        entry.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        entry.minorticks_off()
+        entry.legend(fontsize=7.5)
+        entry.set_title({"stacked": "dense layers", "stacked_conv": "convolutional layers"}.get(family, family))
     axes[0, 0].set_ylabel("test error, % (bars: spread over seeds)")
     return figure

@@ -19,7 +19,7 @@ POINTS = 1500  # codes per panel
 def codes(results: Results, settings: Compare) -> Figure:
     """2-D codes of test images by class: PCA beside autoencoders."""
     pictures, names = results.pictures, results.data["classes"]
-    found = [
+    result = [
         (
             f"PCA: squared error {results.baselines['pca_sse'][2]:.1f} per image",
             pictures["pca_codes"][:, :2],
@@ -36,11 +36,11 @@ def codes(results: Results, settings: Compare) -> Figure:
     ]
     numbered = _numbered(names)
     title = "Test images by their 2-D code, each drawn as its class"
-    figure, axes = grid_of(len(found), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
-    for each, (heading, points, labels) in zip(axes.flat, found, strict=False):
-        _classes(each, points[:POINTS], labels[:POINTS], names)
-        each.set_title(heading)
-        each.set_xlabel("first code dimension")
+    figure, axes = grid_of(len(result), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
+    for entry, (heading, points, labels) in zip(axes.flat, result, strict=False):
+        _classes(entry, points[:POINTS], labels[:POINTS], names)
+        entry.set_title(heading)
+        entry.set_xlabel("first code dimension")
     for row in axes:
         row[0].set_ylabel("second code dimension")
     if not numbered:
@@ -95,6 +95,6 @@ def codes_3d(results: Results, settings: Compare) -> Figure | None:
             _classes(axes, points[:, [a, b]], labels, names)
             axes.set(xlabel=f"{NUMBERS[a]} code dimension", ylabel=f"{NUMBERS[b]} code dimension")
     if not _numbered(names):
-        handles, words = figure.axes[-1].get_legend_handles_labels()
-        figure.legend(handles, words, loc="center right", fontsize=8)
+        handles, text = figure.axes[-1].get_legend_handles_labels()
+        figure.legend(handles, text, loc="center right", fontsize=8)
     return figure

@@ -18,17 +18,17 @@ def grids(results: Results, settings: Compare) -> Figure | None:
         return None
     title = "A code of two numbers, decoded place by place"
     figure, axes = grid_of(len(items), size=(5.0, 5.4), title=title)
-    for each, item in zip(axes.flat, items, strict=False):
+    for entry, item in zip(axes.flat, items, strict=False):
         (first, second), images = item.arrays["grid_codes"], item.arrays["grid"]
         n = len(first)
         picture = tile(images, n, gap=0)
-        each.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        entry.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         height, width = images.shape[1:]
         shown = np.arange(0, n, max(1, (n - 1) // 2))
-        each.set_xticks((shown + 0.5) * width - 0.5, [f"{first[i]:.1f}" for i in shown])
-        each.set_yticks((n - shown - 0.5) * height - 0.5, [f"{second[i]:.1f}" for i in shown])
-        each.set_xlabel("first code dimension, over 96% of the test images")
-        each.set_title(item.name)
+        entry.set_xticks((shown + 0.5) * width - 0.5, [f"{first[i]:.1f}" for i in shown])
+        entry.set_yticks((n - shown - 0.5) * height - 0.5, [f"{second[i]:.1f}" for i in shown])
+        entry.set_xlabel("first code dimension, over 96% of the test images")
+        entry.set_title(item.name)
     for row in axes:
         row[0].set_ylabel("second code dimension, over 96% of the test images")
     return figure
@@ -46,12 +46,12 @@ def chosen(results: Results, settings: Compare) -> Figure | None:
     page.text(0.12, top - 0.05, "decoded", va="bottom", fontsize=8, color=GREY)
     page.text(0.22 + size, top - 0.05, "its original", va="bottom", fontsize=8, color=GREY)
     for i, item in enumerate(items):
-        for k, (image, words) in enumerate(zip(item.arrays["chosen"], _whereabouts(item), strict=True)):
+        for k, (image, phrase) in enumerate(zip(item.arrays["chosen"], _whereabouts(item), strict=True)):
             y = top + tall * (3 * i + k)
             page.picture(0.12, y, size, size, image)
             if k == 1:
                 page.picture(0.22 + size, y, size, size, item.arrays["chosen_original"][0])
-            page.text(0.37 + 2 * size, y, "\n".join(words), va="top", fontsize=8.5)
+            page.text(0.37 + 2 * size, y, "\n".join(phrase), va="top", fontsize=8.5)
     return page.figure
 
 
@@ -84,11 +84,11 @@ def _code(values: np.ndarray) -> str:
 def by_class(results: Results, settings: Compare) -> Figure | None:
     """One code from the prior per row, decoded with every label."""
     items = select(results, settings, "by_class")
-    found = [(item.name, tile(item.arrays["by_class"], len(results.data["classes"]))) for item in items]
+    result = [(item.name, tile(item.arrays["by_class"], len(results.data["classes"]))) for item in items]
     title = "The same code under every label: does the label say what, and the code how?"
     names = ", ".join(results.data["classes"])
-    note = f"rows: codes drawn from the prior, none picked by hand; columns: told to be\n{names}"
-    return panels(found, title, note, dots=62) if found else None
+    note = f"rows: codes drawn from the prior, none picked by hand; columns: with the label\n{names}"
+    return panels(result, title, note, dots=62) if result else None
 
 
 def clusters(results: Results, settings: Compare) -> Figure | None:

@@ -20,7 +20,7 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     items = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
     names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
     values = np.array(
-        [[baselines[n][each]["psnr"] for n in noises] for each in ("noisy", *FILTERS)]
+        [[baselines[n][entry]["psnr"] for n in noises] for entry in ("noisy", *FILTERS)]
         + [[item.mean(f"psnr/{n}") for n in noises] for item in items]
     )
     gain = values - [results.best_filter(n)[1] for n in noises]

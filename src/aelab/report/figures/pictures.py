@@ -38,7 +38,7 @@ def denoising(results: Results, settings: Compare) -> Figure:
     """For each noise: clean, noisy, the best filter, then the models, with their PSNR over all test images."""
     items = select(results, settings, "denoising")
     names = ["original", "noisy", "best filter", *(item.name for item in items)]
-    said = ["", "", "", *(trained(item) for item in items)]
+    message = ["", "", "", *(trained(item) for item in items)]
     n = min([len(results.pictures["clean"]), *(len(item.arrays["reconstructions"]) for item in items)])
     shown = np.unique(np.linspace(0, n - 1, min(n, DIGITS) + 2).round().astype(int)[1:-1])
     bands = [results.noises[i : i + BAND] for i in range(0, len(results.noises), BAND)]
@@ -54,10 +54,10 @@ def denoising(results: Results, settings: Compare) -> Figure:
     page = Page(labels + block * len(bands[0]) + 0.1, top + tall * len(bands) + 0.45, title, note)
     for b, band in enumerate(bands):
         y = top + b * tall + 0.3
-        for r, (name, words) in enumerate(zip(names, said, strict=True)):
+        for r, (name, text) in enumerate(zip(names, message, strict=True)):
             middle = y + (r + 0.5) * size
-            page.text(labels - 0.08, middle - (0.07 if words else 0), name, ha="right", va="center")
-            page.text(labels - 0.08, middle + 0.09, words, ha="right", va="center", fontsize=7, color=GREY)
+            page.text(labels - 0.08, middle - (0.07 if text else 0), name, ha="right", va="center")
+            page.text(labels - 0.08, middle + 0.09, text, ha="right", va="center", fontsize=7, color=GREY)
         for c, noise in enumerate(band):
             x = labels + c * block
             page.text(x, y - 0.06, spoken(noise), va="bottom")
@@ -66,9 +66,9 @@ def denoising(results: Results, settings: Compare) -> Figure:
             for r, (images, psnr) in enumerate(column):
                 page.picture(x, y + r * size, size * len(shown), size, tile(images[shown]))
                 weight = "bold" if psnr == best else "normal"
-                words = f"{psnr:.1f}" if r else "psnr"
+                text = f"{psnr:.1f}" if r else "psnr"
                 page.text(
-                    x + block - number + 0.04, y + (r + 0.5) * size, words, va="center", fontsize=8, fontweight=weight
+                    x + block - number + 0.04, y + (r + 0.5) * size, text, va="center", fontsize=8, fontweight=weight
                 )
     return page.figure
 
@@ -84,8 +84,8 @@ def _denoised(results: Results, items: list[Item], noise: str) -> list[tuple[np.
 
 def trained(item: Item) -> str:
     """The noise of a model's training, short enough for a label."""
-    words = [spoken(each) for each in item.noise]
-    return "clean images" if not words else words[0] if len(words) == 1 else f"{len(words)} noises mixed"
+    text = [spoken(entry) for entry in item.noise]
+    return "clean images" if not text else text[0] if len(text) == 1 else f"{len(text)} noises mixed"
 
 
 def epochs(results: Results, settings: Compare) -> Figure | None:
@@ -180,17 +180,17 @@ DRAWN = {"rbm": "by Gibbs sampling", "vq_vae": "places drawn alone"}
 
 def samples(results: Results, settings: Compare) -> Figure | None:
     """Samples of generative models from their prior; for a plain autoencoder, codes from a fitted gaussian."""
-    found = [
+    result = [
         (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
         for item in select(results, settings, "samples")
     ]
-    found += [
+    result += [
         (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5))
         for item in select(results, settings, "plain")
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
     note = "random codes: of a gaussian with mean and covariance of the test images' codes; none was picked by hand"
-    return panels(found, title, note, dots=62, columns=4) if found else None
+    return panels(result, title, note, dots=62, columns=4) if result else None
 
 
 def filters(results: Results, settings: Compare) -> Figure | None:
@@ -221,11 +221,13 @@ def units(results: Results, settings: Compare) -> Figure | None:
 
 
 def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:
-    found = [
+    result = [
         (f"{item.name}: {_about(item)}", tile(units, 10, blank=bound))
         for item, units in zip(items, weights, strict=True)
     ]
-    return panels(found, title, note, vmin=-bound, vmax=bound, columns=2 if len(found) == 4 else 3) if found else None
+    return (
+        panels(result, title, note, vmin=-bound, vmax=bound, columns=2 if len(result) == 4 else 3) if result else None
+    )
 
 
 def _about(item: Item) -> str:

@@ -63,15 +63,15 @@ def _met_noise(results: Results, item: Item) -> bool:
 
 def _noise_twin(results: Results, item: Item) -> bool:
     """Whether another model has the same net, one of the two trained with noise and one without."""
-    return any(_net(each) == _net(item) and bool(each.noise) != bool(item.noise) for each in results.models)
+    return any(_net(entry) == _net(item) and bool(entry.noise) != bool(item.noise) for entry in results.models)
 
 
 def _penalty_twin(results: Results, item: Item) -> bool:
     """Whether another model has the same net with another weight of the same penalty."""
     twins = [
-        each for each in results.models if _net(each, "weight") == _net(item, "weight") and each.noise == item.noise
+        entry for entry in results.models if _net(entry, "weight") == _net(item, "weight") and entry.noise == item.noise
     ]
-    return "weight" in item.about["config"] and len({each.about["config"]["weight"] for each in twins}) > 1
+    return "weight" in item.about["config"] and len({entry.about["config"]["weight"] for entry in twins}) > 1
 
 
 def _net(item: Item, *but: str) -> tuple[str, dict[str, Any]]:

@@ -72,8 +72,8 @@ def grid_of(
     columns = min(n, columns)
     rows = -(-n // columns)
     figure, axes = chart(rows, columns, size=(size[0] * columns + beside, size[1] * rows + 0.3), title=title)
-    for each in axes.flat[n:]:
-        each.axis("off")
+    for item in axes.flat[n:]:
+        item.axis("off")
     return figure, axes
 
 
@@ -132,8 +132,8 @@ def strips(groups: Sequence[Sequence[Row]], title: str, heads: Sequence[str] = (
         for row in group:
             page.text(labels - 0.08, y + height / 2, row.label, ha="right", va="center")
             page.picture(labels, y, 0.42 * n, height, tile(row.images[:n]))
-            for words, x in zip(row.remarks, ends, strict=False):
-                page.text(float(x), y + height / 2, words, ha="right", va="center", fontsize=8)
+            for text, x in zip(row.remarks, ends, strict=False):
+                page.text(float(x), y + height / 2, text, ha="right", va="center", fontsize=8)
             y += height
         y += gap
     return page.figure
@@ -152,8 +152,8 @@ def panels(
     y = top
     for line, height in zip(lines, tall, strict=True):
         x = 0.12
-        for words, picture in line:
-            page.text(x, y - 0.07, words, va="bottom")
+        for text, picture in line:
+            page.text(x, y - 0.07, text, va="bottom")
             page.picture(x, y, picture.shape[1] / dots, picture.shape[0] / dots, picture, **how)
             x += picture.shape[1] / dots + gap
         y += height + heading

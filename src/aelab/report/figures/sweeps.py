@@ -47,18 +47,18 @@ def history(name: str, trials: Trials, directions: Mapping[str, str]) -> Figure:
     """The objective of every trial, and the best one so far."""
     title = f"Sweep {name}: what each trial came to, and the best so far"
     figure, axes = chart(len(directions), 1, size=(7.5, 0.9 + 2.6 * len(directions)), title=title)
-    for each, (objective, direction) in zip(axes[:, 0], directions.items(), strict=True):
+    for item, (objective, direction) in zip(axes[:, 0], directions.items(), strict=True):
         done = [trial for trial in trials if trial["state"] == "COMPLETE"]
         x, y = [trial["number"] for trial in done], np.array([trial["values"][objective] for trial in done])
         best = (np.minimum if direction == "minimize" else np.maximum).accumulate(y)
-        each.step(x, best, where="post", color=ORANGE, label="best so far", zorder=1)
-        each.plot(x, y, "o", ms=5, color=BLUE, mec="white", mew=0.5, label="complete")
+        item.step(x, best, where="post", color=ORANGE, label="best so far", zorder=1)
+        item.plot(x, y, "o", ms=5, color=BLUE, mec="white", mew=0.5, label="complete")
         cut = [trial for trial in trials if trial["state"] == "PRUNED" and trial["steps"]]
         if cut:
             last = [trial["steps"][max(trial["steps"])] for trial in cut]
-            each.plot([t["number"] for t in cut], last, "x", ms=5, color=GREY, label="pruned: where it was then")
-        each.set_ylabel(worded(objective, direction))
-        each.locator_params(axis="x", integer=True)
+            item.plot([t["number"] for t in cut], last, "x", ms=5, color=GREY, label="pruned: where it was then")
+        item.set_ylabel(worded(objective, direction))
+        item.locator_params(axis="x", integer=True)
     axes[-1, 0].set_xlabel("trial")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
@@ -70,14 +70,14 @@ def importances(name: str, importance: Importance, trials: int) -> Figure:
     title = f"Sweep {name}: which parameters decide (fANOVA over {trials} complete trials)"
     size = (2.0 + 3.6 * len(importance), 1.3 + 0.34 * len(names))
     figure, axes = chart(1, len(importance), size=(max(7.0, size[0]), size[1]), title=title)
-    for each, (objective, shares) in zip(axes[0], importance.items(), strict=True):
+    for item, (objective, shares) in zip(axes[0], importance.items(), strict=True):
         values = [100 * shares[word] for word in names]
-        each.barh(range(len(names)), values, color=BLUE, height=0.65)
+        item.barh(range(len(names)), values, color=BLUE, height=0.65)
         for i, value in enumerate(values):
-            each.text(value + 1, i, f"{value:.0f}%", va="center", fontsize=8)
-        each.set_yticks(range(len(names)), names if each is axes[0, 0] else [])
-        each.set(xlim=(0, 112), ylim=(len(names) - 0.5, -0.5), xlabel="share of the variance between trials, %")
-        each.set_title(objective)
+            item.text(value + 1, i, f"{value:.0f}%", va="center", fontsize=8)
+        item.set_yticks(range(len(names)), names if item is axes[0, 0] else [])
+        item.set(xlim=(0, 112), ylim=(len(names) - 0.5, -0.5), xlabel="share of the variance between trials, %")
+        item.set_title(objective)
     return figure
 
 
@@ -90,17 +90,17 @@ def parameters(name: str, complete: Trials, directions: Mapping[str, str]) -> Fi
     shade = np.array([trial["number"] for trial in complete], float)
     for row, (objective, direction) in zip(axes, directions.items(), strict=True):
         y = np.array([trial["values"][objective] for trial in complete])
-        for each, word in zip(row, names, strict=True):
-            x = positions(each, [trial["params"][word] for trial in complete])
+        for item, word in zip(row, names, strict=True):
+            x = positions(item, [trial["params"][word] for trial in complete])
             how = {"cmap": "Blues", "vmin": shade.min() - 0.5 * np.ptp(shade) - 1, "s": 24, "ec": GREY, "lw": 0.4}
-            each.scatter(x, y, c=shade, **how)
-            each.tick_params(labelsize=8)
+            item.scatter(x, y, c=shade, **how)
+            item.tick_params(labelsize=8)
         row[0].set_ylabel(worded(objective, direction))
-        for each in row[1:]:
-            each.sharey(row[0])
-            each.tick_params(labelleft=False)
-    for each, word in zip(axes[-1], names, strict=True):
-        each.set_xlabel(word)
+        for item in row[1:]:
+            item.sharey(row[0])
+            item.tick_params(labelleft=False)
+    for item, word in zip(axes[-1], names, strict=True):
+        item.set_xlabel(word)
     return figure
 
 
@@ -153,7 +153,7 @@ def worded(objective: str, direction: str) -> str:
 
 def order(value: Any) -> tuple[Any, ...]:
     """The sort key of choices: lists of numbers by length and values, other things by their text."""
-    if isinstance(value, tuple) and all(isinstance(each, (int, float)) for each in value):
+    if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):
         return 0, len(value), value
     return 1, 0, label(value)
 

@@ -17,13 +17,13 @@ def manifolds(results: Results, settings: Compare) -> Figure | None:
         return None
     title = "One number per point: PCA finds a line, an autoencoder bends it where the points do"
     figure, axes = chart(1, len(kinds), size=(4.2 * len(kinds), 5.0), title=title)
-    for each, kind in zip(axes[0], kinds, strict=True):
+    for item, kind in zip(axes[0], kinds, strict=True):
         pca, ae = toy[f"{kind}_errors"]
-        each.scatter(*toy[f"{kind}_points"].T, s=9, color=GREY, alpha=0.6, lw=0, label="points")
-        each.plot(*toy[f"{kind}_ae"].T, color=BLUE, lw=3, label="autoencoder 2-32-1-32-2")
-        each.plot(*toy[f"{kind}_pca"].T, "--", color=ORANGE, lw=1.8, label="PCA")
-        each.set_title(f"points near a {kind} line\nsquared error: PCA {pca:.4f}, autoencoder {ae:.4f}")
-        each.set(xlabel="first coordinate", aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
+        item.scatter(*toy[f"{kind}_points"].T, s=9, color=GREY, alpha=0.6, lw=0, label="points")
+        item.plot(*toy[f"{kind}_ae"].T, color=BLUE, lw=3, label="autoencoder 2-32-1-32-2")
+        item.plot(*toy[f"{kind}_pca"].T, "--", color=ORANGE, lw=1.8, label="PCA")
+        item.set_title(f"points near a {kind} line\nsquared error: PCA {pca:.4f}, autoencoder {ae:.4f}")
+        item.set(xlabel="first coordinate", aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
     axes[0, 0].set_ylabel("second coordinate")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
@@ -37,10 +37,10 @@ def field(results: Results, settings: Compare) -> Figure | None:
     points, places, moves = (results.pictures[f"toy/field_{name}"] for name in ("points", "places", "moves"))
     title = "What denoising moves: each place of the plane goes towards the training points"
     figure, axes = chart(size=(6.8, 7.0), title=title)
-    each = axes[0, 0]
-    each.plot(*points.T, ".", ms=5, color=ORANGE, label="training points (trained with gaussian noise)")
+    item = axes[0, 0]
+    item.plot(*points.T, ".", ms=5, color=ORANGE, label="training points (trained with gaussian noise)")
     how = {"angles": "xy", "scale_units": "xy", "scale": 3.0, "width": 0.003, "color": BLUE, "zorder": 3}
-    each.quiver(*places.T, *moves.T, label="g(f(x)) - x, a third as long", **how)
-    each.set(xlabel="first coordinate of x", ylabel="second coordinate of x", aspect="equal")
-    figure.legend(*each.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    item.quiver(*places.T, *moves.T, label="g(f(x)) - x, a third as long", **how)
+    item.set(xlabel="first coordinate of x", ylabel="second coordinate of x", aspect="equal")
+    figure.legend(*item.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure

@@ -36,13 +36,13 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     axes[1].axhline(1, color=GREY, lw=1, label="PCA of the same size", zorder=1)
     for i, depth in enumerate(depths):
         how = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "ms": 6, "mec": "white"}
-        mean, spread = ([found[depth, code] for code in codes] for found in (means, spreads))
+        mean, spread = ([result[depth, code] for code in codes] for result in (means, spreads))
         axes[0].errorbar(
             codes, mean, spread, **how, capsize=2, label=f"{depth} layer{'s' * int(depth > 1)} to the code"
         )
     for i, code in enumerate(codes):
         how = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "ms": 6, "mec": "white"}
-        mean, spread = (np.array([found[depth, code] for depth in depths]) / pca[code] for found in (means, spreads))
+        mean, spread = (np.array([result[depth, code] for depth in depths]) / pca[code] for result in (means, spreads))
         axes[1].errorbar(depths, mean, spread, **how, capsize=2, label=f"latent dimension {code}")
     ratios = np.array([means[depth, code] / pca[code] for depth, code in means])
     _logarithmic(axes[0], codes, np.array([*means.values(), *pca[codes]]))
@@ -50,8 +50,8 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     axes[1].set_xticks(depths)
     axes[0].set(xlabel="latent dimension", ylabel="squared error per validation image (bars: spread over seeds)")
     axes[1].set(xlabel="layers from image to code", ylabel="squared error / PCA's at that size")
-    for each in axes:
-        each.legend(fontsize=8)
+    for item in axes:
+        item.legend(fontsize=8)
     return figure
 
 
@@ -68,11 +68,11 @@ def rate(results: Results, settings: Compare) -> Figure | None:
     figure = Figure(figsize=(sum(widths), 5.4))
     title = "Rate against distortion: bits of the code, remaining error, and their sum"
     figure.suptitle(title, y=0.975, **TITLE)
-    for i, (each, width) in enumerate(zip(kinds, widths, strict=True)):
+    for i, (entry, width) in enumerate(zip(kinds, widths, strict=True)):
         # fixed places, so that names can be placed
         axes = figure.add_axes(((sum(widths[:i]) + 0.67) / sum(widths), 0.1, (width - 0.92) / sum(widths), 0.78))
-        axes.set_title(f"{each} targets")
-        _rate(axes, [item for item in items if kind(item, "distortion") == each])
+        axes.set_title(f"{entry} targets")
+        _rate(axes, [item for item in items if kind(item, "distortion") == entry])
     figure.axes[0].set_ylabel("distortion -log p(x|z), nats per test image (bars: spread over seeds)")
     return figure
 
@@ -115,25 +115,25 @@ def _equal_sums(axes: Axes, across: tuple[float, float], up: tuple[float, float]
 
 def cost(results: Results, settings: Compare) -> Figure | None:
     """Error against arithmetic and against parameters; models on the Pareto front are named."""
-    found = {}
+    result = {}
     for metric in ("flops", "parameters"):
         items = [item for item in results.rebuilding if item.mean(metric) > 0 and item.mean("sse") > 0]
         if items:
-            found[metric] = items
-    if len(found) < 2:
+            result[metric] = items
+    if len(result) < 2:
         return None
     figure, axes = _side_by_side("Quality against cost: named are those that no cheaper model beats")
-    words = {"flops": "floating-point operations to reconstruct one image", "parameters": "learned values"}
-    for each, (metric, items) in zip(axes, found.items(), strict=True):
+    text = {"flops": "floating-point operations to reconstruct one image", "parameters": "learned values"}
+    for entry, (metric, items) in zip(axes, result.items(), strict=True):
         x, y = (np.array([item.mean(m) for item in items]) for m in (metric, "sse"))
         best = front(x, y)
-        each.plot(x, y, "o", ms=4, color=GREY, alpha=0.6, mec="white", mew=0.4, label="beaten by a cheaper one")
-        each.plot(x[best], y[best], "o-", ms=6, color=BLUE, lw=1, mec="white", label="front")
-        _logarithmic(each, x, y)
-        each.set(xlabel=words[metric], ylabel="squared error per test image" if metric == "flops" else "")
+        entry.plot(x, y, "o", ms=4, color=GREY, alpha=0.6, mec="white", mew=0.4, label="beaten by a cheaper one")
+        entry.plot(x[best], y[best], "o-", ms=6, color=BLUE, lw=1, mec="white", label="front")
+        _logarithmic(entry, x, y)
+        entry.set(xlabel=text[metric], ylabel="squared error per test image" if metric == "flops" else "")
         names = [items[i].name for i in best]
         points = np.stack([x, y], 1)[best]
-        label(each, names, points, np.zeros(len(best)), [points])
+        label(entry, names, points, np.zeros(len(best)), [points])
     axes[0].legend(loc="lower left", fontsize=8)
     return figure
 

@@ -113,13 +113,13 @@ def _learner(item: Item, epochs: Sequence[int]) -> Strip:
             continue
         end = f"epoch {kept(item)}, kept" if item.curves() else "solved, no epochs"
         labels = [f"epoch {epoch}" for epoch in drawn[:-1]] + [end]
-        found = []
+        result = []
         for index, label in enumerate(labels):
             digits = item.arrays[f"preview/{kind}epoch-{drawn[index]:03d}"]
             psnr = decibels(item.arrays["preview/input"], digits) if kind else None
-            found.append(Step(len(frames), label if psnr is None else f"{psnr:.1f} dB, {label}", psnr))
+            result.append(Step(len(frames), label if psnr is None else f"{psnr:.1f} dB, {label}", psnr))
             frames.append(digits)
-        steps[track] = [found[sum(each <= epoch for each in drawn[1:])] for epoch in epochs] + found[-1:]
+        steps[track] = [result[sum(entry <= epoch for entry in drawn[1:])] for epoch in epochs] + result[-1:]
     given = _sprite([item.arrays["preview/input"]]) if item.noise else ""
     kind = "baseline" if item.is_baseline else "model"
     return Strip(item.name, _met(item), kind, _sprite(frames), len(frames), steps, given)

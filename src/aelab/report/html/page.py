@@ -46,7 +46,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
     """The HTML. titles: of the figures in the folder `drawn`, by name; parameters: sections of params.yaml."""
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     shown = table_columns(results)
-    found = claims.verdicts(results)
+    result = claims.verdicts(results)
     stacks = _pretraining(results)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
@@ -65,11 +65,11 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         stacks=results.stacks,
         seeds=seeds(results),
         warned=sum(bool(warnings.of(results, item)) for item in results.items.values()),
-        groups={key: words for key, words in GROUPS.items() if any(key in column.groups for column in shown)},
+        groups={key: text for key, text in GROUPS.items() if any(key in column.groups for column in shown)},
         columns=shown,
         entries=rows(results, shown),
-        verdicts=found,
-        outcomes={word: count for word in claims.OUTCOMES if (count := sum(run.outcome == word for run in found))},
+        verdicts=result,
+        outcomes={word: count for word in claims.OUTCOMES if (count := sum(run.outcome == word for run in result))},
         about_claims=claims.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
         best=best_models(results),
@@ -97,7 +97,7 @@ def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
         return {}
     paths = [drawn / f"{name}.png" for name in titles]
     packed = dict(zip(titles, run(lambda number, _: images.figure(paths[number]), len(paths)), strict=True))
-    found = {
+    result = {
         group: [
             Figure(name, titles[name], caption, packed[name], *images.size(drawn / f"{name}.png"))
             for name, caption in captions.items()
@@ -105,7 +105,7 @@ def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
         ]
         for group, captions in CAPTIONS.items()
     }
-    return {group: some for group, some in found.items() if some}
+    return {group: subset for group, subset in result.items() if subset}
 
 
 def _pretraining(results: Results) -> dict[str, dict[str, Pretraining]]:

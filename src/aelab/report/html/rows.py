@@ -42,13 +42,13 @@ class Entry:
     @property
     def groups(self) -> list[str]:
         """The groups of columns in which it has a value."""
-        return list(dict.fromkeys(group for each in self.cells if each.text for group in each.groups))
+        return list(dict.fromkeys(group for item in self.cells if item.text for group in item.groups))
 
 
 def rows(results: Results, columns: Sequence[Column]) -> list[Entry]:
     """The rows in the order of comparison.csv, further baselines below."""
-    found = [_entry(results, item, columns) for item in results.items.values()]
-    return found + [_baseline(name, values, columns) for name, values in baselines(results).items()]
+    result = [_entry(results, item, columns) for item in results.items.values()]
+    return result + [_baseline(name, values, columns) for name, values in baselines(results).items()]
 
 
 def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
@@ -85,15 +85,15 @@ def plain(value: float, metric: str) -> str:
 def baselines(results: Results) -> dict[str, dict[str, float]]:
     """Baselines that are not in comparison.csv: name -> metric -> value."""
     names = {"noisy": "the noisy image"} | {name: spoken(name) for name in FILTERS}
-    found = {
-        words: {
+    result = {
+        text: {
             f"{metric}/{noise}": measured[name][metric]
             for noise, measured in results.baselines["denoising"].items()
             for metric in ("psnr", "ssim")
         }
-        for name, words in names.items()
+        for name, text in names.items()
     }
-    found["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
+    result["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
     for group in ("probes", "generation"):
-        found |= {name: dict(values) for name, values in results.baselines[group].items()}
-    return found
+        result |= {name: dict(values) for name, values in results.baselines[group].items()}
+    return result

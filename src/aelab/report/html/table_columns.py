@@ -46,7 +46,7 @@ def table_columns(results: Results) -> list[Column]:
         row = spec(metric)
         return [*GROUPS].index(_group(metric)), not _in_overview(metric), TABLE.index(row)
 
-    return [_column(results, metric, each) for metric in sorted(kinds, key=place) for each in sorted(kinds[metric])]
+    return [_column(results, metric, entry) for metric in sorted(kinds, key=place) for entry in sorted(kinds[metric])]
 
 
 def _group(metric: str) -> str:
@@ -62,5 +62,5 @@ def _in_overview(metric: str) -> bool:
 def _column(results: Results, metric: str, within: str) -> Column:
     row = spec(metric)
     groups = (_group(metric), *(["overview"] if _in_overview(metric) else []))
-    words = title(metric, results.data["classes"], within)
-    return Column(metric, words, row.meaning, groups, row.direction, row.arrow, within)
+    text = title(metric, results.data["classes"], within)
+    return Column(metric, text, row.meaning, groups, row.direction, row.arrow, within)
