@@ -45,7 +45,7 @@ def ui() -> Iterator[str]:
 
 def save(page: Page, name: str, colours: int | None = None) -> None:
     """Write docs/images/<name>.png, with so many colours at most."""
-    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    image = Image.open(io.BytesIO(page.screenshot()), formats=["PNG"]).convert("RGB")
     (image.quantize(colours) if colours else image).save(IMAGES / f"{name}.png", optimize=True)
 
 

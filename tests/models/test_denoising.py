@@ -113,7 +113,7 @@ def test_the_loss_is_the_error_against_the_clean_images_of_what_is_rebuilt_from_
 
 
 STACKS = {
-    "stack": {"widths": (20, 10), "layer": "autoencoder"},
+    "stacked": {"widths": (20, 10), "layer": "autoencoder"},
     "stacked_conv": {"channels": (3, 4), "kernel": 3, "pool": "average"},
 }
 

@@ -43,7 +43,7 @@ def test_the_contraction_is_the_jacobian_s_squared_norm():
 def test_a_contractive_net_of_other_layers_is_refused():
     with pytest.raises(ValueError, match=r"^widths: \[4, 2\] is wrong; allowed: one layer"):
         build("contractive", widths=(4, 2), code_activation="sigmoid")
-    with pytest.raises(ValueError, match=r"^code: relu is wrong; allowed: sigmoid"):
+    with pytest.raises(ValueError, match=r"^code_activation: relu is wrong; allowed: sigmoid"):
         build("contractive", widths=(4,), code_activation="relu")
 
 

@@ -136,7 +136,7 @@ def test_a_code_is_the_mean_token_and_does_not_decode(model, digits):
     everything = torch.arange(49).expand(3, -1)
     torch.testing.assert_close(model.encode(x), model.tokens(masked_ae.patchify(x, 4), everything).mean(1))
     assert not model.decodes
-    with pytest.raises(NotImplementedError, match=r"^masked: a code does not decode by itself"):
+    with pytest.raises(NotImplementedError, match=r"^masked_ae: a code does not decode by itself"):
         model.decode(model.encode(x))
 
 
@@ -151,5 +151,5 @@ def test_bad_knobs_are_named():
     ):
         with pytest.raises(ValueError, match=f"^{key}: "):
             build({**CONFIGS["masked"], key: value})
-    with pytest.raises(ValueError, match=r"^hidden: 0.99 is wrong; allowed: what leaves one of 49 patches"):
+    with pytest.raises(ValueError, match=r"^mask_ratio: 0.99 is wrong; allowed: what leaves one of 49 patches"):
         build({**CONFIGS["masked"], "mask_ratio": 0.99})

@@ -149,7 +149,7 @@ def test_a_linear_code_is_linear_and_the_layers_below_are_not():
 WRONG = [
     (
         {"layer": "contractive", "weight": 1.0, "code_activation": "linear"},
-        "code: linear on contractive layers is wrong",
+        "code_activation: linear on contractive layers is wrong",
     ),
     ({"layer": "contractive"}, "weight: 0.0 is wrong; allowed: above 0"),
     ({"layer": "autoencoder", "weight": 1.0}, "weight: 1.0 is wrong; allowed: 0 where"),

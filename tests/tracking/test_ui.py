@@ -87,7 +87,9 @@ def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_t
     page = tab.page
     page.goto(server)
     page.get_by_text("best/up-to-32 sse").first.wait_for()
-    assert page.get_by_role("link", name="default", exact=True).count() == 2
+    states = page.get_by_role("link", name="default", exact=True)
+    states.nth(1).wait_for()
+    assert states.count() == 2
     assert page.get_by_role("link", name="train ae").count() == 0, "clear the filter to see it"
     assert page.get_by_role("link", name="Models", exact=True).count(), "the other mode has no such page"
     assert page.get_by_role("link", name="Evaluation runs").count() == 0

@@ -59,8 +59,8 @@ def codes(results: Results) -> list[str]:
         "### Few labels, clusters, pairs",
         f"In %. few labels: the linear probe with {sizes['labels']} images per class, mean over "
         f"{sizes['few_shot_repeats']} draws; clusters: accuracy of k-means, each cluster assigned a class by training "
-        "labels; NMI, ARI: agreement of clusters and classes, 0 to 1. infomax: a small net distinguishes an image's own "
-        "code from another's; same class: two codes of one class from two of different classes; 50 is chance.",
+        "labels; NMI, ARI: agreement of clusters and classes, 0 to 1. infomax: a small net distinguishes an image's "
+        "own code from another's; same class: two codes of one class from two of different classes; 50 is chance.",
         table(results, items, columns, ("representation",), baselines),
     ]
 
