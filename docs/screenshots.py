@@ -58,10 +58,12 @@ def main() -> None:
         save(page, "report", 256)
         page.goto(address)
         page.get_by_text("best/denoiser psnr").first.wait_for()
+        page.get_by_role("button", name="Close", exact=True).click()  # of the assistant beside the charts
         page.wait_for_timeout(3000)  # the bars grow
         save(page, "mlflow-runs", 256)
         page.set_viewport_size({"width": 1400, "height": 1150})
         page.goto(re.sub(r"searchFilter=[^&]*", f"searchFilter={quote(RUNS)}", address))
+        page.locator("button[data-component-id*=runnamecellrenderer]").first.click()  # unfold the state
         page.get_by_placeholder("Search metric charts").fill(CHARTS)
         page.get_by_text("validation/total").first.wait_for()
         page.wait_for_timeout(3000)
