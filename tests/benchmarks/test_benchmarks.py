@@ -85,7 +85,7 @@ def test_networks_are_those_of_params_yaml(training):
         assert list(noise) == entry.get("noise", [])
 
 
-def test_the_floor_counts_each_product_and_each_number_once(training):
+def test_the_baseline_counts_each_product_and_each_number_once(training):
     model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
     step = training.baseline.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
     forth, weights, back = 2 * 784 * 30, 2 * 784 * 30, 784 * 30  # the first layer's input needs no gradient

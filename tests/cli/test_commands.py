@@ -66,7 +66,7 @@ def test_whole_numbers_of_two_types_go_together(aelab, images, tmp_path):
     )
 
 
-def test_labels_of_an_npz_reach_a_model_that_is_told_them(aelab, images, tmp_path):
+def test_labels_of_an_npz_reach_a_model_that_is_given_them(aelab, images, tmp_path):
     np.savez(tmp_path / "some.npz", images=images, labels=np.arange(7))
     assert aelab("encode", tmp_path / "some.npz", "-m", "cvae", "-o", tmp_path / "codes.npz")[0] == 0
     want = predictor.load("cvae").encode(images, np.arange(7))

@@ -182,7 +182,7 @@ def test_on_another_machine_numbers_within_the_tolerance_are_right(project, monk
     assert (code, line) == (1, f"vae: DIFFERS: {words}")
 
 
-def test_on_another_machine_floors_may_have_other_bytes_and_data_may_not(project, monkeypatch):
+def test_on_another_machine_baselines_may_have_other_bytes_and_data_may_not(project, monkeypatch):
     """In a fresh clone, whose cache is empty."""
     for name in (".dvc/cache", "data"):
         shutil.rmtree(project.folder / name)

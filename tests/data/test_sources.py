@@ -307,9 +307,13 @@ def test_the_stage_reads_the_local_folder_from_the_project(lab, tmp_path):
 
 
 @pytest.mark.parametrize("name", sources.SOURCES)
-def test_a_source_says_what_is_strange_to_it(name):
+def test_a_source_says_what_is_ood_to_it(name):
     source = sources.SOURCES[name]
-    expected = {"mnist": "Fashion-MNIST test images", "fashion_mnist": "MNIST test images", "mnist5k": "drawn shapes"}
+    expected = {
+        "mnist": "Fashion-MNIST test images",
+        "fashion_mnist": "MNIST test images",
+        "mnist5k": "synthetic shapes",
+    }
     assert source.ood.title == expected[name]
     if source.ood.source:
         other = sources.SOURCES[source.ood.source]
@@ -318,7 +322,7 @@ def test_a_source_says_what_is_strange_to_it(name):
         assert len(other.classes) == len(source.classes), "its labels are ones that a model can be told"
 
 
-def test_strange_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
+def test_ood_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
     mirror.pages = pages(files)
     parts = sources.fetch_ood("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
     assert parts.keys() == {"ood"}
@@ -361,7 +365,7 @@ def small(lab):
 
 
 @pytest.mark.parametrize(("name", "other"), [("mnist", "fashion_mnist"), ("fashion_mnist", "mnist")])
-def test_download_and_prepare_keep_what_is_strange_beside_the_test_split(small, name, other):
+def test_download_and_prepare_keep_what_is_ood_beside_the_test_split(small, name, other):
     lab, contents = small
     lab.change(lambda tree: tree["data"].update(name=name))
     lab.run("download")

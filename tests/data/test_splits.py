@@ -178,14 +178,14 @@ def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     assert learning == {"train.npz", "validation.npz", "meta.json"}, "neither test nor ood images"
 
 
-def test_what_is_strange_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypatch):
+def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypatch):
     monkeypatch.chdir(prepared.folder)
     ood = splits.load("ood")
     assert (ood.x.shape, ood.x.dtype, ood.y.dtype) == ((1000, 1, 28, 28), np.uint8, np.int64)
     assert ood.y.tolist() == [i % 10 for i in range(1000)]
     seed = seeding.derive(1, "prepare", "ood")
     assert np.array_equal(ood.x[:, 0], synthetic.shapes(1000, (28, 28), 10, seed)[0])
-    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "drawn shapes"
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "synthetic shapes"
 
 
 def test_a_download_of_no_known_name_is_one_line(prepared):

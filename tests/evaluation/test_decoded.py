@@ -123,7 +123,7 @@ def test_swaps_take_the_column_s_content_and_the_row_s_style():
     np.testing.assert_array_equal(found[range(4), range(4)], (own[:, 0] * 255).round())
 
 
-def test_hidden_are_the_places_that_a_masked_model_rebuilds():
+def test_hidden_are_the_places_that_a_masked_model_reconstructs():
     config = {"embed_dim": 8, "depth": 1, "heads": 2, "decoder_embed_dim": 8, "decoder_depth": 1, "patch": 2}
     model = build("masked_ae", config, SPEC, draw(""))
     hidden = kept(model, split())["hidden"]

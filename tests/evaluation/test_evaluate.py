@@ -197,7 +197,7 @@ def test_errors_by_class_add_up(context):
     assert evaluate.about(model, context.data.test, SETTINGS) == {}
 
 
-def test_so_many_strange_images_are_measured_and_a_copier_has_no_error(context):
+def test_so_many_ood_images_are_measured_and_a_copier_has_no_error(context):
     assert torch.equal(context.ood.x, context.data.ood.x[:30])
     assert context.ood.y.tolist() == [i % 10 for i in range(30)]
     many = dataclasses.replace(context, sizes=dataclasses.replace(SIZES, max_ood_images=1000))
@@ -208,7 +208,7 @@ def test_so_many_strange_images_are_measured_and_a_copier_has_no_error(context):
     assert found == {"ood_sse": pytest.approx(0, abs=1e-6), "ood_ratio": pytest.approx(0, abs=1e-6)}
 
 
-def test_shift_is_the_error_of_the_strange_images(context):
+def test_shift_is_the_error_of_the_ood_images(context):
     """The mean image's error, by hand."""
     model = registry.build("closed_form", {"components": 0}, SPEC, torch.Generator())
     model.fit_statistics(*context.data.train)
@@ -219,7 +219,7 @@ def test_shift_is_the_error_of_the_strange_images(context):
     assert pca.errors(context.ood.x.flatten(1))[0] == pytest.approx(expected)
 
 
-def test_floors_are_measured_as_models_are(context):
+def test_baselines_are_measured_as_models_are(context):
     found = baselines.probes(context, PCA(context.data.train.x.flatten(1)), common("random codes"))
     assert set(found) == {"raw pixels", "PCA 8", "random 8"}
     model = registry.build("closed_form", {"components": 8}, SPEC, torch.Generator())
@@ -243,7 +243,7 @@ def test_a_black_image_scores_as_many_pixels_as_are_black(context):
     assert baselines.black_accuracy(context.data.test) == pytest.approx((x == 0).double().mean().item())
 
 
-def test_floors_are_tracked_by_metric_and_floor():
+def test_baselines_are_tracked_by_metric_and_floor():
     filters = {"noisy": {"psnr": 1.0, "ssim": 0.1}, "median": {"psnr": 2.0, "ssim": 0.2, "parameter": 3}}
     found = {"denoising": {"salt-0.1": filters}, "probes": {"raw pixels": {"probe_accuracy": 0.9}}}
     assert baselines.flat(found | {"generation": {"training images": {"frechet_distance": 0.0}}}) == {

@@ -1,4 +1,4 @@
-"""Frechet distance, precision and recall against closed forms and brute force; the judge."""
+"""Frechet distance, precision and recall against closed forms and brute force; the feature classifier."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def draw(use):
     return generator(0, use)
 
 
-def test_the_judge_learns_and_is_the_same_from_its_file(data):
+def test_the_feature_classifier_learns_and_is_the_same_from_its_file(data):
     spec = Spec((1, 28, 28), 10)
     model = feature_classifier.train(data, spec, 4, draw)
     assert feature_classifier.accuracy(model, data) > 0.85
@@ -100,7 +100,7 @@ def test_the_judge_learns_and_is_the_same_from_its_file(data):
     assert generation.frechet_distance(real, seen[300:]) < 0.1 * generation.frechet_distance(real, noise)
 
 
-def test_the_judge_is_the_same_twice(data):
+def test_the_feature_classifier_is_the_same_twice(data):
     spec = Spec((1, 28, 28), 10)
     small = Data(*(Tensors(x[:100], y[:100]) for x, y in (data.train, data.validation, data.test)), {}, data.ood)
     one, two = (feature_classifier.train(small, spec, 1, draw).state_dict() for _ in range(2))

@@ -15,7 +15,7 @@ def images(digits):
     return digits[0][:1000], digits[0][1000:1500]
 
 
-def test_a_code_that_is_the_image_is_told_from_another_s(images):
+def test_a_code_that_is_the_image_needs_from_another_s(images):
     codes = [x.flatten(1)[:, ::5] for x in images]
     assert pairs.matching(images, codes, 150, random())["infomax_accuracy"] > 0.9
 

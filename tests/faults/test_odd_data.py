@@ -120,7 +120,7 @@ def test_batches_larger_than_the_data_and_codes_wider_than_the_images_work(small
     assert said == "train wide_pca: components: 785 is wrong; allowed: at most 784 pixels"
 
 
-def test_constant_images_are_learnt_and_measures_that_need_variety_say_so(small, spawner, models):
+def test_constant_images_are_trained_and_measures_that_need_variety_say_so(small, spawner, models):
     edit(small, lambda images, labels: (np.full_like(images, 255), labels))
     spawner.works(small, "corrupt")
     for name in set(models) - {"lda"}:
@@ -130,7 +130,7 @@ def test_constant_images_are_learnt_and_measures_that_need_variety_say_so(small,
     assert said == "baselines: the real images are all alike, so nothing can be compared with how they vary"
 
 
-def test_one_image_is_learnt_and_measures_that_need_more_say_so(small, spawner, models):
+def test_one_image_is_trained_and_measures_that_need_more_say_so(small, spawner, models):
     edit(small, lambda images, labels: (images[:1], labels[:1]))
     spawner.works(small, "corrupt")
     for name in set(models) - {"lda"}:

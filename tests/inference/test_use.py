@@ -103,7 +103,7 @@ def test_the_code_of_a_stack_is_its_last_hidden_layer(lab, images):
     np.testing.assert_array_equal(stack.classify(images), logits.argmax(1))
 
 
-def test_a_model_that_is_told_the_class_asks_for_it(lab, images):
+def test_a_model_that_is_given_the_class_asks_for_it(lab, images):
     cvae = predictor.load("cvae", root=lab)
     assert cvae.needs_labels
     assert not predictor.load("vae", root=lab).needs_labels

@@ -164,7 +164,7 @@ def test_bad_knobs_are_named():
             build({**CONFIGS["split"], key: value})
 
 
-def test_a_batch_of_one_image_is_learnt_from_too(digits):
+def test_a_batch_of_one_image_is_trained_from_too(digits):
     x, y = digits[0][:5], digits[1][:5]
     model = build(CONFIGS["split"])
     settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, {}, {}, {}, None, 1, (), (), ())

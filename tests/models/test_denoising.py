@@ -91,7 +91,7 @@ def certain(model):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_loss_is_the_error_against_the_clean_images_of_what_is_rebuilt_from_the_noisy_ones(case):
+def test_the_loss_is_the_error_against_the_clean_images_of_what_is_reconstructed_from_the_noisy_ones(case):
     family, config, error, rebuild = CASES[case]
     model, generator = build(family, config), torch.Generator().manual_seed(1)
     if hasattr(model, "latent_dim"):

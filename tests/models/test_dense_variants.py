@@ -156,7 +156,7 @@ def test_dropout_silences_hidden_units_while_learning_alone():
     assert 0.3 < kept.float().mean() < 0.7
 
 
-def test_lda_spans_the_subspace_of_the_library_and_rebuilds_by_least_squares(monkeypatch):
+def test_lda_spans_the_subspace_of_the_library_and_reconstructs_by_least_squares(monkeypatch):
     generator, spec = seeded(3), Spec((1, 2, 3), 4)
     y = torch.arange(400) % 4
     x = (torch.randn(400, 6, generator=generator) + 2 * torch.randn(4, 6, generator=generator)[y]).view(400, 1, 2, 3)

@@ -96,7 +96,7 @@ def test_the_loss_is_that_of_the_relaxed_draw_at_the_temperature(model, steps):
     torch.testing.assert_close(losses.total, error + rate)
 
 
-def test_the_epoch_is_judged_by_the_bound_at_a_real_draw_whatever_the_temperature(model):
+def test_the_epoch_is_evaluated_by_the_bound_at_a_real_draw_whatever_the_temperature(model):
     x, found = images(), []
     for steps in (0, 10**6):
         model.steps.fill_(steps)

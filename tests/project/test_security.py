@@ -187,7 +187,7 @@ OOD = ["../../evil.npy", "/etc/passwd.npy", "a\nb.npy", "\x1b[31m.npy", "..", ""
 
 
 @pytest.mark.parametrize("name", OOD)
-def test_arrays_with_strange_names_are_refused_in_one_plain_line(tmp_path, name):
+def test_arrays_with_ood_names_are_refused_in_one_plain_line(tmp_path, name):
     path = pack(tmp_path / "x.npz", {name or ".npy": npy(np.zeros(3))})
     with pytest.raises(
         ValueError, match=r"^[^\x00-\x1f]*not a readable npz \(its arrays have no proper names"

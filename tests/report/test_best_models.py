@@ -99,7 +99,7 @@ def test_images_of_few_pixels_have_fewer_sizes(results):
     ]
 
 
-def test_floors_and_nan_are_not_chosen(results):
+def test_baselines_and_nan_are_not_chosen(results):
     add(results, "a", validation={"probe_accuracy": [np.nan, 0.9]})
     assert not any(name.startswith("encoder") for name in best(results))
 

@@ -52,7 +52,7 @@ def test_a_verdict_shows_the_difference_its_interval_and_degrees_of_freedom(resu
     assert text == f"| a beats b | squared error per image ↓ | {sides} | -10.00 (-12.27 to -7.73) | 4.0 | **holds** |"
 
 
-def test_against_a_floor_there_is_one_set_of_seeds(results, monkeypatch):
+def test_against_a_baseline_there_is_one_set_of_seeds(results, monkeypatch):
     # t = 4.30 with 2 degrees of freedom: the margin is 4.30 / sqrt(3) = 2.48; PCA has 15.5
     for mean, verdict in ((13.0, "**holds**"), (13.05, "not decided")):
         results.items["a"] = model("a", "dense", 2, [mean - 1, mean, mean + 1])
@@ -60,7 +60,7 @@ def test_against_a_floor_there_is_one_set_of_seeds(results, monkeypatch):
         assert text.endswith(f"| 2.0 | {verdict} |")
 
 
-def test_one_seed_is_not_enough_against_a_floor_either(results, monkeypatch):
+def test_one_seed_is_not_enough_against_a_baseline_either(results, monkeypatch):
     results.items["a"] = model("a", "dense", 2, [1.0])
     text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
     assert text.endswith("| -14.50 | n/a | not decided: one seed of a |")
@@ -70,7 +70,7 @@ def test_every_claim_is_about_a_metric_that_has_a_better_side():
     assert {spec(claim.metric).direction for claim in CLAIMS} <= {"higher", "lower"}
 
 
-def test_a_claim_says_what_is_strange_to_the_data_set(results, monkeypatch):
+def test_a_claim_says_what_is_ood_to_the_data_set(results, monkeypatch):
     results.items.update({name: model(name, "dense", 2, [1.0], ood_sse=[2.0, 2.0]) for name in "ab"})
     text = row(results, monkeypatch, Claim("a rebuilds {ood} better", "ood_sse", "a", "b"))
     assert text == (
@@ -91,7 +91,7 @@ def test_more_is_better_where_it_is(results, monkeypatch):
     assert text == "| a beats b | linear probe, % ↑ | a 90.0 | b 80.0 | +10.0 (+10.0 to +10.0) | n/a | **holds** |"
 
 
-def test_floors_have_no_spread(results, monkeypatch):
+def test_baselines_have_no_spread(results, monkeypatch):
     results.items["a"] = model("a", "dense", 2, [15.0, 15.0])
     text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
     sides = "a 15.00 | PCA 15.50"
@@ -193,7 +193,7 @@ def test_sections_without_rows_are_left_out(results):
         assert f" {heading}" not in "\n".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
 
 
-def test_a_flag_of_a_group_marks_its_table(results):
+def test_a_warning_of_a_group_marks_its_table(results):
     results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet_distance": [0.6], "ood_sse": [99.0]})
     results.items["m"].about["samples"] = "prior"
     assert lines(results, "### Samples")[-1].startswith("| m¹ | prior |")

@@ -149,7 +149,7 @@ def test_cells_read_as_people_write_numbers(text):
     assert cells["median filter"][place["psnr/masking-0.25"]] == "12.00"
 
 
-def test_floors_flags_and_labels_are_in_sight(results, text):
+def test_baselines_warnings_and_labels_are_in_sight(results, text):
     rows = {cells[0][0]["data-value"]: (attrs["class"], cells) for attrs, cells in Tree(text).rows()[1:]}
     baselines = {name for name, (kind, _) in rows.items() if kind.split()[0] == "baseline"}
     assert baselines == {"pca", "the noisy image", "median filter", "gaussian filter", "non-local-means filter",

@@ -238,34 +238,34 @@ def test_curves_are_those_of_the_monitored_term(results):
         ({"psnr/masking-0.25": [1.0]}, set()),  # it met no noise at all
     ],
 )
-def test_flags(results, changes, expected):
+def test_warnings(results, changes, expected):
     numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
     assert places(results, model("generation", "dense", numbers, sse, **changes)) == expected
 
 
-def test_a_flag_says_both_numbers(results):
+def test_a_warning_says_both_numbers(results):
     item = model("generation", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
     (flag,) = warnings.of(results, item)
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
-def test_the_doctor_s_diagnoses_are_flags_but_for_the_floor_that_has_its_own(results):
+def test_the_diagnosis_s_diagnoses_are_warnings_but_for_the_baseline_that_has_its_own(results):
     item = model("generation", "dense", 3, [5.0])
     item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "below_baseline": "sse 20.00"}
     assert [flag.words for flag in warnings.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
-def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_flag(results):
+def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_warning(results):
     item = model("generation", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
     (flag,) = warnings.of(results, item)
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
 
-def test_floors_have_no_flags(results):
+def test_baselines_have_no_warnings(results):
     assert warnings.of(results, model("mean", "closed_form", 1, [99.0], dead_units=[1.0])) == []
 
 
-def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
+def test_a_stack_is_warned_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
     assert warnings.of(results, results.items["stack_ae"]) == []
     [flag] = warnings.of(results, results.items["stack_random"])
     assert flag == ResultWarning("classification", "70.0% accuracy, a linear classifier on raw pixels 90.0%")
@@ -277,7 +277,7 @@ def test_a_stack_is_flagged_where_a_linear_classifier_is_better_and_where_it_is_
     assert "| stack_ae¹ |" in page
 
 
-def test_a_model_is_judged_at_the_nearest_level_of_its_noise(results):
+def test_a_model_is_evaluated_at_the_nearest_level_of_its_noise(results):
     results.baselines["denoising"]["masking-0.5"] = results.baselines["denoising"]["masking-0.25"]
     assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
     assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == [

@@ -55,7 +55,7 @@ def test_too_many_are_cut_to_the_first_of_every_family_and_then_the_others(resul
     assert found == ["two", "noisy", *(f"dense_{i}" for i in range(3, limit)), "other"]
 
 
-def test_floors_and_models_that_met_no_noise_are_drawn_only_where_they_are_named(results):
+def test_baselines_and_models_that_met_no_noise_are_drawn_only_where_they_are_named(results):
     assert names(select(results, NOBODY, "denoising")) == ["noisy"]
     assert "pca" not in names(select(results, NOBODY, "interpolations"))
     assert names(select(results, Compare(interpolations=("pca", "two")), "interpolations")) == ["pca", "two"]

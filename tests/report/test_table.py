@@ -44,7 +44,7 @@ def test_curves_are_means_over_the_seeds_still_learning(results):
     assert "pca" not in set(frame.name)
 
 
-def test_nothing_learnt_gives_an_empty_frame(results):
+def test_nothing_trained_gives_an_empty_frame(results):
     assert list(table.curves(replace(results, items={})).columns) == ["name", "phase", "epoch", "term"]
 
 
@@ -66,13 +66,13 @@ def test_errors_are_ranked_among_codes_of_like_size(results):
     assert lines(results, "| noisy ")[0] == "| noisy | 64 | 0.00 | 5.00 | n/a | 20.00 | 0.500 |", "alone of its size"
 
 
-def test_floors_are_among_the_rows(results):
+def test_baselines_are_among_the_rows(results):
     assert lines(results, "| *non-local-means filter* ") == ["| *non-local-means filter* | 14.00 | 14.00 |"]
     assert lines(results, "| *raw pixels* ") == ["| *raw pixels* |  | 90.0 | 90.0 |  |  |  |"]
     assert lines(results, "| *pca* ")[0].startswith("| *pca* | 4 | 15.00 | 10.00 |")
 
 
-def test_a_mark_stands_in_the_table_of_its_flag_alone(results):
+def test_a_mark_stands_in_the_table_of_its_warning_alone(results):
     assert lines(results, "| vae¹ ") == ["| vae¹ | 3 | 15.25 | 20.00 | n/a | **20.00** | **0.500** |"]
     bad = model("bad", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [13.0]})
     results.items["bad"] = bad

@@ -66,7 +66,7 @@ def test_a_script_finds_what_it_would_find_if_it_had_been_typed(begin, tmp_path)
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, ""),
     ],
 )
-def test_its_end_is_told_and_what_it_said_is_in_its_log(begin, tmp_path, text, code, said):
+def test_its_end_needs_and_what_it_said_is_in_its_log(begin, tmp_path, text, code, said):
     (tmp_path / "log").write_text("of an earlier run, which was longer than this one")
     assert begin(text).wait() == code
     assert (tmp_path / "log").read_text() == said

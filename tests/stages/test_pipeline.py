@@ -129,7 +129,7 @@ def test_the_table_and_the_figures_are_there(project):
     assert all(figure.read_bytes()[:4] == b"\x89PNG" for figure in figures)
 
 
-def test_every_stage_is_a_run_with_replicates_as_children(project):
+def test_every_stage_is_a_run_with_seeds_as_children(project):
     with sqlite3.connect(project.folder / "mlflow.db") as store:
         query = "select name, status from runs"
         # a stage's last words are written while the next one runs

@@ -208,7 +208,7 @@ def test_parameters_are_flat_and_cut_where_mlflow_would(project):
     assert params["train.note"].endswith("[cut: 7000 characters]")
 
 
-def test_replicates_are_children_and_the_item_carries_mean_and_spread(project):
+def test_seeds_are_children_and_the_item_carries_mean_and_spread(project):
     from mlflow import MlflowClient
 
     root = project[0]

@@ -80,7 +80,7 @@ def test_the_experiment_lists_its_runs_and_compares_them(server, tab):
     page.wait_for_function(
         "[...document.querySelectorAll(\"img[src*='preview_best']\")].every(each => each.naturalWidth)"
     )
-    assert grid.count() == 2, "the panel of both models"
+    assert grid.count() == 2, "the preview of both models"
 
 
 def test_the_address_that_is_printed_shows_states_side_by_side_in_the_mode_for_training(server, tab):

@@ -1,4 +1,4 @@
-"""The panel: digits as a model rebuilds them in the course of learning; and which labels a replicate learns from."""
+"""The preview: digits as a model rebuilds them in the course of learning; and which labels a replicate learns from."""
 
 import dataclasses
 import itertools
