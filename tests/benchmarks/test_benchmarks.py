@@ -30,8 +30,8 @@ def training(monkeypatch, tmp_path):
     monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
     monkeypatch.delitem(module.LOOPS, "pythae", raising=False)  # no dependency: some have it
     monkeypatch.setattr(module, "HELD_OUT", 100)
-    monkeypatch.setattr(module.baseline, "SIDE", 128)
-    monkeypatch.setattr(module.baseline, "COPIED", 100_000)
+    monkeypatch.setattr(module.floor, "SIDE", 128)
+    monkeypatch.setattr(module.floor, "COPIED", 100_000)
     return module
 
 
@@ -85,14 +85,14 @@ def test_networks_are_those_of_params_yaml(training):
         assert list(noise) == entry.get("noise", [])
 
 
-def test_the_baseline_counts_each_product_and_each_number_once(training):
+def test_the_floor_counts_each_product_and_each_number_once(training):
     model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
-    step = training.baseline.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
+    step = training.floor.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
     forth, weights, back = 2 * 784 * 30, 2 * 784 * 30, 784 * 30  # the first layer's input needs no gradient
     parameters, outputs, pixels = 2 * 784 * 30 + 30 + 784, 8 * (30 + 784), 8 * 784
     assert step.flops == 2 * 8 * (forth + weights + back)
     assert step.bytes == 4 * (7 * parameters + 4 * outputs + 4 * pixels)
-    assert step.seconds(training.baseline.Machine(step.flops / 2, step.bytes / 3)) == pytest.approx(2 + 3)
+    assert step.seconds(training.floor.Machine(step.flops / 2, step.bytes / 3)) == pytest.approx(2 + 3)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 

@@ -240,23 +240,23 @@ def test_curves_are_those_of_the_monitored_term(results):
 )
 def test_warnings(results, changes, expected):
     numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
-    assert places(results, model("generation", "dense", numbers, sse, **changes)) == expected
+    assert places(results, model("new", "dense", numbers, sse, **changes)) == expected
 
 
 def test_a_warning_says_both_numbers(results):
-    item = model("generation", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
+    item = model("new", "dense", 3, [5.0], noise=["masking 0.3"], **{"psnr/masking-0.25": [10.0]})
     (flag,) = warnings.of(results, item)
     assert flag.words == "masking 0.25: 10.00 dB, the noisy image has 11.00 and the non-local-means filter has 14.00"
 
 
 def test_the_diagnosis_s_diagnoses_are_warnings_but_for_the_baseline_that_has_its_own(results):
-    item = model("generation", "dense", 3, [5.0])
+    item = model("new", "dense", 3, [5.0])
     item.about["diagnoses"] = {"dead_units": "1 of 3 numbers", "below_baseline": "sse 20.00"}
     assert [flag.words for flag in warnings.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
 def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_warning(results):
-    item = model("generation", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
+    item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
     (flag,) = warnings.of(results, item)
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
@@ -279,10 +279,8 @@ def test_a_stack_is_warned_where_a_linear_classifier_is_better_and_where_it_is_u
 
 def test_a_model_is_evaluated_at_the_nearest_level_of_its_noise(results):
     results.baselines["denoising"]["masking-0.5"] = results.baselines["denoising"]["masking-0.25"]
-    assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
-    assert results.trained_on(model("generation", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == [
-        "masking-0.5"
-    ]
+    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
+    assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == ["masking-0.5"]
 
 
 def test_pca_with_as_many_numbers(results):

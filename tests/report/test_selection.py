@@ -32,10 +32,10 @@ def with_new(results, *items):
 def test_a_new_model_is_in_every_figure_that_can_show_it_and_named_in_none(results, figure):
     """A twin, of a family of its own, of whichever model is in the figure."""
     (old, *_) = select(results, NOBODY, figure)
-    new = replace(old, name="generation", about=old.about | {"family": "of its own"})
+    new = replace(old, name="new", about=old.about | {"family": "of its own"})
     if figure == "plain":
         results = replace(results, items={})
-    assert "generation" in names(select(with_new(results, new), NOBODY, figure))
+    assert "new" in names(select(with_new(results, new), NOBODY, figure))
 
 
 def test_what_a_reader_names_is_drawn_in_that_order_and_nothing_else(results):

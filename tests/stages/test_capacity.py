@@ -30,7 +30,7 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
 
 
 @pytest.mark.parametrize(
-    ("old", "generation", "line"),
+    ("old", "new", "line"),
     [
         ("depths: [1, 2, 3]", "depths: [0, 2]", "capacity.depths: (0, 2) is out of range; allowed: 1 or more"),
         (

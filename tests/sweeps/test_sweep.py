@@ -92,7 +92,7 @@ class Project:
         (self.folder / "params.yaml").write_text(text)
 
     def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "aelab.cli.app", "sweep", "tiny", *options]
+        command = [sys.executable, "-m", "aelab.cli", "sweep", "tiny", *options]
         pipe, env = subprocess.PIPE, self.env | environment
         return subprocess.Popen(command, cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True)
 
@@ -218,7 +218,7 @@ def test_a_lost_store_gets_the_sweep_and_its_trainings_back(swept, tmp_path):
 
     def sync() -> tuple[int, int]:
         """How many runs it says were made again, how many not."""
-        command = [sys.executable, "-m", "aelab.cli.app", "sync"]
+        command = [sys.executable, "-m", "aelab.cli", "sync"]
         done = subprocess.run(command, cwd=swept.folder, env=env, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         first, *rest = done.stdout.splitlines()
@@ -340,7 +340,7 @@ BAD = [
     ({"space": {"models.vae.lr": {"float": [0, 1], "step": 2}}}, "is wrong; allowed: {int: [low, high]}"),
     ({"fixed": {"models.vae.lr": 1}}, "fixed.models.vae.lr: stands in `space` too"),
     ({"space": {"models.vea.latent_dim": {"int": [2, 5]}}}, "models.vea.latent_dim: leads nowhere"),
-    ({"space": {"models.vae.latnt": {"int": [2, 5]}}}, "models.vae.latnt: unknown key (did you mean latent?)"),
+    ({"space": {"models.vae.latnt": {"int": [2, 5]}}}, "models.vae.latnt: unknown key (did you mean latent_dim?)"),
     ({"space": {"models.vae.lr": {"choice": ["much", "more"]}}}, "lr: 'much' is wrong"),
     ({"space": {"train.batch": {"int": [-4, 5]}}}, "train.batch: "),
     ([1, 2], "is not a block of keys"),

@@ -57,7 +57,7 @@ class Running:
         environment = os.environ | {"DVC_ROOT": str(repository.root()), "AELAB_ECHO": str(folder.resolve() / ECHO)}
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aelab.cli.app", "repro", "-j", "1", target.name],
+                [sys.executable, "-m", "aelab.cli", "repro", "-j", "1", target.name],
                 cwd=folder,
                 env=environment | ({"AELAB_PARENT_RUN": run} if run else {}),
                 stdin=subprocess.DEVNULL,
