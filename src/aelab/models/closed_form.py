@@ -1,9 +1,11 @@
-"""The closed-form baselines: the training mean, principal component analysis, linear discriminant analysis.
+"""Closed-form baselines: the training mean, principal component analysis, linear discriminant analysis.
 
-PCA keeps the K directions of largest variance (Pearson 1901); no linear autoencoder of K numbers has a smaller squared
-error (Baldi & Hornik 1989). Full MNIST, K = 30: 13.87 squared error per test image (Hinton & Salakhutdinov 2006).
-LDA keeps the directions along which the classes' means lie farthest apart for the spread within the classes (Fisher
-1936; Rao 1948): at most classes - 1, and it sees the labels.
+PCA keeps the K directions of largest variance (Pearson 1901); no linear autoencoder with a code of size K has a smaller
+squared error (Baldi & Hornik 1989). Full MNIST, K = 30: 13.87 squared error per test image (Hinton & Salakhutdinov
+2006).
+
+LDA keeps the directions with the largest variance between the class means relative to the variance within classes
+(Fisher 1936; Rao 1948): at most classes - 1. It uses the labels.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ ROWS = 10_000  # images at a time: all of them in float64 may not fit into memor
 
 @dataclass(frozen=True)
 class Config:
-    """components: K, how many directions are kept; 0 is the mean alone (its code is one constant zero).
+    """components: K, the number of directions; 0 is the mean image alone (its code is one constant zero).
 
     directions: of the largest variance (pca), or of the largest variance between classes over that within (lda).
     """
@@ -85,7 +87,7 @@ class PCA(Autoencoder):
         return []
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Images from the gaussian that was fitted to the codes."""
+        """Images decoded from the gaussian that was fitted to the codes."""
         z = torch.randn(n, len(self.deviations), generator=generator, device=self.mean.device)
         return self.decode(z * self.deviations)
 
@@ -93,12 +95,12 @@ class PCA(Autoencoder):
 class LDA(PCA):
     """Codes (x - mean) W; x_hat = mean + z D, with the D [K, pixels] of the smallest squared error on the training set.
 
-    The covariance within the classes is singular, as border pixels never vary: a share of its mean variance is added
+    The covariance within classes is singular, because border pixels never vary: a share of its mean variance is added
     to the diagonal (Friedman 1989).
     """
 
     SHRINKAGE = 0.01
-    LEAST = 1e-12  # variance within the classes; what rounding leaves of none is below
+    LEAST = 1e-12  # variance within classes; below it, there is none but rounding errors
     uses_labels = True
     learned_buffers = (*PCA.learned_buffers, "back")
     back: Tensor

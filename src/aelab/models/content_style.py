@@ -81,7 +81,7 @@ class _Reverse(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:  # type: ignore[override]
-        """Nothing to keep for the way back."""
+        """Nothing to save for backward."""
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[override]
@@ -89,12 +89,12 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse(z: Tensor) -> Tensor:
-    """z itself, through which gradients come back with the opposite sign (Ganin & Lempitsky 2015, eq. 14-15)."""
+    """z itself; gradients change sign (Ganin & Lempitsky 2015, eq. 14-15)."""
     return _Reverse.apply(z)  # type: ignore[return-value]
 
 
 class Beside(nn.Module):
-    """Two encoders of the same images, their codes one after the other: [B, C, H, W] -> [B, content + style]."""
+    """Two encoders of the same images, their codes concatenated: [B, C, H, W] -> [B, content + style]."""
 
     def __init__(self, content: nn.Sequential, style: nn.Sequential) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Beside(nn.Module):
 
 
 class Standardise(nn.BatchNorm1d):
-    """Numbers [B, K] with mean 0 and variance 1 over the batch; one image has no variance: as in evaluation, then."""
+    """Values [B, K] with mean 0 and variance 1 over the batch; a single image is treated as in evaluation."""
 
     def __init__(self, numbers: int) -> None:
         super().__init__(numbers, affine=False)
@@ -179,15 +179,15 @@ class ContentStyleAutoencoder(Autoencoder):
 
 
 def between_classes(z: Tensor, label: Tensor, classes: int) -> Tensor:
-    """Share of each number's variance that lies between the classes' means, summed over the numbers of z [B, K].
+    """The share of each dimension's variance between the class means, summed over the dimensions of z [B, K].
 
-    Without what chance alone gives, (classes in the batch - 1) / B of the variance (as omega squared, Hays 1963), and
+    Corrected for chance, which gives (classes in the batch - 1) / B of the variance (as omega squared, Hays 1963), and
     never below 0.
     """
     member = F.one_hot(label, classes).to(z.dtype)  # [B, classes]
     count = member.sum(0)
     means = member.T @ z / count.clamp_min(1)[:, None]
-    variance = z.var(0, unbiased=False) + 1e-3  # a number that never changes has no share
+    variance = z.var(0, unbiased=False) + 1e-3  # a constant dimension has no share
     between = (count[:, None] * (means - z.mean(0)).square()).sum(0) / len(z)
     by_chance = (count.count_nonzero() - 1) / len(z) * variance
     return ((between - by_chance).clamp_min(0) / variance).sum()

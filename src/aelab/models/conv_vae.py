@@ -1,11 +1,11 @@
-"""A variational autoencoder on convolutions (Kingma & Welling 2013; the layout of Keras's example).
+"""Convolutional variational autoencoders (Kingma & Welling 2013; the layout of Keras's example).
 
-The loss of `vae` at beta 1, E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I)), Bernoulli pixels with grey targets;
-only the two networks differ. Each encoder layer halves the image, each decoder layer doubles it; kernels of the
-decoder (4) are a multiple of the stride (2), so that no pixel is written more often than its neighbour (Odena 2016).
+The loss of `vae` at beta 1, E_q(z|x)[-log p(x|z)] + KL(q(z|x) || N(0, I)), Bernoulli pixels with grey targets; only the
+two networks differ. Each encoder layer halves the image, each decoder layer doubles it; the decoder's kernel size (4)
+is a multiple of its stride (2), so that all pixels get equally many contributions (Odena 2016).
 
-MNIST, channels 32-64, 20 latent numbers: expect a test loss some nats below the dense net's 105.6 at equal epochs, with
-a quarter of its parameters and ten times its arithmetic.
+MNIST, channels 32-64, latent dimension 20: expect a test loss some nats below the dense net's 105.6 at equal epochs,
+with a quarter of its parameters and ten times its arithmetic.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Config:
 
 
 class ConvVAE(GaussianAutoencoder):
-    """The encoder puts out mu and log sigma^2; the code used downstream is mu."""
+    """The encoder outputs mu and log sigma^2; the code used downstream is mu."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
         forth, back, inner = downsample_stack(spec.shape, config.channels, config.activation)

@@ -1,11 +1,12 @@
 """Conditional variational autoencoders (Sohn, Lee & Yan 2015): with the label given, the code need not hold it.
 
-loss = E_q(z|x,y)[-log p(x|z,y)] + KL(q(z|x,y) || N(0, I)): minus their eq. 4 with a prior that does not depend on the
-label y, in the place of x and y of theirs. What differs from `vae`: encoder and decoder also see the label as
-a one-hot vector (the `condition` argument), z is the code without it, and an image can be asked for by its class.
+loss = E_q(z|x,y)[-log p(x|z,y)] + KL(q(z|x,y) || N(0, I)): minus their eq. 4, with label y and image x in the roles of
+their x and y, and a prior that does not depend on the label. The difference from `vae`: encoder and decoder also see
+the label as a one-hot vector (the `condition` argument), z is the code without it, and images of a given class can be
+generated.
 
-MNIST, 784-400-20: a bound on log p(x|y), not on log p(x), so its loss, a few nats below the 106 of `vae`, does
-not compare; a linear probe finds less of the class in z, the better the model the less.
+MNIST, 784-400-20: a bound on log p(x|y), not on log p(x), so its loss, a few nats below the 106 of `vae`, is not
+comparable; the better the model, the less of the class a linear probe finds in z.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Config:
 
 
 class ConditionalVAE(Autoencoder):
-    """The encoder's first layer is W x + V y + b, as if it saw x and y joined; the decoder sees z and y joined."""
+    """The encoder's first layer is W x + V y + b, as for x and y concatenated; the decoder gets z and y
+    concatenated."""
 
     uses_labels = True
 
@@ -63,7 +65,7 @@ class ConditionalVAE(Autoencoder):
         self.latent_dim = config.latent_dim
 
     def one_hot(self, condition: Tensor | None) -> Tensor:
-        """Labels int64 [B] -> [B, classes]. Raises ValueError where there are none."""
+        """Labels int64 [B] -> [B, classes]. Raises ValueError without labels."""
         if condition is None:
             raise ValueError(
                 "condition: None is wrong; allowed: the images' labels, int64 [B], for a model that needs labels"
@@ -76,7 +78,7 @@ class ConditionalVAE(Autoencoder):
         return mu, logvar
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """mu [B, K] alone: the label is no part of the code. Raises ValueError without labels."""
+        """mu [B, K]; the label is not part of the code. Raises ValueError without labels."""
         return self.posterior(x, self.one_hot(condition))[0]
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -91,7 +93,7 @@ class ConditionalVAE(Autoencoder):
         return Losses(distortion + rate, {"reconstruction": distortion, "kl": rate})
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Image i is of class i modulo the number of classes: every class as often, give or take one."""
+        """Image i is of class i modulo the number of classes, so that classes are equally frequent."""
         z = torch.randn(n, self.latent_dim, generator=generator, device=generator.device)
         return self.decode(z, torch.arange(n, device=z.device) % self.spec.classes)
 

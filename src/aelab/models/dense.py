@@ -1,9 +1,9 @@
-"""Dense autoencoders, from one hidden layer to deep stacks, and (with training noise) denoising ones.
+"""Dense autoencoders, from one hidden layer to deep ones, and (with training noise) denoising ones.
 
-x_hat = g(f(x)), trained to minimise L(x, g(f(x~))) (Rumelhart, Hinton & Williams 1986); x~ = x, or a corrupted x where
-the entry names `noise` (Vincent et al. 2008). With linear layers and squared error it finds PCA's subspace (Baldi &
-Hornik 1989). With `emphasis` a denoising one counts the pixels that the noise changed more than the others (Vincent et
-al. 2010, section 3.3): L = alpha * sum over changed pixels + beta * sum over the rest.
+x_hat = g(f(x)), trained to minimise L(x, g(f(x~))) (Rumelhart, Hinton & Williams 1986); x~ = x, or a corrupted x if the
+entry has `noise` (Vincent et al. 2008). With linear layers and squared error it finds PCA's subspace (Baldi & Hornik
+1989). With `emphasis` a denoising one gives pixels changed by the noise a larger weight (Vincent et al. 2010, section
+3.3): L = alpha * sum over changed pixels + beta * sum over unchanged pixels.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Config(DenseConfig):
 
 
 class EmphasisedAutoencoder(Autoencoder):
-    """Overrides the loss alone."""
+    """Overrides the loss only."""
 
     def __init__(self, config: Config, emphasis: tuple[float, float], spec: Spec) -> None:
         super().__init__(spec, *dense_parts(config, spec))
         self.changed, self.unchanged = emphasis
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """The weighted error; the term `reconstruction` counts all pixels alike."""
+        """The weighted error; the term `reconstruction` has equal weights."""
         raw = self.decoder(self.encoder(self.output.scale(batch.noisy)))
         weight = torch.where(batch.noisy == batch.clean, self.unchanged, self.changed)
         with torch.no_grad():

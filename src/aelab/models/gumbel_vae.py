@@ -1,18 +1,19 @@
 """Variational autoencoders with categorical codes (Jang, Gu & Poole 2016; Maddison, Mnih & Teh 2016).
 
 The code is `num_latents` choices among `categories`; q(z|x) = product of softmax(logits), the prior is uniform. A draw
-is argmax(logits + g), g ~ Gumbel(0, 1); learning uses its relaxation, which has a gradient (eq. 2):
+is argmax(logits + g), g ~ Gumbel(0, 1); training uses its relaxation, which has a gradient (eq. 2):
 
     z = softmax((logits + g) / temperature),
     temperature = max(min_temperature, exp(-anneal_rate * step))   (their appendix C),
     loss = E[-log p(x|z)] + KL(q(z|x) || uniform).
 
-A warm z is a mixture that tells more than a choice may, and how much more changes with the temperature. So the epoch
-is selected by the term `negative_elbo`, the same loss at the draw's argmax: the true bound, at any temperature.
-With one variable of ten categories the code is a clustering, and the rate is at most log 10 = 2.3 nats.
+At a high temperature z is a mixture, which carries more information than a choice, and how much more changes with the
+temperature. So the best epoch is selected by the term `negative_elbo`, the same loss at the draw's argmax: the true
+bound, at any temperature.
 
-The last bias starts at the training mean's logit (Hinton 2012, section 8): without it one category takes all images, as
-whichever is drawn learns the mean image first. What differs from `vq_vae`: codes are drawn, not looked up.
+With one variable of ten categories the code is a clustering, and the rate is at most log 10 = 2.3 nats. The last bias
+starts at the training mean's logit (Hinton 2012, section 8): otherwise one category takes all images, because the
+category drawn first learns the mean image. The difference from `vq_vae`: codes are drawn, not looked up.
 
 MNIST, 20 x 10, binarised: a bound of 101.5 nats (their table 1); grey targets and a few epochs: expect 110 to 120. One
 of ten: about 165, ten blurred prototypes.
@@ -67,7 +68,7 @@ class Config:
 
 
 class GumbelVAE(Autoencoder):
-    """V variables of C categories; the code used downstream is each one's likeliest category, one-hot [B, V * C]."""
+    """V variables of C categories; the code used downstream is the most likely category of each, one-hot [B, V * C]."""
 
     steps: Tensor  # training steps so far
 
@@ -88,14 +89,15 @@ class GumbelVAE(Autoencoder):
         return (-self.config.anneal_rate * self.steps).exp().clamp_min(self.config.min_temperature)
 
     def assign(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> each variable's likeliest category, int64 [B, V]: with one variable, the cluster."""
+        """Images [B, C, H, W] -> the most likely category of each variable, int64 [B, V]: with one variable, the
+        cluster."""
         return self.encoder(x).argmax(-1)
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return one_hot(self.encoder(x)).flatten(1)
 
     def code_bits(self, numbers: int) -> float:
-        """Each variable's category."""
+        """The bits of one category per variable."""
         return self.config.num_latents * math.log2(self.config.categories)
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
@@ -114,20 +116,21 @@ class GumbelVAE(Autoencoder):
         return [Phase("all", list(self.parameters()), self.loss, "negative_elbo")]
 
     def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """At a real draw, not a relaxed one."""
+        """At a discrete draw, not a relaxed one."""
         logits = self.encoder(x)
         raw = self.decoder(one_hot(logits + gumbel(logits, generator)))
         distortion = -log_bernoulli(x, raw)
         return categorical_kl(logits), distortion
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Every variable's category drawn evenly."""
+        """Images of uniformly drawn categories."""
         return self.decode(one_hot(torch.rand(n, *self.shape, generator=generator, device=generator.device)))
 
 
 def gumbel(like: Tensor, generator: Generator) -> Tensor:
-    """-log of exponential draws: Gumbel(0, 1) noise of the shape of `like`; argmax(logits + it) draws from softmax."""
-    smallest = torch.finfo(like.dtype).tiny  # the logarithm of a draw of 0 would be infinite
+    """Gumbel(0, 1) noise of the shape of `like`: -log of exponential draws; argmax(logits + noise) samples from
+    softmax."""
+    smallest = torch.finfo(like.dtype).tiny  # the logarithm of 0 is infinite
     return -torch.empty_like(like).exponential_(generator=generator).clamp_min(smallest).log()
 
 

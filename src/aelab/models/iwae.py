@@ -1,16 +1,17 @@
 """Importance-weighted autoencoders (Burda, Grosse & Salakhutdinov 2015); with one draw, their variational autoencoder.
 
-The bound of K draws z_k ~ q(z|x) (their eq. 8) and its gradient (eq. 13, 14), which is what autograd gives:
+The bound of K draws z_k ~ q(z|x) (their eq. 8) and its gradient (eq. 13, 14), as computed by autograd:
 
     L_K = E[log 1/K sum_k w_k] <= log p(x),   w_k = p(x|z_k) p(z_k) / q(z_k|x),
     grad L_K = E[sum_k w_k / (sum_j w_j) grad log w_k].
 
-L_1 is the evidence lower bound, and L_K rises with K. Unlike in `vae`, pixels are binarised afresh at every step
-(a grey value is the chance of a 1), so losses are in nats per BINARY image and cannot be set beside grey-target ones.
+L_1 is the evidence lower bound, and L_K rises with K. Unlike in `vae`, pixels are binarised anew at every step (the
+grey value is the probability of a 1), so losses are in nats per BINARY image and not comparable with those of grey
+targets.
 
-784-200-200-50, MNIST, test negative log-likelihood from 5,000 draws after 3,280 epochs: K = 1 86.76, K = 5 85.54,
-K = 50 84.78. They also used batches of 20 and a falling learning rate; a few dozen epochs end several nats higher. As
-in their code the last bias starts at the training mean's logit: without it, learning stays long at the mean image.
+784-200-200-50, MNIST, test negative log-likelihood from 5,000 draws after 3,280 epochs: K = 1 86.76, K = 5 85.54, K =
+50 84.78. They also used batches of 20 and a decaying learning rate; a few dozen epochs end several nats higher. As in
+their code the last bias starts at the training mean's logit: without it, training stays at the mean image for long.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Config:
 
 
 class ImportanceWeighted(GaussianAutoencoder):
-    """The code used downstream is mu of the grey image, not of a binarised one, so that it is not random."""
+    """The code used downstream is mu of the grey image, not of a binarised one, so it is deterministic."""
 
     targets = "binary"
 
@@ -67,26 +68,26 @@ class ImportanceWeighted(GaussianAutoencoder):
         start_at_mean(self.decoder, clean)
 
     def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
-        """log w [k, B] in nats, of one binary image per image of x; x that is binary already stays as it is.
+        """log w [k, B] in nats, for one binary image per image of x; binary images stay as they are.
 
-        log p(x) is about the log of their mean over k, from below.
+        The log of their mean over k estimates log p(x) from below.
         """
         return super().log_weights(binarised(generator, x)[0], k, generator)
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """Minus the bound; the terms are what it would be at one draw: reconstruction + kl = -L_1 >= -L_K."""
+        """The negative bound; the terms are those of a single draw: reconstruction + kl = -L_1 >= -L_K."""
         clean, noisy = binarised(generator, batch.clean, batch.noisy)
         likelihood, ratio = self.log_parts(noisy, clean, self.draws, generator)
         bound = log_mean_exp(likelihood + ratio).mean()
         return Losses(-bound, {"reconstruction": -likelihood.mean(), "kl": -ratio.mean()})
 
     def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Of one binary image per image of x (see log_weights)."""
+        """For one binary image per image of x (see log_weights)."""
         return super().rate_distortion(binarised(generator, x)[0], generator)
 
 
 def binarised(generator: Generator, *images: Tensor) -> list[Tensor]:
-    """Each tensor of grey images, all of one shape, as zeros and ones; equal grey values give equal pixels."""
+    """Tensors of grey images, all of one shape, as zeros and ones; equal grey values give equal pixels."""
     threshold = torch.rand(images[0].shape, generator=generator, device=images[0].device, dtype=images[0].dtype)
     return [(threshold < x).to(x.dtype) for x in images]
 

@@ -1,7 +1,7 @@
-"""k-sparse autoencoders (Makhzani & Frey 2013): of a linear code the k largest numbers stay, the others become zero.
+"""k-sparse autoencoders (Makhzani & Frey 2013): the k largest values of a linear code stay, the others become zero.
 
-z = W x + b, keep the k largest, x_hat = W^T z + b'; the gradient goes through those k alone. Sparsity is exact and has
-one knob, unlike the penalties of `sparse`. As in the paper weights are tied and encoding may keep more: alpha * k.
+z = W x + b, keep the k largest, x_hat = W^T z + b'; only those k get a gradient. Sparsity is exact and has one
+parameter, unlike the penalties of `sparse`. As in the paper weights are tied and encoding may keep more: alpha * k.
 Expect filters of strokes (their figure 2 at k = 25), and a larger error than the same net without the limit.
 """
 
@@ -17,7 +17,7 @@ from aelab.models.common import Autoencoder, DenseConfig, Spec, dense_parts, ini
 
 @dataclass(frozen=True)
 class Config(DenseConfig):
-    """k: numbers kept while learning; alpha: times as many where nothing is learned."""
+    """k: values kept during training; alpha: factor on k in evaluation."""
 
     k: int = 25
     alpha: float = 1.0
@@ -30,7 +30,7 @@ class Config(DenseConfig):
 
 
 class Largest(nn.Module):
-    """Keeps the k largest numbers of each row, [B, K] -> [B, K]."""
+    """Keeps the k largest values of each row, [B, K] -> [B, K]."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

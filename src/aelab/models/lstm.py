@@ -1,16 +1,16 @@
 """Recurrent autoencoders: an image read row by row (Sutskever, Vinyals & Le 2014; Srivastava et al. 2015).
 
-An LSTM reads the H rows from the top; the state it ends in is the code; a second LSTM starts from that state and emits
-the rows in reverse, the last one read first, because what was read last is nearest in the state (Sutskever 2014). It is
-given nothing but the state: no row that it or the data put out (Srivastava's unconditioned decoder).
+An LSTM reads the H rows from the top; its final state is the code; a second LSTM starts from that state and outputs the
+rows in reverse, the last one first, because the state remembers the last rows best (Sutskever 2014). The decoder has no
+other input than the state (Srivastava's unconditioned decoder).
 
-With `predict_rows` it is Srivastava's composite model: only the rows above them are read, and from the one state a
-decoder reconstructs those in reverse and another predicts the rest from the top down; both losses add up.
+With `predict_rows` it is Srivastava's composite model: only the rows above them are read, and from the one state one
+decoder reconstructs those in reverse and another predicts the other rows from the top down; both losses are added.
 
-Against the dense families: far fewer weights, shared by all rows, and a code that was written in reading order.
-Expect: behind a dense net of the same code size after few epochs, as gradients travel 2 H steps. No score is
-published for still digits (Srivastava's are of moving ones); `prediction` is expected above `reconstruction`, since the
-bottom half is not determined by the top half.
+Compared with the dense families it has far fewer weights, shared by all rows. Expect: behind a dense net of the same
+code size after few epochs, because gradients pass through 2 H steps. No score is published for still digits
+(Srivastava's are of moving ones); `prediction` should be above `reconstruction`, because the top half does not
+determine the bottom half.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """units: of each LSTM, whose state of 2 x units numbers is the code; predict_rows: rows at the bottom that are
-    never read."""
+    """units: of each LSTM, whose state of 2 x units values is the code; predict_rows: rows at the bottom that are not
+    read."""
 
     units: int
     predict_rows: int = 0
@@ -53,11 +53,11 @@ class Config:
 class LSTM(nn.Module):
     """Long short-term memory with forget gates (Hochreiter & Schmidhuber 1997, Gers 2000):
 
-        i, f, o = sigmoid(W x_t + U h + b), g = tanh(W x_t + U h + b)    each with weights of its own
+        i, f, o = sigmoid(W x_t + U h + b), g = tanh(W x_t + U h + b)    each with its own weights
         c = f * c + i * g
         h = o * tanh(c)
 
-    inputs = 0: nothing is read, W x_t is absent. The four gates' weights are one matrix, in the order i, f, g, o.
+    inputs = 0: without W x_t. The weights of the four gates are one matrix, in the order i, f, g, o.
     """
 
     def __init__(self, inputs: int, units: int) -> None:
@@ -67,7 +67,8 @@ class LSTM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4 * units))
 
     def initialise(self, generator: Generator) -> None:
-        """Glorot uniform gate by gate, bias 1 for forgetting (Gers 2000), 0 elsewhere: at first the cell remembers."""
+        """Glorot uniform gate by gate, bias 1 of the forget gate (Gers 2000), 0 elsewhere: the cell remembers at
+        first."""
         for weight in (self.inputs, self.recurrent):
             for gate in weight.data.chunk(4) if weight is not None else ():
                 nn.init.xavier_uniform_(gate, generator=generator)
@@ -82,7 +83,7 @@ class LSTM(nn.Module):
 
 
 class Reader(LSTM):
-    """Rows from the top -> the state after the last of them: [B, C, H, W] -> [B, 2 units], first h, then c."""
+    """Rows from the top -> the final state: [B, C, H, W] -> [B, 2 units], first h, then c."""
 
     def __init__(self, rows: int, inputs: int, units: int) -> None:
         super().__init__(inputs, units)
@@ -99,7 +100,7 @@ class Reader(LSTM):
 
 
 class Writer(LSTM):
-    """A state [B, 2 units] -> `rows` raw rows, from the bottom up where `reverse`: [B, C, rows, W]."""
+    """A state [B, 2 units] -> `rows` raw rows, from the bottom up if `reverse`: [B, C, rows, W]."""
 
     def __init__(self, shape: tuple[int, int, int], units: int, reverse: bool) -> None:
         super().__init__(0, units)
@@ -134,9 +135,9 @@ class Halves(nn.Module):
 
 
 class CompositeAutoencoder(Autoencoder):
-    """The composite model: encode() reads the top rows alone.
+    """The composite model: encode() reads the top rows only.
 
-    reconstruct() returns the whole image, the top rebuilt and the bottom predicted, both from the top rows only.
+    reconstruct() returns the whole image, the top reconstructed and the bottom predicted, both from the top rows.
     """
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: Halves, output: Output) -> None:

@@ -1,16 +1,17 @@
-"""Masked autoencoder (He et al. 2021): three quarters of an image's patches are hidden, and rebuilt from the rest.
+"""Masked autoencoders (He et al. 2021): three quarters of an image's patches are hidden and reconstructed from the
+others.
 
-    patchify, hide 75% of the patches at random, encode the visible ones alone, add a mask token for every hidden one,
-    decode them all with a light decoder; the loss counts the hidden patches only.
+    patchify, hide 75% of the patches at random, encode the visible ones only, add a mask token for every hidden one,
+    decode them all with a light decoder; the loss covers the hidden patches only.
 
 Both are transformers (Dosovitskiy et al. 2020) on 4x4 patches with fixed sine-cosine positions. As in the paper the
-number of visible patches is rounded down: 12 of 49, so 37 (75.5%) are hidden. What differs from it: cross-entropy on
-pixels in place of squared error on standardised patches, no class token, and a small net (the code is `width` numbers).
+number of visible patches is rounded down: 12 of 49, so 37 (75.5%) are hidden. The differences: cross-entropy on pixels
+instead of squared error on standardised patches, no class token, and a small net (the code has `embed_dim` values).
 
 The code is the mean over all tokens of the whole image, nothing hidden. It does not decode by itself: `decodes` is
-False. reconstruct() hides the same fixed 37 patches of every image and rebuilds them; the 12 visible ones stay as they
-came, so errors over whole images flatter it and `hidden_error` is its honest number. Expect: a worse rebuilt image than
-any autoencoder that sees all of it, and codes that a linear probe reads well after long training (He: 800 epochs).
+False. reconstruct() hides the same fixed 37 patches of every image and reconstructs them; the 12 visible ones are
+copied, so errors over whole images are too good and `hidden_error` is the honest metric. Expect: a worse reconstruction
+than any autoencoder that sees the whole image, and codes with a good linear probe after long training (He: 800 epochs).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FIXED_MASK = 0  # seed of the one mask that reconstruct() uses, the same for eve
 
 @dataclass(frozen=True)
 class Config:
-    """width, depth, heads: of the encoder; decoder_width, decoder_depth: of the decoder, with as many heads."""
+    """embed_dim, depth, heads: of the encoder; decoder_embed_dim, decoder_depth: of the decoder, with as many heads."""
 
     embed_dim: int
     depth: int
@@ -36,7 +37,7 @@ class Config:
     decoder_embed_dim: int
     decoder_depth: int
     patch: int = 4  # rows and columns of a patch
-    mask_ratio: float = 0.75  # share of the patches
+    mask_ratio: float = 0.75  # share of hidden patches
 
     def __post_init__(self) -> None:
         for key in ("depth", "heads", "decoder_depth", "patch"):
@@ -49,7 +50,7 @@ class Config:
 
 
 class Attention(nn.Module):
-    """softmax(Q K^T / sqrt(d)) V for each head of d numbers (Vaswani et al. 2017): [B, T, D] -> [B, T, D]."""
+    """softmax(Q K^T / sqrt(d)) V for each head of size d (Vaswani et al. 2017): [B, T, D] -> [B, T, D]."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ def unpatchify(patches: Tensor, size: int, shape: tuple[int, int, int]) -> Tenso
 
 
 def positions(rows: int, columns: int, width: int) -> Tensor:
-    """Where each token stands [rows * columns, width]: sines, cosines of its row, of its column (as Vaswani 2017)."""
+    """Position embeddings [rows * columns, width]: sines and cosines of row and column (Vaswani 2017)."""
     speed = 10_000 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
     row, column = (torch.arange(n, dtype=torch.float64)[:, None] * speed for n in (rows, columns))
     waves = [
@@ -103,7 +104,7 @@ def positions(rows: int, columns: int, width: int) -> Tensor:
 
 
 def pick(rows: Tensor, which: Tensor) -> Tensor:
-    """Some of each image's rows: [B or 1, T, D] at `which` [B, n] -> [B, n, D]."""
+    """Select rows of each image: [B or 1, T, D] at `which` [B, n] -> [B, n, D]."""
     index = which[:, :, None].expand(-1, -1, rows.shape[2])
     return rows.expand(which.shape[0], -1, -1).gather(1, index)
 
@@ -134,9 +135,9 @@ class MaskedAutoencoder(Autoencoder):
         self.register_buffer("light_where", positions(rows, columns, config.decoder_embed_dim)[None], persistent=False)
         self.register_buffer("fixed", fixed[None], persistent=False)
 
-    where: Tensor  # positions of the encoder's tokens [1, T, width]
-    light_where: Tensor  # and of the decoder's [1, T, decoder_width]
-    fixed: Tensor  # the order that reconstruct() hides by [1, T]
+    where: Tensor  # positions of the encoder's tokens [1, T, embed_dim]
+    light_where: Tensor  # and of the decoder's [1, T, decoder_embed_dim]
+    fixed: Tensor  # the fixed order of patches in reconstruct() [1, T]
 
     def shuffled(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """For each of n images a random choice of visible [n, V] and hidden patches [n, T - V]."""
@@ -144,15 +145,15 @@ class MaskedAutoencoder(Autoencoder):
         return self.cut(noise.argsort(1))
 
     def cut(self, order: Tensor) -> tuple[Tensor, Tensor]:
-        """An order of patches [B, T] -> which are visible [B, V] and which hidden [B, T - V]."""
+        """An order of patches [B, T] -> visible [B, V] and hidden ones [B, T - V]."""
         return order[:, : self.visible], order[:, self.visible :]
 
     def tokens(self, patches: Tensor, which: Tensor) -> Tensor:
-        """The encoder: patches [B, T, P], of which it sees `which` [B, V] -> tokens [B, V, width]."""
+        """The encoder: patches [B, T, P], of which it sees `which` [B, V] -> tokens [B, V, embed_dim]."""
         return self.norm(self.blocks(self.embed(pick(patches, which)) + pick(self.where, which)))
 
     def predict(self, patches: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
-        """Raw outputs for the hidden patches [B, T - V, P], from the visible ones alone."""
+        """Raw outputs for the hidden patches [B, T - V, P], from the visible ones only."""
         seen = self.narrow(self.tokens(patches, visible))
         masks = self.mask_token.expand(*hidden.shape, -1)
         x = torch.cat([seen, masks], 1) + pick(self.light_where, torch.cat([visible, hidden], 1))
@@ -166,23 +167,23 @@ class MaskedAutoencoder(Autoencoder):
         return Losses(error, {"reconstruction": error})
 
     def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
-        """Squared error per hidden pixel of each image [B], under one random mask for each."""
+        """Squared error per hidden pixel of each image [B], with one random mask for each."""
         visible, hidden = self.shuffled(len(x), generator)
         patches = patchify(x, self.patch)
         rebuilt = self.output(self.predict(patches, visible, hidden))
         return F.mse_loss(rebuilt, pick(patches, hidden), reduction="none").mean((1, 2))
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The mean token of the whole image: [B, C, H, W] -> [B, width]."""
+        """The mean token of the whole image: [B, C, H, W] -> [B, embed_dim]."""
         everything = torch.arange(self.patches, device=x.device).expand(x.shape[0], -1)
         return self.tokens(patchify(x, self.patch), everything).mean(1)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Raises NotImplementedError: the mean of tokens no longer says what stood where."""
+        """Raises NotImplementedError: a mean of tokens has lost the positions."""
         raise NotImplementedError("masked_ae: a code does not decode by itself; reconstruct(x) rebuilds hidden patches")
 
     def reconstruct(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Images with the fixed hidden patches rebuilt from the visible ones, which stay as they are."""
+        """Images with the fixed hidden patches reconstructed from the visible ones, which are copied."""
         visible, hidden = self.cut(self.fixed.expand(len(x), -1))
         patches = patchify(x, self.patch)
         rebuilt = self.output(self.predict(patches, visible, hidden))

@@ -1,12 +1,12 @@
-"""The restricted Boltzmann machine: binary pixels and hidden units, joined by weights that serve both ways.
+"""The restricted Boltzmann machine: binary pixels and hidden units with symmetric weights.
 
     p(v, h) = e^(b'v + c'h + h'Wv) / Z,   -d ln p(v)/d theta = dF(v)/d theta - E_p(v')[dF(v')/d theta],
 
-with the free energy F(v) = -b'v - sum of ln(1 + e^(c + Wv)). The model's own v' come from k Gibbs steps that start at
-the data (contrastive divergence, CD-k; Hinton 2002), or (`persistent`) where the last batch's chains ended (PCD;
-Tieleman 2008). The loss F(data) - F(sample), the sample detached, has this gradient and no other meaning: what is
-watched is the cross-entropy of the reconstruction, and the pseudo-likelihood stands beside it. Start: weights
-N(0, 0.01^2), visible biases at the training mean's logits (Hinton 2010, section 8). Grey pixels are taken as chances.
+with the free energy F(v) = -b'v - sum of ln(1 + e^(c + Wv)). The model's samples v' come from k Gibbs steps that start
+at the data (contrastive divergence, CD-k; Hinton 2002), or (`persistent`) at the end of the last batch's chains (PCD;
+Tieleman 2008). The loss F(data) - F(sample), the sample detached, has this gradient and no other meaning: the monitored
+term is the cross-entropy of the reconstruction, and the pseudo-likelihood is logged. Initial weights are N(0, 0.01^2),
+visible biases the training mean's logits (Hinton 2010, section 8). Grey pixels are treated as probabilities.
 
 deeplearning.net, MNIST 50,000, 500 hidden units, PCD-15, lr 0.1, batch 20, 15 epochs: pseudo-likelihood -62.8 nats.
 """
@@ -33,13 +33,14 @@ from aelab.models.common import (
 )
 
 CHAINS = 100  # of PCD, side by side
-STEPS = 500  # Gibbs steps from a chain's start to a sample
-DEVIATION = 0.01  # of the first weights
+STEPS = 500  # Gibbs steps per sample
+DEVIATION = 0.01  # of the initial weights
 
 
 @dataclass(frozen=True)
 class Config:
-    """units: hidden ones; k: Gibbs steps per update; persistent: the chains go on from batch to batch (PCD)."""
+    """units: number of hidden units; k: Gibbs steps per update; persistent: chains continue from batch to batch
+    (PCD)."""
 
     units: int
     k: int = 1
@@ -53,7 +54,7 @@ class Config:
 class RestrictedBoltzmannMachine(Autoencoder):
     """encode: p(h = 1|v), the code used downstream; decode: p(v = 1|h)."""
 
-    chain: Tensor | None  # the pixels [CHAINS, V] where PCD's chains are
+    chain: Tensor | None  # the states of PCD's chains, pixels [CHAINS, V]
 
     def __init__(self, config: Config, spec: Spec) -> None:
         forth = nn.Linear(spec.pixels, config.units)
@@ -72,8 +73,10 @@ class RestrictedBoltzmannMachine(Autoencoder):
         return [Phase("all", self.machine.parameters(), self.loss, "reconstruction")]
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """F(data) - F(sample) in nats per image; beside learning also the pseudo-likelihood. PCD's chains move on
-        where the model learns, and stay where it is only measured."""
+        """F(data) - F(sample) in nats per image; in evaluation also the pseudo-likelihood.
+
+        PCD's chains move during training only.
+        """
         v = batch.noisy.flatten(1)
         sample = self.machine.gibbs(v if self.chain is None else self.chain, self.k, generator)
         if self.chain is not None and self.training:
@@ -96,8 +99,10 @@ class RestrictedBoltzmannMachine(Autoencoder):
         return v.shape[1] * F.logsigmoid(self.machine.free_energy(turned) - self.machine.free_energy(v))
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """p(v = 1|h) at the end of n chains of STEPS Gibbs steps. They start from PCD's chains, else from draws of
-        the visible biases alone."""
+        """p(v = 1|h) at the end of n chains of STEPS Gibbs steps.
+
+        They start from PCD's chains, or from draws of the visible biases.
+        """
         if self.chain is None:
             start = bernoulli(torch.sigmoid(self.machine.back.bias).expand(n, -1), generator)
         else:

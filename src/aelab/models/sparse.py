@@ -1,4 +1,4 @@
-"""Sparse autoencoders: a dense autoencoder whose units are mostly at rest.
+"""Sparse autoencoders: a dense autoencoder whose units are mostly inactive.
 
 l1: weight * sum over units of |h| on the first layer's activations, mean over images. kl: weight * mean (or sum) over
 units of KL(rho || rho_hat), where rho_hat is a unit's mean activation over the batch (Ng, "Sparse autoencoder", CS294A
@@ -6,9 +6,9 @@ units of KL(rho || rho_hat), where rho_hat is a unit's mean activation over the 
 
     KL(rho || rho_hat) = rho log(rho / rho_hat) + (1 - rho) log((1 - rho) / (1 - rho_hat)).
 
-A tanh unit rests at -1, so its activation counts as (1 + h) / 2. With `patch` the net sees small square crops: one at
-random per image and step while learning, afterwards a grid of overlapping ones that covers the image, whose
-reconstructions are averaged where they overlap.
+An inactive tanh unit is -1, so its activation is (1 + h) / 2. With `patch` the net sees small square crops: one at
+random per image and step during training, afterwards a grid of overlapping ones that covers the image; overlapping
+reconstructions are averaged.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config(DenseConfig):
-    """penalty: which; weight: its factor in the loss (beta); rho: the mean activation that kl asks for.
+    """penalty: l1 or kl; weight: its factor in the loss (beta); rho: the target mean activation of kl.
 
-    units: whether kl is averaged or summed over units; memory: share of the running mean in rho_hat, 0: the batch
-    alone; patch: rows and columns of the crops, null: whole images.
+    units: whether kl is averaged or summed over units; memory: weight of the running mean in rho_hat, 0: the batch
+    only; patch: rows and columns of the crops, null: whole images.
     """
 
     penalty: Literal["l1", "kl"] = "kl"
@@ -59,12 +59,12 @@ class Config(DenseConfig):
 
     @property
     def first(self) -> str:
-        """The activation of the first layer, the one that the penalty acts on."""
+        """The activation of the first layer, which the penalty acts on."""
         return self.code_activation if len(self.widths) == 1 else self.activation
 
 
 class SparseAutoencoder(Autoencoder):
-    """Overrides the penalty alone; it acts on the first layer's activations."""
+    """Overrides the penalty only; it acts on the first layer's activations."""
 
     running: Tensor  # the mean activations [units] of past batches
 
@@ -88,7 +88,7 @@ class SparseAutoencoder(Autoencoder):
 
 
 class PatchAutoencoder(SparseAutoencoder):
-    """Learns on crops; the code of an image is the codes of all patches of the grid, row by row."""
+    """Trained on crops; the code of an image is the codes of all patches of the grid, row by row."""
 
     def __init__(self, config: Config, size: int, spec: Spec) -> None:
         channels, height, width = spec.shape
@@ -123,7 +123,8 @@ class PatchAutoencoder(SparseAutoencoder):
 
 
 def starts(length: int, size: int) -> list[int]:
-    """Where patches of `size` pixels begin to cover `length`, neighbours sharing 0.4 of their size or more."""
+    """Start positions of patches of `size` pixels that cover `length`; neighbours overlap by 0.4 of their size or
+    more."""
     steps = math.ceil((length - size) / math.ceil(0.6 * size))
     return [round(step * (length - size) / max(1, steps)) for step in range(steps + 1)]
 

@@ -1,17 +1,17 @@
 """Stacked networks for greedy layer-wise pretraining (Hinton 2006, Bengio 2007, Vincent 2008).
 
-Each layer learns alone, with tied weights, on the codes of the layers below it, which stay fixed; the layers together
-are the encoder that fine-tuning starts from. How a layer learns:
+Each layer is trained by itself, with tied weights, on the codes of the fixed layers below it; together the layers are
+the encoder that fine-tuning starts from. How a layer is trained:
 
-autoencoder   the cross-entropy of its reconstruction of its own input; with noise (`noise:`) from a corrupted copy of
-              it alone: no layer is trained on corrupted codes of the layer below (Vincent 2008)
-contractive   and weight * ||dh/dv||_F^2 (Rifai 2011)
-sparse        and weight * the sum over units of KL(rho || the unit's mean over the batch) (Ng, CS294A 2011)
+autoencoder   cross-entropy of the reconstruction of its input; with `noise:`, only its own input is corrupted: no layer
+              is trained on corrupted codes of the layer below (Vincent 2008)
+contractive   plus weight * ||dh/dv||_F^2 (Rifai 2011)
+sparse        plus weight * the sum over units of KL(rho || the unit's mean over the batch) (Ng, CS294A 2011)
 rbm           as a restricted Boltzmann machine by CD-k (Hinton 2006)
 random        not at all: the control
 
 MNIST 50,000/10,000/10,000, 3 layers, test error: denoising 1.28%, plain 1.40%, rbm 1.24% (Vincent 2010). Narrow stacks
-have a linear code (of an RBM: gaussian units) and are unrolled: 784-1000-500-250-30, pretrained by RBMs and fine-tuned,
+have a linear code (in an RBM: gaussian units) and are unrolled: 784-1000-500-250-30, pretrained by RBMs and fine-tuned,
 has a squared error of 3.00 per test image (Hinton & Salakhutdinov 2006).
 """
 
@@ -45,15 +45,15 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config:
-    """widths: units per layer from the bottom; layer: how each learns before fine-tuning; code: the top units."""
+    """widths: units per layer from the bottom; layer: how each is pretrained; code_activation: of the top units."""
 
     widths: tuple[int, ...]
     layer: Literal["autoencoder", "contractive", "sparse", "rbm", "random"]
     code_activation: Literal["sigmoid", "linear"] = "sigmoid"
     weight: float = 0.0  # factor of the contractive or the sparse penalty
-    rho: float = 0.05  # the mean activation that a sparse layer asks for
+    rho: float = 0.05  # target mean activation of a sparse layer
     k: int = 1  # Gibbs steps per update of an RBM
-    dropout: float = 0.0  # share of each layer's units silenced at every step of fine-tuning; pretraining has none
+    dropout: float = 0.0  # dropout of each layer in fine-tuning; pretraining has none
 
     def __post_init__(self) -> None:
         require_widths("widths", self.widths)
@@ -84,7 +84,7 @@ class Layer:
         return [*self.forth.parameters(), *self.back.parameters()]
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """Cross-entropy of v_hat against v in nats per image (Vincent 2008, eq. 2), and the penalty."""
+        """Cross-entropy of v_hat against v in nats per image (Vincent 2008, eq. 2), plus the penalty."""
         h = self.forth(batch.noisy)
         error = cross_entropy(self.back(h), batch.clean.flatten(1)) / len(h)
         terms = {"reconstruction": error} | self.penalty(h)
@@ -108,17 +108,17 @@ class Sparse(Layer):
         return {"sparsity": self.config.weight * bernoulli_kl(self.config.rho, h.mean(0)).sum()}
 
 
-class Machine(Layer):
+class RBMPretraining(Layer):
     """An RBM; a linear layer has gaussian hidden units of variance 1."""
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """CD-k: F(v) - F(v after k Gibbs steps) in nats per image (see Boltzmann.contrast)."""
+        """CD-k: F(v) - F(v after k Gibbs steps) in nats per image (see RBMLayer.contrast)."""
         machine = RBMLayer(linear(self.forth), self.back, gaussian=isinstance(self.forth[-1], nn.Identity))
         v = batch.noisy.flatten(1)
         return machine.contrast(v, machine.gibbs(v, self.config.k, generator), batch.clean.flatten(1))
 
 
-LAYERS = {"autoencoder": Layer, "contractive": Contractive, "sparse": Sparse, "rbm": Machine}
+LAYERS = {"autoencoder": Layer, "contractive": Contractive, "sparse": Sparse, "rbm": RBMPretraining}
 
 
 class Stack(GreedyStack):
@@ -137,8 +137,11 @@ class Stack(GreedyStack):
         return [module for module in self.decoder.modules() if isinstance(module, Transposed)]
 
     def unrolled(self) -> tuple[DenseConfig, Autoencoder]:
-        """The dense autoencoder of the same encoder and of a decoder that starts as its transpose and is no longer tied
-        to it (Hinton & Salakhutdinov 2006), with the knobs that the family `dense` builds it from."""
+        """The dense autoencoder with the same encoder and a decoder that starts as its transpose and is no longer tied
+        to it.
+
+        Hinton & Salakhutdinov 2006. Also the config with which the family `dense` builds it.
+        """
         config = dataclasses.replace(self.net, tied=False)
         model = Autoencoder(self.spec, *dense_parts(config, self.spec))
         model.encoder.load_state_dict(self.encoder.state_dict())

@@ -1,11 +1,10 @@
 """Stacked convolutional autoencoders (Masci, Meier, Ciresan & Schmidhuber 2011).
 
-A layer: h = sigmoid(conv(v, W) + c), pooled over 2 x 2, and v_hat = sigmoid(convt(h', W) + b), the flipped kernels
-going back. h' is h with all but each pool's maximum erased (max pooling, which alone gave Masci et al. useful filters),
-or with each pool's mean in all of its places (average pooling, the control). Each layer learns alone, on the pooled
-maps of the layers below it, by cross-entropy; the pooled layers are the encoder that fine-tuning starts from.
-
-decode() knows no places: a maximum is spread over its pool.
+A layer: h = sigmoid(conv(v, W) + c), pooled over 2 x 2, and v_hat = sigmoid(convt(h', W) + b) with flipped kernels. h'
+is h with all but the maximum of each pool set to zero (max pooling, the only kind that gave Masci et al. useful
+filters), or with the pool's mean at all its places (average pooling, the control). Each layer is trained by itself, on
+the pooled maps of the layers below it, by cross-entropy; the pooled layers are the encoder that fine-tuning starts
+from. decode() does not know the places: a maximum is spread over its pool.
 
 Masci et al. use tanh units, 5x5 kernels and 100-150-200 maps: MNIST test error 0.71%, 0.79% without pretraining.
 """
@@ -38,13 +37,13 @@ POOL = 2
 
 @dataclass(frozen=True)
 class Config:
-    """channels: maps per layer from the bottom; kernel: its side; layer: how each learns before fine-tuning."""
+    """channels: maps per layer from the bottom; kernel: its side; layer: how each is pretrained."""
 
     channels: tuple[int, ...]
     kernel: int = 5
     pool: Literal["max", "average"] = "max"
     layer: Literal["autoencoder", "random"] = "autoencoder"
-    dropout: float = 0.0  # share of each layer's units silenced at every step of fine-tuning
+    dropout: float = 0.0  # dropout of each layer in fine-tuning
 
     def __post_init__(self) -> None:
         require_widths("channels", self.channels)
@@ -53,7 +52,7 @@ class Config:
 
 
 class TransposedConv(nn.Module):
-    """The transposed convolution with another's kernels and a bias of its own: [B, out, ...] -> [B, in, ...]."""
+    """The transposed convolution with another's kernels and its own bias: [B, out, ...] -> [B, in, ...]."""
 
     def __init__(self, source: nn.Conv2d) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ class TransposedConv(nn.Module):
 
 
 class Layer:
-    """One convolution and its way back."""
+    """One convolution and its reconstruction."""
 
     def __init__(self, forth: nn.Sequential, back: TransposedConv, pool: str) -> None:
         self.forth, self.back, self.thin = forth[:2], back, maxima if pool == "max" else means
@@ -80,18 +79,18 @@ class Layer:
 
 
 def maxima(h: Tensor) -> Tensor:
-    """Maps [B, C, H, W] with zeros in place of all but the maximum of each pool; of equal values the first counts."""
+    """Maps [B, C, H, W] with zeros in place of all but the maximum of each pool; of equal values the first stays."""
     pooled, places = F.max_pool2d(h, POOL, return_indices=True)
     return torch.zeros_like(h).flatten(2).scatter(2, places.flatten(2), pooled.flatten(2)).view_as(h)
 
 
 def means(h: Tensor) -> Tensor:
-    """Maps [B, C, H, W] with each pool's mean in all of its places."""
+    """Maps [B, C, H, W] with each value replaced by the mean of its pool."""
     return F.interpolate(F.avg_pool2d(h, POOL), scale_factor=POOL, mode="nearest")
 
 
 class Spread(nn.Module):
-    """What is pooled [B, C, h, w] back in all the places it came from, times `share`: [B, C, 2 h, 2 w]."""
+    """Pooled maps [B, C, h, w] repeated over their pools, times `share`: [B, C, 2 h, 2 w]."""
 
     def __init__(self, share: float) -> None:
         super().__init__()

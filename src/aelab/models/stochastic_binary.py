@@ -1,17 +1,19 @@
-"""A stochastic encoder and decoder: binary hidden units that are drawn (Goodfellow, Bengio & Courville 2016, 14.4).
+"""Stochastic encoder and decoder: binary hidden units that are sampled (Goodfellow, Bengio & Courville 2016, 14.4).
 
     h ~ p(h|x) = Bernoulli(sigmoid(W x + b)),   x ~ p(x|h) = Bernoulli(sigmoid(V h + c)),   loss = E_h[-log p(x|h)].
 
-No prior and no KL term, unlike `gumbel_vae`: only the drawing limits what h tells, and learning pushes chances towards
-0 and 1, where a draw loses least. So the code is nearly binary, and nothing says how to sample h.
+No prior and no KL term, unlike in `gumbel_vae`: only the sampling limits the information in h, and training pushes the
+probabilities towards 0 and 1, where a draw loses least. So the code is nearly binary, and there is no distribution to
+sample h from.
 
-A draw has no gradient. The straight-through estimator (Bengio, Leonard & Courville 2013) takes that of its chance
-instead, dh/da = s (1 - s) with s = sigmoid(a): one draw, little variance, and biased, as f(h) = -log p(x|h) is curved
-between h = 0 and 1. Unbiased estimators vary more and learn later: with DisARM (Dong, Mnih & Tucker 2020; 200 units,
-4,000 digits, 15 epochs at lr 3e-3) the validation loss fell to 110 nats, straight-through to 90 in 70% of the time.
+A draw has no gradient. The straight-through estimator (Bengio, Leonard & Courville 2013) uses that of its probability
+instead, dh/da = s (1 - s) with s = sigmoid(a): one draw, low variance, and biased, because f(h) = -log p(x|h) is not
+linear between h = 0 and 1. Unbiased estimators have more variance and train more slowly: with DisARM (Dong, Mnih &
+Tucker 2020; 200 units, 4,000 digits, 15 epochs at lr 3e-3) the validation loss fell to 110 nats, straight-through to 90
+in 70% of the time.
 
-The last bias starts at the training mean's logit (Hinton 2012, section 8), so that no unit has to learn the mean.
-Expect a reconstruction some nats above that of a sigmoid autoencoder of the same size: what the draws lose.
+The last bias starts at the training mean's logit (Hinton 2012, section 8), so that no unit has to represent the mean.
+Expect a reconstruction error some nats above that of a sigmoid autoencoder of the same size.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from aelab.models.common import Autoencoder, Batch, Losses, Output, Spec, initia
 
 @dataclass(frozen=True)
 class Config:
-    """units: how many hidden units."""
+    """units: number of hidden units."""
 
     units: int
 
@@ -53,7 +55,7 @@ class StochasticBinaryAutoencoder(Autoencoder):
 
 
 def drawn(chance: Tensor, generator: Generator) -> Tensor:
-    """Zeros and ones, 1 with this chance, whose gradient is that of the chance."""
+    """Zeros and ones, 1 with this probability; the gradient is that of the probability."""
     u = torch.rand(chance.shape, generator=generator, device=chance.device, dtype=chance.dtype)
     return chance + ((u < chance).to(chance.dtype) - chance).detach()
 

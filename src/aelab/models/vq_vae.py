@@ -1,19 +1,20 @@
 """Vector-quantised autoencoders (van den Oord, Vinyals & Kavukcuoglu 2017): an image becomes a map of indices.
 
 Each vector z_e of the encoder's map is replaced by its nearest code e of a codebook (eq. 1, 2), and the decoder's
-gradient is copied to z_e as if nothing had happened (straight-through). Per image, with sg = no gradient (eq. 3),
+gradient is copied to z_e (straight-through). Per image, with sg = no gradient (eq. 3),
 
     loss = -log p(x|e) + commitment * sum ||z_e - sg[e]||^2.
 
-The codebook is no parameter: each code follows the mean of the vectors it takes (exponential moving averages N of their
+The codebook is not a parameter: each code follows the mean of its vectors (exponential moving averages N of their
 number, m of their sum; appendix A.1): N <- decay N + (1 - decay) n, m <- decay m + (1 - decay) sum z_e, e = m / N.
-Not in the paper: codes start on vectors of the data; one with N < 1, which takes less than one vector per batch, is
+
+Not in the paper: codes start at vectors of the data; a code with N < 1, i.e. with less than one vector per batch, is
 dead and moves to a random vector of the batch (Dhariwal et al. 2020, Jukebox). Bernoulli pixels replace their gaussian
-ones. Unlike in `gumbel_vae` nothing is drawn and no KL term is learned: with a uniform prior over the codes it is the
+ones. Unlike in `gumbel_vae` codes are not drawn and there is no KL term: with a uniform prior over the codes it is the
 constant (vectors per image) * log(codes).
 
-MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction far below that of `vae`, and most codes
-in use (perplexity of 50 or more). The paper samples from a PixelCNN over the indices; here there is none.
+MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction error far below that of `vae`, and most codes in
+use (perplexity of 50 or more). The paper samples from a PixelCNN over the indices; here there is none.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from aelab.models.common import (
     require_widths,
 )
 
-SEEDS = 1000  # training images whose vectors the codebook starts from
+SEEDS = 1000  # training images that initialise the codebook
 
 
 @dataclass(frozen=True)
 class Config:
-    """channels: of each halving of the image, mirrored in the decoder; depth: dimension of a code vector;
-    codebook_size: number of them.
+    """channels: of each halving of the image, mirrored in the decoder; depth: dimension of a code vector.
 
-    commitment: beta of the paper; decay: gamma, of the codebook's moving averages.
+    codebook_size: number of code vectors; commitment: beta of the paper; decay: gamma, of the codebook's moving
+    averages.
     """
 
     channels: tuple[int, ...]
@@ -63,7 +64,8 @@ class Config:
 
 
 class VQVAE(Autoencoder):
-    """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` has their numbers."""
+    """The code used downstream is the quantised vectors, flattened [B, depth * h * w]; `indices` returns their
+    indices."""
 
     vmap_unsupported_reason = "the codebook follows counts of its codes, which vmap has no rule for"
     learned_buffers = ("codebook",)  # computed from count and total
@@ -84,14 +86,14 @@ class VQVAE(Autoencoder):
         self.register_buffer("total", torch.zeros(config.codebook_size, config.depth))
 
     def start(self, codes: Tensor) -> None:
-        """Set the codebook [codes, depth], each code as if it had taken one vector."""
+        """Set the codebook [codes, depth], each code as if it had one vector."""
         self.codebook.copy_(codes)
         self.total.copy_(codes)
         self.count.fill_(1)
 
     @torch.no_grad()
     def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
-        """Start the codebook on vectors of up to 1,000 images, spread evenly over images and places."""
+        """Initialise the codebook with vectors of up to 1,000 images, spread evenly over images and places."""
         vectors = self.vectors(self.encoder(clean[:: math.ceil(len(clean) / SEEDS)]))
         rows = (
             torch.arange(self.config.codebook_size, device=vectors.device) * len(vectors) // self.config.codebook_size
@@ -103,24 +105,24 @@ class VQVAE(Autoencoder):
         return z_e.movedim(1, 3).reshape(-1, self.map[0]).to(self.codebook.dtype)
 
     def nearest(self, vectors: Tensor) -> Tensor:
-        """Vectors [n, depth] -> number [n] of the code nearest to each: argmin of |e|^2 - 2 z_e.e."""
+        """Vectors [n, depth] -> index [n] of the nearest code: argmin of |e|^2 - 2 z_e.e."""
         with torch.no_grad():
             return torch.addmm(self.codebook.square().sum(1), vectors, self.codebook.T, alpha=-2).argmin(1)
 
     def looked_up(self, indices: Tensor) -> Tensor:
-        """Numbers [B * h * w] -> maps of their codes [B, depth, h, w]."""
+        """Indices [B * h * w] -> maps of their codes [B, depth, h, w]."""
         depth, h, w = self.map
         return self.codebook[indices].view(-1, h, w, depth).movedim(3, 1)
 
     def indices(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> int64 [B, h, w]: the shortest form of their codes."""
+        """Images [B, C, H, W] -> int64 [B, h, w]: their codes as indices."""
         return self.nearest(self.vectors(self.encoder(x))).view(-1, *self.map[1:])
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.looked_up(self.indices(x).flatten()).flatten(1)
 
     def code_bits(self, numbers: int) -> float:
-        """The number of a code at each place."""
+        """The bits of one index per place."""
         return math.prod(self.map[1:]) * math.log2(self.config.codebook_size)
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
@@ -140,7 +142,7 @@ class VQVAE(Autoencoder):
 
     @torch.no_grad()
     def follow(self, vectors: Tensor, indices: Tensor, generator: Generator) -> None:
-        """Move the codebook towards the vectors [n, depth] that its codes [n] took; dead codes to random ones."""
+        """Move the codebook towards the vectors [n, depth] assigned to its codes [n]; dead codes to random ones."""
         step = 1 - self.config.decay
         taken = torch.zeros_like(self.total).index_add_(0, indices, vectors)
         self.count.lerp_(torch.bincount(indices, minlength=self.config.codebook_size).to(self.count), step)
@@ -155,7 +157,7 @@ class VQVAE(Autoencoder):
         """Each place draws its code independently, with the frequencies of training: there is no prior over whole
         images.
 
-        So neighbours do not match and no digit appears; it shows what the missing prior has to do.
+        So neighbouring places do not match and no digit appears; it shows what the prior would have to do.
         """
         places = n * self.map[1] * self.map[2]
         drawn = torch.multinomial(self.count, places, replacement=True, generator=generator)
@@ -168,7 +170,7 @@ def straight_through(z_e: Tensor, e: Tensor) -> Tensor:
 
 
 def perplexity(indices: Tensor, codes: int) -> Tensor:
-    """exp of the entropy of how often each code occurs in indices [n]; a scalar from 1 to `codes`."""
+    """exp of the entropy of the codes in indices [n]; a scalar from 1 to `codes`."""
     share = torch.bincount(indices, minlength=codes) / len(indices)
     return torch.special.entr(share).sum().exp()
 

@@ -1,4 +1,4 @@
-"""Dense autoencoders: their knobs and the parts built from them."""
+"""Dense autoencoders: their parameters and parts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from aelab.models.common.protocol import Spec
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """The knobs of every dense autoencoder."""
+    """The parameters of every dense autoencoder."""
 
-    widths: tuple[int, ...]  # of the encoder's layers; the last is the code
-    activation: Activation = "relu"  # of hidden layers
+    widths: tuple[int, ...]  # widths of the encoder's layers; the last is the code
+    activation: Activation = "relu"  # of the hidden layers
     code_activation: Activation = "linear"  # of the code layer
     output: OutputActivation = "sigmoid"
     loss: ReconstructionLoss = "bce"
     reduction: Reduction = "sum"
     decoder: tuple[int, ...] = field(default=())  # widths of the decoder's hidden layers; empty: the encoder's mirror
     tied: bool = False  # decoder weights are the encoder's transposes
-    dropout: float = 0.0  # share of the hidden layers' units silenced at every step of learning
+    dropout: float = 0.0  # dropout of the hidden layers during training
 
     def __post_init__(self) -> None:
         require_widths("widths", self.widths)
@@ -33,7 +33,8 @@ class DenseConfig:
 
 
 def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequential, Output]:
-    """Encoder blocks [B, C, H, W] -> [B, K], decoder [B, K] -> raw [B, C, H, W], output; weights not yet drawn."""
+    """Encoder blocks [B, C, H, W] -> [B, K], decoder [B, K] -> raw [B, C, H, W], output; weights not yet
+    initialised."""
     sizes = [spec.pixels, *config.widths]
     acts: list[Activation] = [config.activation for _ in config.widths[:-1]]
     acts.append(config.code_activation)
@@ -47,7 +48,7 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
     for layer in layers[:-1]:
         decoder += [layer, ACTIVATIONS[config.activation]()]
     if config.dropout:
-        for block in blocks[: max(1, len(blocks) - 1)]:  # hidden layers; the only layer is one too
+        for block in blocks[: max(1, len(blocks) - 1)]:  # dropout acts on hidden layers, and on the only layer
             block.append(nn.Dropout(config.dropout))
     decoder += [layers[-1], nn.Unflatten(1, spec.shape)]
     blocks[0].insert(0, nn.Flatten())

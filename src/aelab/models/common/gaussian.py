@@ -11,10 +11,10 @@ from aelab.models.common.protocol import Autoencoder, Batch, Losses, Spec
 
 
 class GaussianAutoencoder(Autoencoder):
-    """The encoder puts out mu and log sigma^2 of q(z|x) = N(mu, diag(sigma^2)); p(z) = N(0, I); pixels are Bernoulli.
+    """The encoder outputs mu and log sigma^2 of q(z|x) = N(mu, diag(sigma^2)); p(z) = N(0, I); pixels are Bernoulli.
 
-    loss = E_q(z|x)[-log p(x|z)] + beta * KL(q(z|x) || p(z)), one draw of z per image (Kingma & Welling 2013, eq. 10).
-    The code used downstream is mu.
+    loss = E_q(z|x)[-log p(x|z)] + beta * KL(q(z|x) || p(z)), the negative ELBO at beta 1, with one draw of z per image
+    (Kingma & Welling 2013, eq. 10). The code used downstream is mu.
     """
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, latent: int, beta: float = 1.0) -> None:
@@ -40,7 +40,8 @@ class GaussianAutoencoder(Autoencoder):
         return gaussian_kl(mu, logvar), -log_bernoulli(x, self.decoder(gaussian_draw(mu, logvar, generator)))
 
     def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
-        """log p(x|z) p(z) / q(z|x), [k, B] in nats, at k draws of z per image; log p(x) is about their log-mean-exp."""
+        """log p(x|z) p(z) / q(z|x), [k, B] in nats, for k draws of z per image; their log-mean-exp estimates log
+        p(x)."""
         likelihood, ratio = self.log_parts(x, x, k, generator)
         return likelihood + ratio
 

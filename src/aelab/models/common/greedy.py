@@ -1,4 +1,4 @@
-"""Stacks that learn layer by layer."""
+"""Stacks that are trained layer by layer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from aelab.models.common.protocol import Autoencoder, Batch, Losses, Phase
 
 
 class GreedyLayer(Protocol):
-    """One layer of a stack while it learns."""
+    """One layer of a stack during pretraining."""
 
     def parameters(self) -> list[nn.Parameter]: ...
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """The loss on what the layers below put out; its term `reconstruction` is the error on its own input."""
+        """The loss on the outputs of the layers below; its term `reconstruction` is the error on its own input."""
         ...
 
 
 class GreedyStack(Autoencoder):
-    """Learns its `layers` one by one, the lowest first, each on the codes of the layers below it, which stay fixed.
+    """Trains its `layers` one by one, the lowest first, each on the codes of the fixed layers below it.
 
-    There is one layer for each of the encoder's blocks, or none at all: a stack that stays random.
+    There is one layer for each encoder block, or none at all: a stack that stays random.
     """
 
     layers: Sequence[GreedyLayer] = ()
@@ -42,5 +42,5 @@ class GreedyStack(Autoencoder):
         ]
 
     def below(self, depth: int, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> what layer `depth` learns on: the codes of the layers under it."""
+        """Images [B, C, H, W] -> the input of layer `depth`: the codes of the layers below it."""
         return self.encoder[:depth](x)

@@ -1,4 +1,4 @@
-"""What networks are built of, and how their weights start."""
+"""Building blocks of networks, and their initialisation."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ def require(condition: bool, key: str, value: object, allowed: str) -> None:
 
 
 def require_widths(key: str, widths: Sequence[int]) -> None:
-    """Raise ValueError unless there are widths, all positive."""
+    """Raise ValueError unless there is at least one width and all are positive."""
     require(len(widths) > 0 and min(widths) > 0, key, list(widths), "one or more positive numbers")
 
 
 def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
-    """One dense layer and its activation: [B, inputs] -> [B, outputs]."""
+    """A dense layer and its activation: [B, inputs] -> [B, outputs]."""
     return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
 
 
 def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
-    """Dense layers of these widths, the first being the input's, with `activation` between them; the last is linear."""
+    """Dense layers of these widths, the first being the input's, with `activation` in between; the last layer is
+    linear."""
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
@@ -48,10 +49,10 @@ def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
 def downsample_stack(
     shape: tuple[int, int, int], channels: Sequence[int], activation: Activation
 ) -> tuple[list[nn.Module], list[nn.Module], tuple[int, int, int]]:
-    """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape
-    between them.
+    """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape in
+    between.
 
-    The latter begin with an activation, for whatever comes before them. Raises ValueError that begins with `channels`.
+    The latter begin with an activation. Raises ValueError that begins with `channels`.
     """
     by, (colours, height, width) = 2 ** len(channels), shape
     require(
@@ -69,7 +70,7 @@ def downsample_stack(
 
 
 class Transposed(nn.Module):
-    """A dense layer whose weight is another's transpose, with a bias of its own: [B, out] -> [B, in]."""
+    """A dense layer whose weight is another's transpose, with its own bias: [B, out] -> [B, in]."""
 
     def __init__(self, source: nn.Linear) -> None:
         super().__init__()
@@ -81,10 +82,10 @@ class Transposed(nn.Module):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's, but onto one channel on a CPU in half the time.
+    """Like torch's, but onto one channel on a CPU in half the time.
 
-    oneDNN fills vectors with channels, so that a single one costs what eight would. There, each pixel's products with
-    all weights are one matrix product, added up where kernels overlap.
+    oneDNN vectorises over channels, so that one channel costs as much as eight. Here, each pixel's products with all
+    weights are one matrix product, added up where kernels overlap.
     """
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -109,9 +110,9 @@ def initialise(model: nn.Module, generator: Generator) -> None:
 
 
 def widen(encoder: nn.Sequential) -> None:
-    """Make the weights of an encoder's sigmoid blocks four times as large (as deeplearning.net's SdA and DBN).
+    """Multiply the weights of an encoder's sigmoid blocks by four (as deeplearning.net's SdA and DBN).
 
-    A sigmoid's slope is at most 1/4, so that deep stacks which start smaller take long to learn anything at all.
+    The slope of a sigmoid is at most 1/4, so deep stacks with smaller initial weights train very slowly.
     """
     with torch.no_grad():
         for block in encoder:
@@ -122,14 +123,14 @@ def widen(encoder: nn.Sequential) -> None:
 
 
 def start_at_mean(decoder: nn.Module, clean: Tensor) -> None:
-    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], kept within 0.001 and 0.999."""
+    """Set the last dense layer's bias to the logit of the mean of images [N, C, H, W], clipped to 0.001 to 0.999."""
     last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
     with torch.no_grad():
         last.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
 
 
 def bernoulli_kl(rho: float, rho_hat: Tensor) -> Tensor:
-    """KL(rho || rho_hat) of two coins in nats, elementwise; 0 where they agree."""
-    rho_hat = rho_hat.float().clamp(1e-6, 1 - 1e-6)  # a unit at rest on a whole batch has log 0
+    """KL(rho || rho_hat) of two Bernoulli distributions in nats, elementwise; 0 if they are equal."""
+    rho_hat = rho_hat.float().clamp(1e-6, 1 - 1e-6)  # a unit that is inactive on a whole batch has log 0
     p = rho_hat.new_full((), rho)
     return p * (p / rho_hat).log() + (1 - p) * ((1 - p) / (1 - rho_hat)).log()

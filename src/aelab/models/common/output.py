@@ -19,11 +19,11 @@ Reduction = Literal["sum", "mean"]
 
 
 class Output(nn.Module):
-    """The last step of a decoder: how raw outputs become data units, and the reconstruction loss that fits them.
+    """The last step of a decoder: raw outputs to data units, and the matching reconstruction loss.
 
-    sigmoid, tanh: bounded to [0, 1] (tanh works on data scaled to [-1, 1] and is mapped back); linear, relu: free,
-    never clamped. bce is computed from logits (sigmoid only), mse in the scale the network works in. `sum` adds over
-    pixels, `mean` averages over them; both average over images.
+    sigmoid, tanh: bounded to [0, 1] (tanh works on data scaled to [-1, 1] and is mapped back); linear, relu: unbounded,
+    never clamped. bce is computed from logits (sigmoid only), mse in the network's range. `sum` adds over pixels,
+    `mean` averages over them; both average over images.
     """
 
     def __init__(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> None:
@@ -63,10 +63,9 @@ class Output(nn.Module):
 def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
     """-sum of t ln s + (1 - t) ln(1 - s), s = sigmoid(raw), over everything (scalar, nats); no gradient for the target.
 
-    As F.binary_cross_entropy_with_logits with reduction="sum", on a CPU in less than half its time; that has one kernel
-    on a GPU, and a rule for vmap (training/vectorized.py). Logits in bfloat16 are taken as numbers of the target's
-    type:
-    their logarithms need more digits.
+    Like F.binary_cross_entropy_with_logits with reduction="sum", in less than half the time on a CPU; that function has
+    one kernel on a GPU, and a rule for vmap (training/vectorized.py). Logits in bfloat16 are converted to the target's
+    dtype, because their logarithms need more digits.
     """
     raw = raw.to(target.dtype)
     if raw.device.type != "cpu" or is_batchedtensor(raw):
