@@ -185,7 +185,7 @@ def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypat
     assert ood.y.tolist() == [i % 10 for i in range(1000)]
     seed = seeding.derive(1, "prepare", "ood")
     assert np.array_equal(ood.x[:, 0], synthetic.shapes(1000, (28, 28), 10, seed)[0])
-    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "synthetic shapes"
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "drawn shapes"
 
 
 def test_a_download_of_no_known_name_is_one_line(prepared):
