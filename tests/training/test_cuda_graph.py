@@ -1,4 +1,4 @@
-"""Steps recorded as CUDA graphs do what the steps do; without a GPU, all that surrounds the recording is tested."""
+"""Steps recorded as CUDA graphs do what the steps do."""
 
 import dataclasses
 
@@ -19,32 +19,6 @@ VAE = ("vae", {"hidden": (30,), "latent_dim": 5})
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees none")
 
 
-class Again:
-    """A graph's stand-in on a CPU: it does the step anew, on the buffers, and writes where the first output is."""
-
-    def __init__(self, step, buffers):
-        self.step, self.buffers, self.output = step, buffers, step(*buffers)
-
-    def replay(self):
-        self.output.copy_(self.step(*self.buffers))
-
-
-@pytest.fixture
-def stood_in(monkeypatch):
-    """Recordings on a CPU; the list of them."""
-    made = []
-
-    def record(step, buffers, generators):
-        for _ in range(cuda_graph.WARM):
-            step(*buffers)
-        made.append(Again(step, buffers))
-        return made[-1], made[-1].output
-
-    monkeypatch.setattr(cuda_graph, "_record", record)
-    monkeypatch.setattr(cuda_graph, "serves", lambda device: True)
-    return made
-
-
 def counter():
     """A step that adds its input and a draw to its state, that state and the generator."""
     total, generator = torch.zeros(2), torch.Generator().manual_seed(0)
@@ -56,46 +30,19 @@ def counter():
     return step, total, generator
 
 
-def test_recording_leaves_state_and_generators_as_they_were_and_replays_go_on(stood_in):
-    step, total, generator = counter()
-    plain, *_ = counter()
-    replay = cuda_graph.recorded(step, [torch.ones(2)], [total], [generator])
-    assert torch.equal(total, torch.zeros(2))
-    for x in (1.0, 5.0, -2.0):
-        assert torch.equal(replay(torch.full((2,), x)), plain(torch.full((2,), x)))
-
-
 def test_what_cannot_be_recorded_is_done_step_by_step_with_one_line_about_it(monkeypatch, capsys):
-    def refuse(step, buffers, generators):
-        step(*buffers)
+    def refuse(step, buffer, generators):
+        step(buffer)
         total.grad = torch.ones(2)
         raise RuntimeError("called a synchronizing CUDA operation\nand much more")
 
     monkeypatch.setattr(cuda_graph, "_record", refuse)
     step, total, generator = counter()
     plain, *_ = counter()
-    assert cuda_graph.recorded(step, [torch.ones(2)], [total], [generator]) is step
+    assert cuda_graph.recorded(step, torch.ones(2), [total], [generator]) is step
     assert total.grad is None
     assert torch.equal(step(torch.ones(2)), plain(torch.ones(2)))
     assert capsys.readouterr().err == "learning without a CUDA graph: called a synchronizing CUDA operation\n"
-
-
-@pytest.mark.parametrize("wrong", ["weights", "draws"])
-def test_a_recording_whose_replays_differ_is_not_used(stood_in, monkeypatch, capsys, wrong):
-    """Where weights do not go on from replay to replay, or draws repeat themselves."""
-    step, total, generator = counter()
-    honest = Again.replay
-
-    def replay(self):
-        kept = total.clone(), generator.get_state()
-        honest(self)
-        total.copy_(kept[0]) if wrong == "weights" else generator.set_state(kept[1])
-
-    monkeypatch.setattr(Again, "replay", replay)
-    plain, *_ = counter()
-    assert cuda_graph.recorded(step, [torch.ones(2)], [total], [generator]) is step
-    assert capsys.readouterr().err == "learning without a CUDA graph: its replays differ from the step\n"
-    assert torch.equal(step(torch.ones(2)), plain(torch.ones(2)))
 
 
 class Heard:
@@ -126,27 +73,6 @@ def losses(some):
     return [[epoch["validation"]["total"] for epoch in seed.callback.epochs] for seed in some]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_learning_with_recorded_steps_ends_in_the_same_bits(optimizer, digits, stood_in, monkeypatch):
-    """Also with a last batch that is smaller, whose step is not the recorded one."""
-    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, weight_decay=0.01, lr=1e-4)
-    one, other = seeds(digits), seeds(digits)
-    vectorized.fit(one, settings, None, "float32")
-    assert len(stood_in) == 1
-    monkeypatch.setattr(cuda_graph, "serves", lambda device: False)
-    vectorized.fit(other, settings, None, "float32")
-    assert losses(one) == losses(other)
-    for mine, theirs in zip(one, other, strict=True):
-        for name, weight in mine.model.state_dict().items():
-            assert torch.equal(weight, theirs.model.state_dict()[name])
-
-
-def test_a_recording_per_phase(digits, stood_in):
-    some = seeds(digits, model=("stacked", {"widths": (20, 10), "layer": "autoencoder"}))
-    vectorized.fit(some, SETTINGS, None, "float32")
-    assert len(stood_in) == 2
-
-
 @gpu
 def test_on_a_gpu_a_recorded_step_replays_with_its_inputs_and_draws_on(capsys):
     def counter():
@@ -160,7 +86,7 @@ def test_on_a_gpu_a_recorded_step_replays_with_its_inputs_and_draws_on(capsys):
 
     step, total, generator = counter()
     plain, *_ = counter()
-    replay = cuda_graph.recorded(step, [torch.ones(2, device="cuda")], [total], [generator])
+    replay = cuda_graph.recorded(step, torch.ones(2, device="cuda"), [total], [generator])
     assert capsys.readouterr().err == ""
     assert not total.any()
     for x in (1.0, 5.0, -2.0):
@@ -173,18 +99,20 @@ def test_on_a_gpu_a_step_that_waits_for_it_is_not_recorded(capsys):
         return x * x.sum().item()
 
     x = torch.ones(2, device="cuda")
-    assert cuda_graph.recorded(step, [x], [], []) is step
+    assert cuda_graph.recorded(step, x, [], []) is step
     assert "learning without a CUDA graph" in capsys.readouterr().err
     assert torch.equal(step(x), 2 * x)
 
 
 @gpu
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("model", [VAE, ("conv", {"encoder": ("conv 4 k3 s2 relu",), "decoder": ("convt 1 k4 s2",)})])
-def test_on_a_gpu_seeds_that_learn_together_with_a_graph_end_as_alone(model, digits, capsys):
+def test_on_a_gpu_seeds_that_learn_together_with_a_graph_end_as_alone(model, optimizer, digits, capsys):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, weight_decay=0.01)
     one, other = seeds(digits, "cuda", model), seeds(digits, "cuda", model)
     for seed in one:
-        loop.fit(seed.model, seed.train, seed.validation, SETTINGS, seed.draw, seed.callback)
-    vectorized.fit(other, SETTINGS, None, "float32")
+        loop.fit(seed.model, seed.train, seed.validation, settings, seed.draw, seed.callback)
+    vectorized.fit(other, settings, None, "float32")
     assert capsys.readouterr().err == ""
     for mine, theirs in zip(losses(one), losses(other), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-4)

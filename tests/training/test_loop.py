@@ -7,10 +7,9 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import PATIENCE
 from torch import nn
 
-from aelab.config import runtime, seeding
+from aelab.config import seeding
 from aelab.data.tensors import Tensors
 from aelab.models.common import Batch, Losses, Phase, Spec, registry
 from aelab.training import losses
@@ -42,64 +41,13 @@ class Heard:
         self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
-def test_bf16_is_for_steps_and_their_gradients_alone(digits, with_amx):
-    def rounds(when):
-        seen.add((when, torch.backends.mkldnn.matmul.fp32_precision))
-
-    seen = set()
-    model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
-    model.encoder[0].register_forward_pre_hook(lambda module, _: rounds("step" if module.training else "measure"))
-    next(model.parameters()).register_hook(lambda _: rounds("gradient"))
-    train = Tensors(digits[0][:100], digits[1][:100])
-    fit(model, train, train, SETTINGS, partial(seeding.generator, 1), Heard(), precision="bf16")
-    assert seen == {("step", "bf16"), ("gradient", "bf16"), ("measure", "none")}
-
-
-@pytest.mark.skipif("amx_bf16" not in runtime.processor().flags, reason="this CPU rounds nothing: it has no AMX")
-def test_bf16_on_a_cpu_moves_weights_as_float32_does():
-    """Two steps of every family of params.yaml that has any, in a process that may use what the CPU has."""
-    code = """if True:
-        from functools import partial
-        from aelab.config import params, runtime, seeding
-        device = runtime.pin("cpu", 1, instructions="native")
-        import torch
-        from aelab.data import sources
-        from aelab.data.tensors import Tensors, pixels
-        from aelab.training.loop import fit
-        from aelab.models.common import Spec, registry
-        class Silent:
-            def steps(self, phase, total): ...
-            def step(self): ...
-            def epoch(self, epoch, model): ...
-        def moved(entry, precision):
-            model = registry.build(entry.family, entry.config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
-            start = [each.detach().clone() for each in model.parameters()]
-            settings = params.check(type(train), vars(train) | {"batch_size": 64, "epochs": 2}, "train")
-            fit(model, digits, digits, settings, partial(seeding.generator, 0), Silent(), precision=precision)
-            return torch.cat([(new - old).detach().flatten() for new, old in zip(model.parameters(), start)])
-        images, labels = (torch.from_numpy(each[::78].copy()) for each in sources.fetch("mnist5k", ())["train"])
-        digits, train = Tensors(pixels(images[:, None]), labels), params.load("train")
-        entries = [params.load(f"{group}.{name}") for group in ("models", "stacks") for name in params.load(group)]
-        learning = [each for each in entries if each.family != "closed_form" and each.config.get("layer") != "random"]
-        for entry in {entry.family: entry for entry in reversed(learning)}.values():
-            one, other = moved(entry, "float32"), moved(entry, "bf16")
-            print(entry.family, torch.cosine_similarity(one, other, 0).item(), not torch.equal(one, other))
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert len(rows) > 10
-    assert {differs for _, _, differs in rows} == {"True"}
-    assert {family: cosine for family, cosine, _ in rows if float(cosine) < 0.97} == {}
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
     """In a process of its own, whose memory nothing else has scattered."""
     code = """if True:
         from functools import partial
         from pathlib import Path
-        from aelab.config import runtime, seeding
+        from aelab.config import seeding
         device = runtime.pin("cpu", 1)
         import torch
         from aelab.data.tensors import Tensors

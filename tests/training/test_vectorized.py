@@ -177,16 +177,6 @@ def test_bf16_steps_are_bf16(splits, as_on_a_gpu):
     assert one == pytest.approx(other, rel=0.02)
 
 
-def test_bf16_on_a_cpu_is_for_steps_alone(splits, with_amx):
-    seen, seeds = set(), seeds_of(family("dense", {"widths": (8,)}), splits)
-    for seed in seeds:
-        seed.model.encoder[0].register_forward_pre_hook(
-            lambda module, _: seen.add((module.training, torch.backends.mkldnn.matmul.fp32_precision))
-        )
-    vectorized.fit(seeds, SETTINGS, None, "bf16")
-    assert seen == {(True, "bf16"), (False, "none")}
-
-
 def test_a_classifier_with_dropout_learns_alone():
     for share in (0.0, 0.2):
         stack = family("stacked", {"widths": (20,), "layer": "random", "dropout": share})(0)

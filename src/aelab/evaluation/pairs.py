@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from aelab.evaluation.representation import Coded, standardised
 from aelab.models.common import initialise, mlp
-from aelab.training.optimizers import Adam
 
 HIDDEN, SHARED = 64, 32  # units and outputs of f and g
 BATCH = 128
@@ -102,13 +101,14 @@ def learn(
 
     pairs(rows [B]) -> a [B, A], b [B, K], which a_i and b_j belong together [B, B], which pairs count [B, B].
     """
-    optimizer = Adam(list(critic.parameters()), 0.0, decoupled=False)
+    optimizer = torch.optim.Adam(critic.parameters(), RATE, fused=True)
     for _ in range(steps):
         a, b, together, counts = pairs(torch.randint(n, (min(BATCH, n),), generator=generator, device=generator.device))
         true, false = (together & counts).float(), (~together & counts).float()
         weight = true / true.sum().clamp_min(1) + false / false.sum().clamp_min(1)
         F.binary_cross_entropy_with_logits(critic(a, b), true, weight, reduction="sum").backward()
-        optimizer.step(RATE)
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def accuracy(true: Tensor, false: Tensor) -> float:

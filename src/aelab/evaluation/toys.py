@@ -14,7 +14,6 @@ from torch import Generator, Tensor, nn
 
 from aelab.evaluation.pca import PCA
 from aelab.models.common import initialise, mlp
-from aelab.training.optimizers import Adam
 
 POINTS = 200
 STEPS = 1000  # of Adam, each on all points
@@ -76,8 +75,11 @@ def _net(sizes: list[int], generator: Generator) -> nn.Sequential:
 
 def _learn(net: nn.Module, draw: Callable[[], tuple[Tensor, Tensor]]) -> None:
     """Minimise the squared error of net(input) against the target, for pairs that `draw` makes anew at each step."""
-    optimizer = Adam(list(net.parameters()), weight_decay=0.0, decoupled=False)
-    for step in range(STEPS):
+    optimizer = torch.optim.Adam(net.parameters(), LR, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for _ in range(STEPS):
         given, target = draw()
         (net(given) - target).square().sum(1).mean().backward()
-        optimizer.step(LR * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()

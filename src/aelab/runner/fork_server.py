@@ -28,6 +28,7 @@ from typing import Any
 
 LIBRARIES = (  # libraries that stages import; a missing one is an error of the stage
     "torch",
+    "torch._dynamo",  # torch.optim and FlopCounterMode import it when they are first used: 2 s of each stage
     "safetensors.torch",
     "numpy",
     "ruamel.yaml",

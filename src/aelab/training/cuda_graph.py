@@ -1,7 +1,7 @@
 """A training step as a CUDA graph: recorded once, then launched as a whole, which removes the launch overhead of small
 nets.
 
-A graph reads and writes the memory addresses that it was recorded with. So inputs are copied into buffers, weights and
+A graph reads and writes the memory addresses that it was recorded with. So inputs are copied into a buffer, weights and
 optimizer state change in place, and generators are registered so that every replay continues their random stream.
 """
 
@@ -18,7 +18,7 @@ WARM = 3  # steps before the recording, as torch's notes on CUDA graphs ask for
 TRIED = 3  # steps that a recording must reproduce, weights and random draws continuing
 AGREE = 1e-3  # relative tolerance of the comparison
 
-Step = Callable[..., Tensor]
+Step = Callable[[Tensor], Tensor]
 
 
 def serves(device: torch.device) -> bool:
@@ -26,14 +26,14 @@ def serves(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], generators: Sequence[Generator]) -> Step:
+def recorded(step: Step, x: Tensor, state: Sequence[Tensor], generators: Sequence[Generator]) -> Step:
     """`step` as a CUDA graph; or `step` itself, with a message, if it cannot be recorded or its replays differ.
 
-    step(*inputs) returns a tensor; everything is on one GPU. It changes the tensors of `state` in place, draws from
+    step(x) returns a tensor; everything is on one GPU. It changes the tensors of `state` in place, draws from
     `generators` and depends on nothing else that changes. This function leaves all of them unchanged. The graph's
-    output is overwritten by its next call, and it takes inputs of the same shapes only.
+    output is overwritten by its next call, and it takes inputs of the same shape only.
     """
-    buffers, before = [item.clone() for item in inputs], [item.detach().clone() for item in state]
+    buffer, before = x.clone(), [item.detach().clone() for item in state]
     drawn = [generator.get_state() for generator in generators]
 
     def back() -> None:
@@ -45,9 +45,9 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
             generator.set_state(was)
 
     try:
-        graph, output = _record(step, buffers, generators)
+        graph, output = _record(step, buffer, generators)
         back()
-        steps = [step(*buffers).clone() for _ in range(TRIED)]
+        steps = [step(buffer).clone() for _ in range(TRIED)]
         back()
         replays = [(graph.replay(), output.clone())[1] for _ in range(TRIED)]
         if not all(torch.allclose(*pair, rtol=AGREE) for pair in zip(steps, replays, strict=True)):
@@ -58,20 +58,17 @@ def recorded(step: Step, inputs: Sequence[Tensor], state: Sequence[Tensor], gene
     finally:
         back()
 
-    def replay(*values: Tensor) -> Tensor:
-        for buffer, value in zip(buffers, values, strict=True):
-            buffer.copy_(value)
+    def replay(x: Tensor) -> Tensor:
+        buffer.copy_(x)
         graph.replay()
         return output
 
     return replay
 
 
-def _record(
-    step: Step, buffers: Sequence[Tensor], generators: Sequence[Generator]
-) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+def _record(step: Step, buffer: Tensor, generators: Sequence[Generator]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
     """Warm up on a side stream, where a step that synchronises (and so cannot be recorded) raises, then record."""
-    with torch.cuda.device(buffers[0].device):
+    with torch.cuda.device(buffer.device):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with warnings.catch_warnings(action="ignore"):  # this mode is a prototype
@@ -79,7 +76,7 @@ def _record(
         try:
             with torch.cuda.stream(side):
                 for _ in range(WARM):
-                    step(*buffers)
+                    step(buffer)
         finally:
             torch.cuda.set_sync_debug_mode("default")
             torch.cuda.current_stream().wait_stream(side)
@@ -87,5 +84,5 @@ def _record(
         for generator in generators:
             graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
-            output = step(*buffers)
+            output = step(buffer)
         return graph, output

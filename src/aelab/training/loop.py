@@ -82,7 +82,7 @@ def fit(
 
     draw(use) returns a new generator for a use, the same one every time: "order" and "modules" on the CPU, "noise" and
     "validation" on the device. checkpointer: training resumes from its latest snapshot, and ends with the same bits as
-    if it had never stopped. precision: of the training steps (see runtime.autocast and runtime.rounding); validation is
+    if it had never stopped. precision: of the training steps (see runtime.autocast); validation is
     always float32. Raises DivergedError with phase, epoch and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator
@@ -127,13 +127,14 @@ class Learning:
         self.callback, self.checkpointer = callback, checkpointer
         self.order, self.noise = draw("order"), draw("noise")
         self.autocast = runtime.autocast(self.noise.device, precision)
-        self.rounding = runtime.rounding(self.noise.device, precision)
 
     def begin(self, number: int, phase: Phase, images: int) -> None:
         """Start phase `number` with this number of training images."""
         self.number, self.phase = number, phase
         self.steps = math.ceil(images / self.settings.batch_size)
-        self.optimizer = optimizers.build(phase.parameters, self.settings)
+        self.optimizer, self.schedule = optimizers.build(
+            phase.parameters, self.settings, self.settings.epochs * self.steps
+        )
         self.epoch, self.step, self.waited = 1, 0, 0  # the next step: epochs count from 1, steps from 0
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
         self.before = self.order.get_state()  # random state before the permutation of the epoch
@@ -163,12 +164,12 @@ class Learning:
             clean = augment(clean, moves, self.noise) if moves else clean
             labels = train.y.index_select(0, batch_rows)
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
-            with self.rounding:
-                with self.autocast:
-                    result = self.phase.loss(batch, self.noise)
-                result.total.backward()
-            done = (self.epoch - 1) * self.steps + self.step
-            self.optimizer.step(optimizers.rate(self.settings, done, self.settings.epochs * self.steps))
+            with self.autocast:
+                result = self.phase.loss(batch, self.noise)
+            result.total.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.schedule.step()
             losses.note(self.values, result, self.step, self.steps)
             self.step += 1
             self.callback.step()
@@ -198,11 +199,13 @@ class Learning:
         numbers = {"phase": self.number, "epoch": self.epoch, "step": self.step}
         # their order: tensors are restored by name
         numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.values)}
+        numbers["schedule"] = self.schedule.state_dict()
+        optimizer = self.optimizer.state_dict()["state"]
         groups = {
             "model": self.model.state_dict(),
             "best": self.best_weights,
             "values": self.values,
-            "optimizer": {str(i): item for i, item in enumerate(self.optimizer.state())},
+            "optimizer": {f"{i}/{name}": item for i, one in optimizer.items() for name, item in one.items()},
             "generator": {"order": self.before, "noise": self.noise.get_state(), "modules": torch.get_rng_state()},
         }
         if self.noise.device.type == "cuda":
@@ -219,9 +222,14 @@ class Learning:
         self.best_weights = {name: item.to(device) for name, item in part("best", snapshot).items()}
         values = part("values", snapshot)
         self.values = {name: values[name].to(device) for name in snapshot.numbers["terms"]}
-        kept = part("optimizer", snapshot)
-        for i, item in enumerate(self.optimizer.state()):
-            item.copy_(kept[str(i)])
+        optimizers.create_state(self.optimizer)  # in the memory format of the parameters, as fused updates need it
+        state = self.optimizer.state_dict()["state"]
+        for name, item in part("optimizer", snapshot).items():
+            number, _, key = name.partition("/")
+            state[int(number)][key].copy_(item)
+        self.schedule.load_state_dict(snapshot.numbers["schedule"])
+        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
         self.before = states["order"]
         self.order.set_state(self.before)
         self.noise.set_state(states["noise"])

@@ -79,27 +79,22 @@ class VectorizedTraining:
         for seed, learning, phase in zip(self.seeds, self.learnings, phases, strict=True):
             self.data.append(inputs(phase, seed.train, seed.validation))
             learning.begin(number, phase, len(seed.train.x))
-            # one optimizer updates all seeds: the first Learning keeps its state
-            learning.optimizer = optimizers.build([], self.settings)
         self.drawn = [learning.noise.get_state() for learning in self.learnings]
         model, phase = self.seeds[0].model, phases[0]
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         parameters = [self.weights[f"model.{names[id(parameter)]}"] for parameter in phase.parameters]
-        self.optimizer = optimizers.build(parameters, self.settings, stacked=True)
-        self.learnings[0].optimizer = self.optimizer
+        first = self.learnings[0]  # keeps the state of the one optimizer that updates all seeds
+        first.optimizer, first.schedule = optimizers.build(
+            parameters, self.settings, self.settings.epochs * first.steps, stacked=True
+        )
         self.loss = _Loss(model, phase.loss)
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
         self.batch, self.whole_batch = min(self.settings.batch_size, len(self.seeds[0].train.x)), self.step
-        if cuda_graph.serves(self.which.device):
-            rows = torch.zeros_like(self.which)[:, None].expand(-1, self.batch)
-            rate = torch.full((), self.settings.lr, device=self.which.device)
-            state = [*self.weights.values(), *self.optimizer.state()]
-            generators = [learning.noise for learning in self.learnings]
-            nn.ModuleList(seed.model for seed in self.seeds).train()
-            self.whole_batch = cuda_graph.recorded(self.step, (rows, rate), state, generators)
 
     def run(self) -> None:
         """Run the remaining epochs of the phase; the models then have the weights of their best ones."""
+        if cuda_graph.serves(self.which.device):
+            self.record()
         while self.learnings[0].epoch <= self.settings.epochs and any(self.going(item) for item in self.learnings):
             self.learn()
             for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
@@ -117,40 +112,49 @@ class VectorizedTraining:
         for learning in self.learnings:
             learning.model.load_state_dict(learning.best_weights)
 
+    def record(self) -> None:
+        """Record the step of a whole batch as a CUDA graph."""
+        optimizer, device = self.learnings[0].optimizer, self.which.device
+        if not optimizer.state:  # torch creates it in the first step
+            optimizers.create_state(optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=device)  # a graph reads it anew in every step
+        state = [*self.weights.values(), *(item for one in optimizer.state.values() for item in one.values())]
+        rows = torch.zeros_like(self.which)[:, None].expand(-1, self.batch)
+        nn.ModuleList(seed.model for seed in self.seeds).train()
+        self.whole_batch = cuda_graph.recorded(self.step, rows, state, [item.noise for item in self.learnings])
+
     def going(self, learning: Learning) -> bool:
         """Whether a seed has not stopped early."""
         return self.settings.patience is None or learning.waited < self.settings.patience
 
     def learn(self) -> None:
         """Run the steps of an epoch."""
-        first, device = self.learnings[0], self.which.device
         orders = []
         for learning, (train, _) in zip(self.learnings, self.data, strict=True):
             learning.model.train()
             orders.append(torch.randperm(len(train.x), generator=learning.order))
-        rows = torch.stack(orders).to(device).split(self.settings.batch_size, 1)
-        done, steps = (first.epoch - 1) * first.steps, self.settings.epochs * first.steps
-        rates = [optimizers.rate(self.settings, done + i, steps) for i in range(first.steps)]
+        rows = torch.stack(orders).to(self.which.device).split(self.settings.batch_size, 1)
         values = []  # [terms, R] for every step
-        for batch, rate in zip(rows, torch.tensor(rates, device=device), strict=True):
+        for batch in rows:
             step = self.whole_batch if batch.shape[1] == self.batch else self.step
-            values.append(step(batch, rate).clone())
+            values.append(step(batch).clone())
+            self.learnings[0].schedule.step()
             for learning in self.learnings:
                 learning.callback.step()
         self.tell(torch.stack(values))
 
-    def step(self, rows: Tensor, rate: Tensor) -> Tensor:
-        """One update from the images `rows` [R, B] with this learning rate; returns the losses before it, [terms,
-        R]."""
+    def step(self, rows: Tensor) -> Tensor:
+        """One update from the images `rows` [R, B]; returns the losses before it, [terms, R]."""
         batches = []
         for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
             batches.append(Batch(clean, corrupt_mixed(clean, self.noises, learning.noise), train.y[mine]))
         batch = Batch(*(torch.stack(item) for item in zip(*batches, strict=True)))
-        with self.learnings[0].rounding:
-            losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
-            losses.total.sum().backward()  # no seed's loss depends on another's weights
-        self.optimizer.step(rate)
+        losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
+        losses.total.sum().backward()  # no seed's loss depends on another's weights
+        self.learnings[0].optimizer.step()
+        self.learnings[0].optimizer.zero_grad()
         self.terms = ["total", *losses.terms]
         return torch.stack([item.detach().float() for item in (losses.total, *losses.terms.values())])
 
