@@ -53,7 +53,7 @@ def main() -> None:
     train, held_out, source = data(options.images)
     lines = about(device, source, options)
     for name, (family, config, noise) in NETWORKS.items():
-        if built(family, config, device).alone:
+        if built(family, config, device).vmap_unsupported_reason:
             continue
         took = race(family, config, settings(noise), on(device, train), held_out, options)
         check(took)

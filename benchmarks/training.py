@@ -1,12 +1,10 @@
 """Epochs of a VAE 784-400-20 on 50,000 images: our loop beside the loop that people usually write, pythae's trainer
 where that package is installed, the same steps written out by hand, and the least that this machine would need.
 
-    python benchmarks/training.py [--quick] [--images 50000] [--epochs 3] [--rounds 4] [--device cpu]
-                                  [--instructions avx2] [--write]
+    python benchmarks/training.py [--quick] [--images 50000] [--epochs 3] [--rounds 4] [--device cpu] [--write]
 
 Contenders take turns in this one process, one thread each, from the same weights; each round gives one ratio per
-contender, and all must reach the same held-out loss. The usual loop is run with its own loss, as PyTorch's VAE example
-writes it, and with ours, which leaves the loop as the only difference. MNIST where AELAB_MIRROR holds it, else made
+contender, and all must reach the same held-out loss. MNIST where AELAB_MIRROR holds it, else made
 images of the same size and number: time depends on no pixel.
 """
 
@@ -21,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from aelab.config import (
     runtime,
@@ -83,12 +81,12 @@ class Took(NamedTuple):
 
 def main() -> None:
     options = arguments()
-    device = runtime.pin(options.device, 1, instructions=options.instructions)
+    device = runtime.pin(options.device, 1)
     train, held_out, source = data(options.images)
     print(f"{source}: {len(train.x):,} images, {options.rounds} rounds", file=sys.stderr)
     vae = built(*VAE, device)
     contenders: dict[str, tuple[Any, Runner]] = {name: (vae, run) for name, run in LOOPS.items()}
-    if options.instructions == "native" or device.type == "cuda":
+    if device.type == "cuda":
         contenders["ours, bf16"] = (vae, partial(ours, precision="bf16"))
     loops = race(contenders, train, held_out, options.epochs, options.rounds, device)
     others: dict[str, tuple[Any, Runner]] = {
@@ -108,7 +106,7 @@ def main() -> None:
     print(text)
     check(loops)
     if options.write:
-        document.write("Training" + ", native instructions" * (options.instructions == "native"), text)
+        document.write("Training", text)
 
 
 def arguments() -> argparse.Namespace:
@@ -118,7 +116,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="of each turn of the VAE; the other networks learn for one")
     parser.add_argument("--rounds", type=int, help="how often each contender runs")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
-    parser.add_argument("--instructions", default="avx2", choices=get_args(runtime.Instructions), help="for all loops")
     parser.add_argument("--write", action="store_true", help="also write docs/performance.md")
     options = parser.parse_args()
     defaults = (
@@ -257,9 +254,9 @@ def about(loops: Collection[str], device: torch.device, source: str, n: int, epo
         "Each cell is a median (least to most); a ratio is taken within its round. All loops run in one process, with "
         "the same libraries and instructions; subnormal numbers are flushed in `ours` and `by hand` alone.",
         "`usual`: torchvision's MNIST with ToTensor, DataLoader, torch.optim.Adam and the loss of PyTorch's VAE "
-        "example; `our loss function`: the same loop around our faster cross-entropy; `pythae`: its own trainer around "
+        "example; `pythae`: its own trainer around "
         f"the same network{'' if 'pythae' in LOOPS else ' (not installed here: `uv pip install pythae`)'}; `by hand`: "
-        "our data, noise and Adam, with the gradients written out, so without modules, autograd or a loss to look at: "
+        "our data and noise, with the gradients written out, so without modules, autograd or a loss to look at: "
         "what torch's kernels alone take"
         f"{'; `ours, bf16`: with runtime.precision bf16, beside the floor of float32' * ('ours, bf16' in loops)}. "
         "Not timed: preparing data sets and optimizers, and the held-out loss, on 10,000 other images.",

@@ -20,7 +20,6 @@ from torch import Generator, nn
 from aelab.models.common import (
     ACTIVATIONS,
     Autoencoder,
-    ConvTranspose2d,
     Output,
     OutputActivation,
     ReconstructionLoss,
@@ -68,7 +67,7 @@ def layer(words: str, channels: int, key: str = "layer") -> nn.Module:
     if kind in ("maxpool", "avgpool"):
         pool = nn.MaxPool2d if kind == "maxpool" else nn.AvgPool2d
         return pool(number, int(options.get("s", number)), padding)
-    maker = nn.Conv2d if kind == "conv" else ConvTranspose2d
+    maker = nn.Conv2d if kind == "conv" else nn.ConvTranspose2d
     conv = maker(channels, number, int(options.get("k", 3)), int(options.get("s", 1)), padding)
     return nn.Sequential(conv, ACTIVATIONS[options.get("activation", "linear")]())
 

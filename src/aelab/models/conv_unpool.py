@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from aelab.models.common import (
     Autoencoder,
     Batch,
-    ConvTranspose2d,
     Losses,
     Output,
     OutputActivation,
@@ -100,7 +99,7 @@ class UnpoolingAutoencoder(Autoencoder):
             reach = [n + 2 * PADDING - KERNEL for n in sizes[-1]]
             unreached = reach[0] % stride, reach[1] % stride  # rows and columns, given back by output_padding
             forth.append(nn.Sequential(nn.Conv2d(before, after, KERNEL, stride, PADDING), nn.ReLU()))
-            back.append(ConvTranspose2d(after, before, KERNEL, stride, PADDING, unreached))
+            back.append(nn.ConvTranspose2d(after, before, KERNEL, stride, PADDING, unreached))
             mapped.append((reach[0] // stride + 1, reach[1] // stride + 1))
             sizes.append((mapped[-1][0] // config.pool, mapped[-1][1] // config.pool))
             pooled.append((after, *sizes[-1]))

@@ -16,7 +16,6 @@ from aelab.models.common.greedy import GreedyLayer, GreedyStack
 from aelab.models.common.layers import (
     ACTIVATIONS,
     Activation,
-    ConvTranspose2d,
     Transposed,
     bernoulli_kl,
     dense,

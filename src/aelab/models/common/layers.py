@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -65,7 +65,7 @@ def downsample_stack(
     back: list[nn.Module] = []
     for a, b in itertools.pairwise([colours, *channels]):
         forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
-        back = [ACTIVATIONS[activation](), ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
+        back = [ACTIVATIONS[activation](), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
     return forth, back, (channels[-1], height // by, width // by)
 
 
@@ -79,25 +79,6 @@ class Transposed(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return F.linear(z, self._source[0].weight.t(), self.bias)
-
-
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """Like torch's, but onto one channel on a CPU in half the time.
-
-    oneDNN vectorises over channels, so that one channel costs as much as eight. Here, each pixel's products with all
-    weights are one matrix product, added up where kernels overlap.
-    """
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        plain = output_size is None and self.dilation == (1, 1)
-        if self.out_channels > 1 or input.device.type != "cpu" or not plain:
-            return super().forward(input, output_size)
-        padding = cast(tuple[int, int], self.padding)
-        axes = zip(input.shape[2:], self.stride, padding, self.kernel_size, self.output_padding, strict=True)
-        size = [(n - 1) * stride - 2 * pad + kernel + extra for n, stride, pad, kernel, extra in axes]
-        products = self.weight.flatten(1).t() @ input.flatten(2)
-        out = F.fold(products, tuple(size), self.kernel_size, padding=padding, stride=self.stride)
-        return out if self.bias is None else out + self.bias
 
 
 def initialise(model: nn.Module, generator: Generator) -> None:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch._C._functorch import is_batchedtensor
 from torch.nn import functional as F
 
 from aelab.models.common.layers import ACTIVATIONS, require
@@ -49,10 +48,8 @@ class Output(nn.Module):
 
     def error(self, raw: Tensor, clean: Tensor, weight: Tensor | None = None) -> Tensor:
         """The reconstruction loss (scalar) of raw outputs against clean images, each pixel times `weight`; [B, ...]."""
-        if self.loss == "bce" and weight is None:
-            total = cross_entropy(raw, clean)
-        elif self.loss == "bce":
-            total = F.binary_cross_entropy_with_logits(raw, clean, weight, reduction="sum")
+        if self.loss == "bce":
+            total = cross_entropy(raw, clean, weight)
         else:
             out = torch.tanh(raw) if self.activation == "tanh" else self(raw)
             squares = (out - self.scale(clean)).square()
@@ -60,37 +57,9 @@ class Output(nn.Module):
         return total / (len(clean) if self.reduction == "sum" else clean.numel())
 
 
-def cross_entropy(raw: Tensor, target: Tensor) -> Tensor:
-    """-sum of t ln s + (1 - t) ln(1 - s), s = sigmoid(raw), over everything (scalar, nats); no gradient for the target.
+def cross_entropy(raw: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """-sum of t ln s + (1 - t) ln(1 - s), s = sigmoid(raw), each times `weight`, over everything (scalar, nats).
 
-    Like F.binary_cross_entropy_with_logits with reduction="sum", in less than half the time on a CPU; that function has
-    one kernel on a GPU, and a rule for vmap (training/vectorized.py). Logits in bfloat16 are converted to the target's
-    dtype, because their logarithms need more digits.
+    Logits in bfloat16 are converted to the target's dtype, because their logarithms need more digits.
     """
-    raw = raw.to(target.dtype)
-    if raw.device.type != "cpu" or is_batchedtensor(raw):
-        return F.binary_cross_entropy_with_logits(raw, target, reduction="sum")
-    return _CrossEntropy.apply(raw, target)  # type: ignore[return-value]
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """ln(1 + e^raw) - t raw, with ln(1 + e^raw) = max(raw, 0) - ln max(s, 1 - s).
-
-    max(s, 1 - s) lies in [1/2, 1], so eight of them are multiplied before one logarithm is taken, where eight divides
-    their number. No torch.dot: runtime.rounding would round its factors.
-    """
-
-    @staticmethod
-    def forward(ctx, raw: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
-        s = torch.sigmoid(raw)
-        ctx.save_for_backward(s, target)
-        room = torch.rsub(s, 1)
-        larger = torch.maximum(s, room, out=room).flatten()
-        products = larger.view(8, -1).prod(0) if larger.numel() % 8 == 0 else larger
-        logs = products.log_().sum()
-        return torch.clamp_min(raw, 0, out=room).sum() - logs - torch.mul(raw, target, out=room).sum()
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        s, target = ctx.saved_tensors
-        return (s - target).mul_(gradient), None
+    return F.binary_cross_entropy_with_logits(raw.to(target.dtype), target, weight, reduction="sum")
