@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from aelab.evaluation.images import shown
+from aelab.models.closed_form import principal_components
 
 SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers of components in PCA's figures
 
@@ -16,12 +16,8 @@ class PCA:
     variance."""
 
     def __init__(self, x: Tensor) -> None:
-        self.mean = x.mean(0)
-        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for rows in x.split(10_000):
-            centred = (rows - self.mean).double()
-            covariance += centred.T @ centred
-        self.directions = torch.linalg.eigh(covariance)[1].flip(1).to(x.dtype)
+        mean, _, directions = principal_components(x)
+        self.mean, self.directions = mean.to(x.dtype), directions.to(x.dtype)
 
     def encode(self, x: Tensor, k: int) -> Tensor:
         """The codes [N, k] of images [N, pixels]: their first k components."""

@@ -52,7 +52,6 @@ class PCA(Autoencoder):
         self.register_buffer("deviations", torch.zeros(max(1, config.components)))
 
     def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
-        """Solve: eigenvectors of the covariance [pixels, pixels] in float64, signs fixed by the largest entry."""
         x = clean.flatten(1)
         self.mean.copy_(x.mean(0, dtype=torch.float64))
         if not self.components:
@@ -63,15 +62,9 @@ class PCA(Autoencoder):
             self.components,
             f"at most {len(self.mean)} pixels",
         )
-        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for rows in x.split(ROWS):
-            centred = rows.double() - self.mean.double()
-            covariance += centred.T @ centred
-        values, vectors = torch.linalg.eigh(covariance / max(1, len(x) - 1))
-        kept = vectors.flip(1)[:, : self.components]
-        signs = kept.gather(0, kept.abs().argmax(0, keepdim=True)).sign()
-        self.directions.copy_(kept * signs)
-        self.deviations.copy_(values.flip(0)[: self.components].clamp_min(0).sqrt())
+        _, variances, directions = principal_components(x)
+        self.directions.copy_(directions[:, : self.components])
+        self.deviations.copy_(variances[: self.components].sqrt())
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return (x.flatten(1) - self.mean) @ self.directions
@@ -90,6 +83,22 @@ class PCA(Autoencoder):
         """Images decoded from the gaussian that was fitted to the codes."""
         z = torch.randn(n, len(self.deviations), generator=generator, device=self.mean.device)
         return self.decode(z * self.deviations)
+
+
+def principal_components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [D], variances [D] and directions [D, D] of rows x [N, D], by decreasing variance, in float64.
+
+    The largest entry of each direction is positive.
+    """
+    mean = x.mean(0, dtype=torch.float64)
+    covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+    for rows in x.split(ROWS):
+        centred = rows.double() - mean
+        covariance += centred.T @ centred
+    values, vectors = torch.linalg.eigh(covariance / max(1, len(x) - 1))
+    vectors = vectors.flip(1)
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return mean, values.flip(0).clamp_min(0), vectors * signs
 
 
 class LDA(PCA):
