@@ -51,13 +51,6 @@ def as_on_a_gpu(monkeypatch) -> None:
     )
 
 
-@pytest.fixture
-def with_amx(monkeypatch) -> None:
-    """bf16 is what a CPU with AMX may round."""
-    cpu = runtime.processor()
-    monkeypatch.setattr(runtime, "processor", lambda: cpu._replace(flags=cpu.flags | {"amx_bf16"}))
-
-
 @pytest.fixture(scope="session")
 def digits():
     """5,000 real digits, shuffled: images float32 [5000, 1, 28, 28] in [0, 1], labels int64 [5000]."""

@@ -54,25 +54,22 @@ def test_drawing_from_one_generator_leaves_another_and_the_global_one_alone():
 
 
 def in_a_process(code: str) -> str:
-    env = {key: value for key, value in os.environ.items() if key not in runtime.PINNED}
+    env = {key: value for key, value in os.environ.items() if key not in runtime.ENVIRONMENT}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
-def test_pin_sets_threads_and_deterministic_mode_and_the_code_path():
+def test_pin_sets_threads_and_deterministic_mode():
     code = """if True:
         from aelab.config import runtime
         import os
-        print(sorted(runtime.PINNED.items()) == sorted((k, os.environ.get(k)) for k in runtime.PINNED))
+        print(sorted(runtime.ENVIRONMENT.items()) == sorted((k, os.environ.get(k)) for k in runtime.ENVIRONMENT))
         device = runtime.pin("cpu", 2)
         import torch
         print(device, torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
         print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
-        print(torch.backends.cpu.get_cpu_capability())
     """
-    lines = in_a_process(code).splitlines()
-    assert lines[:3] == ["True", "cpu 2 2", "True False"]
-    assert lines[3] in ("AVX2", "DEFAULT")  # DEFAULT on a machine without AVX2
+    assert in_a_process(code).splitlines() == ["True", "cpu 2 2", "True False"]
 
 
 @pytest.mark.parametrize(
@@ -107,49 +104,6 @@ def test_autocast_is_for_bf16_on_a_gpu_alone():
     assert casting["cuda", "bf16"].fast_dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("precision", get_args(runtime.Precision))
-@pytest.mark.parametrize("instructions", get_args(runtime.Instructions))
-def test_bf16_rounds_factors_on_a_cpu_that_may_and_only_meanwhile(precision, instructions):
-    """Off by as much as factors of 8 bits allow, and by no more: sums and results have float32's 24."""
-    rounds = precision == "bf16" and instructions == "native" and "amx_bf16" in runtime.processor().flags
-    code = f"""if True:
-        from aelab.config import runtime
-        device = runtime.pin("cpu", 1, {precision!r}, True, {instructions!r})
-        import torch
-        from torch.nn import functional as F
-        from aelab.models.common.output import cross_entropy
-        torch.manual_seed(0)
-        a, b, x, w = torch.rand(64, 256), torch.rand(256, 128), torch.rand(8, 16, 20, 20), torch.rand(16, 16, 3, 3)
-        context = runtime.rounding(device, {precision!r})
-        logits, target = torch.randn(2, 5000).unbind()
-        exact = cross_entropy(logits, target)
-        with context:
-            assert torch.equal(cross_entropy(logits, target), exact)  # none of its sums is a product of oneDNN's
-        for compute in (lambda: a @ b, lambda: F.conv2d(x, w)):
-            exact = compute()
-            for _ in range(2):
-                with context:
-                    rounded = compute()
-                print(rounded.dtype, (rounded / exact - 1).abs().max().item(), torch.equal(compute(), exact))
-    """
-    lines = [line.split() for line in in_a_process(code).splitlines()]
-    assert {(dtype, back) for dtype, _, back in lines} == {("torch.float32", "True")}
-    errors = [float(error) for _, error, _ in lines]
-    if rounds:
-        assert all(1e-5 < error < 2**-8 for error in errors)
-    else:
-        assert errors == [0.0] * 4
-
-
-@pytest.mark.parametrize(("flags", "rounds"), [({"avx512f", "amx_bf16"}, True), ({"avx512f", "avx512_bf16"}, False)])
-def test_nothing_is_rounded_without_amx(flags, rounds, monkeypatch):
-    """With AVX-512 alone oneDNN would compute in float32, more slowly than MKL."""
-    monkeypatch.setattr(runtime, "processor", lambda: runtime.Processor("Intel", "6-143", frozenset(flags)))
-    with runtime.rounding(torch.device("cpu"), "bf16"):
-        assert (torch.backends.mkldnn.matmul.fp32_precision == "bf16") == rounds
-    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
-
-
 def test_importing_the_module_does_not_load_torch():
     code = "import sys; from aelab.config import runtime, params; from aelab.runner import stage; "
     code += "print('torch' in sys.modules)"
@@ -161,21 +115,10 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
     assert runtime.pin("auto", 1) == torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("flags", "code_path", "words"),
-    [
-        ({"avx2", "avx512f"}, "AVX2", "CPU (AMD, AVX2)"),
-        ({"avx2"}, "AUTO", "CPU (AMD 25-1, AVX2)"),
-        (set(), "AVX2", "CPU (AMD 25-1, AVX2)"),  # nothing is fixed there
-    ],
-)
-def test_a_cpu_is_described_by_maker_and_instructions_and_by_model_where_these_are_not_fixed(
-    flags, code_path, words, monkeypatch
-):
-    monkeypatch.setattr(runtime, "processor", lambda: runtime.Processor("AMD", "25-1", frozenset(flags)))
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    monkeypatch.setenv("MKL_CBWR", code_path)
-    assert runtime.describe(torch.device("cpu")) == words
+def test_a_cpu_is_described_by_its_maker_model_and_instructions(monkeypatch):
+    monkeypatch.setattr(runtime, "processor", lambda: "AMD 25-1")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert runtime.describe(torch.device("cpu")) == "CPU (AMD 25-1, AVX512)"
 
 
 INTEL = "processor: 0\nvendor_id: GenuineIntel\ncpu family: 6\nmodel: 143\nmodel name: Intel(R)\nflags: fpu avx2\n"
@@ -184,54 +127,33 @@ INTEL = "processor: 0\nvendor_id: GenuineIntel\ncpu family: 6\nmodel: 143\nmodel
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (INTEL + "\nprocessor: 1\nflags: other\n", ("Intel", "6-143", {"fpu", "avx2"})),
-        ("vendor_id\t: AuthenticAMD\nflags\t\t: sse2\n", ("AMD", "", {"sse2"})),
-        ("vendor_id : HygonGenuine\n", ("HygonGenuine", "", set())),
-        ("Features: asimd\nCPU implementer: 0x41\nCPU part: 0xd0c\n", (platform.machine(), "0x41-0xd0c", set())),
-        ("", (platform.machine(), "", set())),
-        (None, (platform.machine(), "", set())),
+        (INTEL + "\nprocessor: 1\nmodel: 9\n", "Intel 6-143"),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: sse2\n", "AMD"),
+        ("vendor_id : HygonGenuine\n", "HygonGenuine"),
+        ("Features: asimd\nCPU implementer: 0x41\nCPU part: 0xd0c\n", f"{platform.machine()} 0x41-0xd0c"),
+        ("", platform.machine()),
+        (None, platform.machine()),
     ],
 )
-def test_who_made_the_cpu_which_it_is_and_what_it_can_do(text, found, tmp_path, monkeypatch):
+def test_the_name_of_a_cpu(text, found, tmp_path, monkeypatch):
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(runtime, "CPUINFO", tmp_path / "cpuinfo")
-    assert runtime.processor.__wrapped__() == found
+    assert runtime.processor() == found
 
 
-def test_native_instructions_are_those_of_the_cpu_and_give_the_same_bits_again():
-    code = """if True:
-        import os
-        from aelab.config import runtime, seeding
-        import numpy, torch
-        for how in {hows!r}:
-            device = runtime.pin("cpu", 1, instructions=how)
-        x = torch.rand(300, 200, generator=seeding.generator(1))
-        print(*map(os.environ.get, runtime.NATIVE), runtime.describe(device), (x.t() @ x).sum().item())
-    """
-    own = in_a_process("import torch; print(torch.backends.cpu.get_cpu_capability())").strip()
-    ways = [
-        (("avx2",), "avx2 AVX2 AVX2 CPU"),
-        (("native",), "None AUTO None CPU"),
-        (("native", "avx2"), "avx2 AVX2 AVX2 CPU"),
-    ]
-    for hows, words in ways:
-        told = {in_a_process(code.format(hows=hows)) for _ in range(2)}
-        assert len(told) == 1
-        assert told.pop().startswith(words)
-    assert f", {own}) " in in_a_process(code.format(hows=("native",)))
-
-
-@pytest.mark.skipif("avx2" not in runtime.processor().flags, reason="no CPU with AVX2")
-def test_numpy_and_its_products_take_no_more_than_avx2():
+def test_products_have_the_same_bits_wherever_their_factors_lie_in_memory():
     code = """if True:
         from aelab.config import runtime
-        import numpy, threadpoolctl
-        from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-        print([name for name in __cpu_dispatch__ if __cpu_features__[name]])
-        print({each["architecture"] for each in threadpoolctl.threadpool_info() if each["internal_api"] == "openblas"})
+        runtime.pin("cpu", 1)
+        import torch
+        a, b = torch.rand(2, 200, 300, generator=torch.Generator().manual_seed(0))
+        exact = a @ b.t()
+        for offset in range(1, 17):
+            moved = torch.empty(200 * 300 + offset)[offset:].view(200, 300).copy_(a)
+            assert torch.equal(moved @ b.t(), exact), offset
     """
-    assert in_a_process(code).splitlines() == ["['X86_V3']", "{'Haswell'}"]
+    in_a_process(code)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -239,7 +161,7 @@ def test_a_stage_computes_no_subnormal_numbers_in_any_thread_or_fork(threads):
     code = f"""if True:
         from aelab.config import runtime
         from aelab.runner import parallel
-        settings = runtime.Runtime("cpu", {threads}, "float32", True, "avx2")
+        settings = runtime.Runtime("cpu", {threads}, "float32", True)
         runtime.setup(settings)
         import torch
         x = torch.full((1_000_000,), 1e-30)
