@@ -27,7 +27,7 @@ def baselines(job: stage.Job) -> None:
         from aelab.models.common import Spec
         from aelab.training import weight_files
 
-        data, noisy = tensors.everything(device).whole(), tensors.noisy("validation", device)
+        data, noisy = tensors.everything(device), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(seeding.generator, seed, "baselines")
         classifier = feature_classifier.train(data, Spec(meta.shape, len(meta.classes)), settings.epochs, draw)

@@ -16,7 +16,7 @@ def download(job: stage.Job) -> None:
         parts = sources.fetch(dataset.name, settings.mirrors.get(dataset.name, ()))
         parts |= sources.fetch_ood(dataset.name, settings.mirrors)
         for name, part in parts.items():
-            splits.save(job.out, name, part)
+            splits.save(job.out / name, part)
         source = sources.SOURCES[dataset.name]
         meta = {"name": dataset.name, "title": source.title, "licence": source.licence}
         storage.save_json(job.out / "meta.json", meta)

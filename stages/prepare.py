@@ -38,7 +38,7 @@ def prepare(job: stage.Job) -> None:
         learning = job.out / splits.LEARNING.name
         learning.mkdir()
         for part, arrays in parts.items():
-            splits.save(job.out if part in splits.HELD_OUT else learning, part, arrays)
+            splits.save((job.out if part in splits.HELD_OUT else learning) / part, arrays)
         digest = splits.digest(parts["train"])
         meta = {
             "name": name,

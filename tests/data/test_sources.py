@@ -312,7 +312,7 @@ def test_a_source_says_what_is_ood_to_it(name):
     expected = {
         "mnist": "Fashion-MNIST test images",
         "fashion_mnist": "MNIST test images",
-        "mnist5k": "drawn shapes",
+        "mnist5k": "synthetic shapes",
     }
     assert source.ood.title == expected[name]
     if source.ood.source:

@@ -175,7 +175,7 @@ def test_prepare_writes_each_split_and_what_it_is(prepared, monkeypatch):
     train = splits.load("train")
     assert meta.digest == splits.digest((train.x, train.y))
     learning = {path.name for path in splits.LEARNING.iterdir()}
-    assert learning == {"train.npz", "validation.npz", "meta.json"}, "neither test nor ood images"
+    assert learning == {"train", "validation", "meta.json"}, "neither test nor ood images"
 
 
 def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypatch):
@@ -185,7 +185,7 @@ def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypat
     assert ood.y.tolist() == [i % 10 for i in range(1000)]
     seed = seeding.derive(1, "prepare", "ood")
     assert np.array_equal(ood.x[:, 0], synthetic.shapes(1000, (28, 28), 10, seed)[0])
-    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "drawn shapes"
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "synthetic shapes"
 
 
 def test_a_download_of_no_known_name_is_one_line(prepared):

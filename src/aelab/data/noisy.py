@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aelab.data import memory
 from aelab.data.corruption import Noise, corrupt
 from aelab.data.storage import load_arrays
 
 FOLDER = Path("data/corrupt")
-WORKING = 16  # bytes per pixel while a copy is made
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,9 @@ class Corrupt:
 
 
 def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:
-    """A noisy copy of `images` (uint8 [N, C, H, W]), rounded to uint8. Raises ValueError if memory is too small."""
+    """A noisy copy of `images` (uint8 [N, C, H, W]), rounded to uint8."""
     import torch
 
-    memory.demand(WORKING * images.nbytes, torch.device("cpu"), f"{len(images):,} noisy images")
     clean = torch.from_numpy(images).float().div_(255)
     noisy = corrupt(clean, noise.kind, noise.level, torch.Generator().manual_seed(seed))
     return noisy.mul_(255).round_().to(torch.uint8).numpy()

@@ -31,7 +31,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Images:
-    """One split in memory: x uint8 [N, C, H, W], 0 to 255; y int64 [N]."""
+    """One split, memory-mapped: x uint8 [N, C, H, W], 0 to 255; y int64 [N]."""
 
     x: np.ndarray
     y: np.ndarray
@@ -87,10 +87,12 @@ def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarr
     return [rng.permutation(order[a:b]) for a, b in itertools.pairwise(cuts)]
 
 
-def save(folder: Path, name: str, part: Part) -> None:
-    """Write one split as <folder>/<name>.npz; the bytes depend on the arrays only."""
+def save(folder: Path, part: Part) -> None:
+    """Write one split as <folder>/x.npy and y.npy."""
     images, labels = part
-    storage.save_arrays(folder / f"{name}.npz", {"images": images[:, None], "labels": labels})
+    folder.mkdir()
+    np.save(folder / "x.npy", images[:, None])
+    np.save(folder / "y.npy", labels)
 
 
 def digest(part: Part) -> str:
@@ -101,8 +103,8 @@ def digest(part: Part) -> str:
 
 
 def place(name: str) -> Path:
-    """The file of a split of `prepare`."""
-    return (FOLDER if name in HELD_OUT else LEARNING) / f"{name}.npz"
+    """The folder of a split of `prepare`."""
+    return (FOLDER if name in HELD_OUT else LEARNING) / name
 
 
 def load(name: str, folder: Path | None = None) -> Images:
@@ -110,20 +112,17 @@ def load(name: str, folder: Path | None = None) -> Images:
 
     Raises FileNotFoundError, or ValueError that names a damaged file.
     """
-    file = folder / f"{name}.npz" if folder else place(name)
-    arrays = storage.load_arrays(file)
-    if arrays.keys() != {"images", "labels"}:
-        raise ValueError(f"{file}: holds {', '.join(arrays)}; allowed: images, labels")
-    x, y = arrays["images"], arrays["labels"]
+    folder = folder / name if folder else place(name)
+    x, y = (storage.map_array(folder / file) for file in ("x.npy", "y.npy"))
     if (x.dtype, x.ndim, y.dtype, y.shape) != (np.uint8, 4, np.int64, (len(x),)) or not len(x):
         result = f"images {x.dtype} {list(x.shape)}, labels {y.dtype} {list(y.shape)}"
-        raise ValueError(f"{file}: holds {result}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
+        raise ValueError(f"{folder}: holds {result}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
     return Images(x, y)
 
 
 def labels(name: str) -> np.ndarray:
     """The labels of a split of `prepare`, int64 [N]. Raises as `load`."""
-    return storage.load_array(place(name), "labels")
+    return load(name).y
 
 
 def meta() -> Meta:

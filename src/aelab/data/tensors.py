@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data import memory, splits, streaming
 from aelab.data import noisy as fixed
-from aelab.data.streaming import Streamed, pixels
+from aelab.data import splits
 
-LOADING = 5  # bytes per pixel while a split is loaded: as stored, and as float32
-MEASURING = 16  # bytes per number of a code (or pixel) during evaluation: probes and neighbours hold copies
-DISTANCES = 4000  # bytes per image for its distances to the test images of one chunk
+CHUNK = 1000  # rows per chunk
+SCRATCH = splits.FOLDER.parent  # not the system's temporary folder, which may be in memory
 
 
 class Tensors(NamedTuple):
     """A split on the device: images x float32 [N, C, H, W] in [0, 1], labels y int64 [N].
 
-    If the images do not fit into memory, x is a `streaming.Streamed`, which replaces the tensor.
+    On a CPU x is mapped from a file, so that it may be larger than the memory.
     """
 
     x: Tensor
@@ -40,57 +38,52 @@ class Data:
     noisy: dict[str, Tensor]
     ood: Tensors
 
-    def whole(self) -> Data:
-        """The same with all training images as one tensor (see `measurable`)."""
-        return dataclasses.replace(self, train=Tensors(measurable(self.train.x), self.train.y))
-
 
 def split(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare, streamed from its file if it is large compared with the free memory.
-
-    Raises FileNotFoundError, ValueError for a damaged file.
-    """
-    path = splits.place(name)
-    size = LOADING * path.stat().st_size
-    if memory.fits(size, device):
-        return loaded(name, device)
-    print(f"{path}: streams, {size / 1e9:,.1f} GB is large for the memory that is free", file=sys.stderr, flush=True)
-    return streamed(name, device)
-
-
-def loaded(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare in memory.
-
-    Raises FileNotFoundError, or ValueError for a damaged file or one that is too large.
-    """
-    path = splits.place(name)
-    memory.demand(LOADING * path.stat().st_size, device, str(path))
+    """A split of data/prepare. Raises FileNotFoundError, ValueError for a damaged file."""
     images = splits.load(name)
-    return Tensors(pixels(torch.from_numpy(images.x).to(device)), torch.from_numpy(images.y).to(device))
+    parts = torch.from_numpy(images.x).split(CHUNK)
+    return Tensors(stored((pixels(part) for part in parts), device), torch.from_numpy(images.y).to(device))
 
 
-def streamed(name: str, device: torch.device) -> Tensors:
-    """A split of data/prepare that stays in its file. Raises FileNotFoundError, ValueError for a damaged one."""
-    images, labels = streaming.npz(splits.place(name), "images"), splits.labels(name)
-    return Tensors(streaming.stand_in(images, device), torch.from_numpy(labels).to(device))
+def pixels(x: Tensor) -> Tensor:
+    """uint8 -> float32 in [0, 1]."""
+    return x.float().div_(255)
 
 
-def measurable(x: Tensor) -> Tensor:
-    """Codes or images [N, ...], streamed or not, as one tensor.
+def stored(chunks: Iterable[Tensor], device: torch.device) -> Tensor:
+    """Chunks of rows, concatenated: on a GPU in its memory, else in a memory-mapped temporary file.
 
-    Raises ValueError if they are streamed and evaluating all of them would need more memory than is free.
+    The system may drop pages of the file from memory and read them again. Raises ValueError if the disk is full.
     """
-    if not isinstance(x, Streamed):
-        return x
-    memory.demand((MEASURING * x.shape[1:].numel() + DISTANCES) * len(x), x.device, f"measuring {len(x):,} images")
-    return x.whole()
+    if device.type != "cpu":
+        return torch.cat([chunk.to(device) for chunk in chunks])
+    count, last = 0, np.empty(0, np.float32)
+    with tempfile.TemporaryFile(dir=SCRATCH if SCRATCH.exists() else None) as file:
+        try:
+            for chunk in chunks:
+                last = chunk.detach().contiguous().numpy()
+                file.write(last.data)
+                count += len(last)
+            file.flush()
+        except OSError as error:
+            raise ValueError(
+                f"{SCRATCH}: no room for a temporary file of {count:,} rows and more ({error.strerror}); fewer images "
+                "(prepare.limit) need less"
+            ) from error
+        return torch.from_numpy(np.memmap(file, last.dtype, "r+", shape=(count, *last.shape[1:])))
 
 
 def mapped(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """function(*inputs) in chunks of rows, without gradients; the result is streamed if the input is."""
-    with torch.no_grad():
-        parts = zip(*(item.split(streaming.CHUNK) for item in inputs), strict=True)
-        return streaming.joined((function(*part) for part in parts), inputs[0])
+    """function(*inputs) in chunks of rows, without gradients."""
+    return torch.cat(list(chunks(function, *inputs)))
+
+
+def chunks(function: Callable[..., Tensor], *inputs: Tensor) -> Iterator[Tensor]:
+    """The results of function(*inputs) for chunks of rows, without gradients."""
+    for part in zip(*(item.split(CHUNK) for item in inputs), strict=True):
+        with torch.no_grad():
+            yield function(*part)
 
 
 def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
@@ -106,8 +99,7 @@ def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
         mine = labels == label
         turn[mine] = torch.arange(int(mine.sum()), device=turn.device)
     rows = shuffled[torch.argsort(turn, stable=True)[:n]]
-    x = cast(Tensor, split.x.only(rows)) if isinstance(split.x, Streamed) else split.x[rows]
-    return Tensors(x, split.y[rows])
+    return Tensors(stored((split.x[part] for part in rows.split(CHUNK)), split.x.device), split.y[rows])
 
 
 def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
@@ -116,9 +108,6 @@ def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
 
 
 def everything(device: torch.device) -> Data:
-    """All splits, the noisy test sets and the OOD images, for `baselines` and `evaluate`.
-
-    Only the training split may be streamed.
-    """
-    validation, test, ood = (loaded(name, device) for name in ("validation", "test", "ood"))
-    return Data(split("train", device), validation, test, noisy("test", device), ood)
+    """All splits, the noisy test sets and the OOD images, for `baselines` and `evaluate`."""
+    train, validation, test, ood = (split(name, device) for name in ("train", "validation", "test", "ood"))
+    return Data(train, validation, test, noisy("test", device), ood)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.data.tensors import Data, Tensors, mapped, measurable
+from aelab.data.tensors import Data, Tensors, mapped
 from aelab.evaluation import (
     clusters,
     cost,
@@ -116,7 +116,7 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     if isinstance(model, Classifier):
         return result | classification(model, data)
     assert isinstance(model, Autoencoder)
-    coded = [(measurable(mapped(model.encode, *item)), item.y) for item in (data.train, data.validation, data.test)]
+    coded = [(mapped(model.encode, *item), item.y) for item in (data.train, data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it also needs part of the image to decode

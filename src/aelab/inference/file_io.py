@@ -1,4 +1,4 @@
-"""Image and code files: PNG and npz in, PNG and npz out."""
+"""Image and code files: PNG, npy and npz in, PNG and npz out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aelab.data.storage import read_arrays
+from aelab.data.storage import load_arrays, map_array
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # PIL's other formats run programs, or read other files
@@ -36,16 +36,18 @@ class Codes:
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images of some files, [N, C, H, W] for a model of `shape`, and their labels if a single npz has them.
+    """All images of some files, [N, C, H, W] for a model of `shape`, and their labels if a single npz or folder has
+    them.
 
-    An image file holds one image, an npz the array `images` (or its only array). Raises FileNotFoundError, and
-    ValueError that names a file which is damaged or of another size.
+    An image file holds one image, an npz the array `images` (or its only array), a folder such as data/prepare/test
+    x.npy and maybe y.npy. Raises FileNotFoundError, and ValueError that names a file which is damaged or of another
+    size.
     """
     parts, labels = [], None
     for path in paths:
         if path.suffix.lower() in PICTURES:
             parts.append(picture(path, shape)[None])
-        elif path.suffix.lower() == ".npz":
+        elif path.is_dir() or path.suffix.lower() in (".npz", ".npy"):
             arrays = read_arrays(path)
             result = array(path, arrays, "images")
             if not result.ndim or not len(result) or result.size != len(result) * math.prod(shape):
@@ -53,10 +55,18 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.
             parts.append(result.reshape(-1, *shape))
             labels = arrays.get("labels") if len(paths) == 1 else None
         else:
-            raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*PICTURES, '.npz'))}")
+            raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*PICTURES, '.npy', '.npz'))}")
     if len({part.dtype.kind in "iu" for part in parts}) > 1:
         raise ValueError("images: whole numbers and fractions in one call; give files of one kind")
     return np.concatenate(parts), labels
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz, an npy, or a folder of a split, whose x.npy and y.npy are `images` and `labels`."""
+    if path.is_dir():
+        found = {"images": map_array(path / "x.npy", "")}
+        return found | ({"labels": map_array(path / "y.npy", "")} if (path / "y.npy").exists() else {})
+    return {"images": map_array(path, "")} if path.suffix.lower() == ".npy" else load_arrays(path, "")
 
 
 def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -129,7 +139,7 @@ def read_codes(path: Path) -> Codes:
 
     Raises FileNotFoundError, and ValueError that names a file which is damaged or has improper fields.
     """
-    arrays = read_arrays(path)
+    arrays = load_arrays(path, "")
     labels = arrays.pop("labels", None)
     origin = {name: arrays.pop(name) for name in ORIGIN if name in arrays}
     codes = array(path, arrays, "codes")

@@ -96,7 +96,7 @@ class CheckpointManager:
                 digest.update(file.read_bytes())
         for tensor in (*self.data, *self.model.values()):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            for part in tensor.split(ROWS) if tensor.dim() else (tensor,):  # images may be streamed
+            for part in tensor.split(ROWS) if tensor.dim() else (tensor,):
                 digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         self.model = {}
         return self.folder / f"{digest.hexdigest()}.safetensors"

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from aelab.config import runtime
 from aelab.config.runtime import Precision
 from aelab.data.corruption import Noise, corrupt_mixed
-from aelab.data.tensors import Tensors, mapped
+from aelab.data.tensors import Tensors, chunks, stored
 from aelab.models.common import Batch, Phase
 from aelab.training import losses, optimizers
 from aelab.training.augmentation import augment, parse
@@ -107,7 +107,7 @@ def inputs(phase: Phase, *splits: Tensors) -> list[Tensors]:
     """The inputs of a phase, for each split: the images, or the codes of the layers below."""
     if phase.inputs is None:
         return list(splits)
-    return [Tensors(mapped(phase.inputs, split.x), split.y) for split in splits]
+    return [Tensors(stored(chunks(phase.inputs, split.x), split.x.device), split.y) for split in splits]
 
 
 class Learning:

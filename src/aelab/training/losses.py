@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from aelab.data import streaming
 from aelab.data.corruption import Noise, corrupt_mixed
-from aelab.data.tensors import Tensors
+from aelab.data.tensors import CHUNK, Tensors
 from aelab.models.common import Batch, Losses
 
 
@@ -33,8 +32,8 @@ def over(
 ) -> dict[str, float]:
     """The loss and its terms over `data`, means per image, without training."""
     values: dict[str, Tensor] = {}
-    images = counts(len(data.x), streaming.CHUNK)
-    pieces = zip(data.x.split(streaming.CHUNK), data.y.split(streaming.CHUNK), strict=True)
+    images = counts(len(data.x), CHUNK)
+    pieces = zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True)
     with torch.no_grad():
         for number, (x, y) in enumerate(pieces):
             result = loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator)
