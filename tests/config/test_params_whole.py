@@ -76,7 +76,7 @@ def images(tmp_path_factory):
         splits.LEARNING.mkdir(parents=True)
         for name, count in (("train", 30), ("validation", 10)):
             labels = np.arange(count) % 10
-            splits.save(splits.LEARNING, name, (draw.integers(0, 256, (count, 28, 28), np.uint8), labels))
+            splits.save(splits.LEARNING / name, (draw.integers(0, 256, (count, 28, 28), np.uint8), labels))
         about = {"name": "mnist5k", "shape": [1, 28, 28], "classes": list("0123456789"), "digest": "0" * 32}
         (splits.LEARNING / "meta.json").write_text(json.dumps(about))
         yield folder

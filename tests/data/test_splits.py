@@ -1,6 +1,5 @@
 """Train, validation and test: their sizes, balance and bytes."""
 
-import io
 import json
 import os
 import pickle
@@ -94,8 +93,9 @@ def test_more_rows_than_there_are_is_one_clear_error():
 def test_the_same_arrays_are_the_same_bytes(tmp_path, pool):
     part = splits.split(pool, SIZES, 7)["validation"]
     for name in ("one", "two"):
-        splits.save(tmp_path, name, (part[0].copy(), part[1].copy()))
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+        splits.save(tmp_path / name, (part[0].copy(), part[1].copy()))
+    for file in ("x.npy", "y.npy"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     again = splits.load("one", tmp_path)
     assert again.x.shape == (500, 1, 28, 28)
     assert np.array_equal(again.x[:, 0], part[0])
@@ -115,19 +115,18 @@ def test_the_digest_sees_every_pixel_and_label():
 
 @settings(max_examples=300)
 @given(st.data())
-def test_a_damaged_npz_is_an_error_that_names_the_file(tmp_path_factory, data):
-    folder = tmp_path_factory.getbasetemp()
-    arrays = {"images": np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2), "labels": np.arange(3)}
-    storage.save_arrays(folder / "good.npz", arrays)
-    content = data.draw(damaged((folder / "good.npz").read_bytes()))
-    (folder / "damaged.npz").write_bytes(content)
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("split") / "train"
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    splits.save(folder, (images, np.arange(3)))
+    content = (folder / "x.npy").read_bytes()
+    (folder / "x.npy").write_bytes(data.draw(damaged(content)))
     try:
-        loaded = splits.load("damaged", folder)
+        loaded = splits.load(folder.name, folder.parent)
     except ValueError as error:
-        assert str(error).startswith(f"{folder / 'damaged.npz'}: ")  # noqa: PT017
-    else:  # the harm was done to bytes that mean nothing
-        assert np.array_equal(loaded.x, arrays["images"])
-        assert np.array_equal(loaded.y, arrays["labels"])
+        assert str(error).startswith(str(folder))  # noqa: PT017
+    else:  # the harm was done to pixels, of which DVC's checksum tells
+        assert (loaded.x.shape, loaded.y.tolist()) == ((3, 1, 2, 2), [0, 1, 2])
 
 
 class Trap:
@@ -140,23 +139,24 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-def test_a_pickle_within_an_npz_is_refused_and_not_run(tmp_path):
+def test_a_pickle_is_refused_and_not_run(tmp_path):
     trap = tmp_path / "sprung"
-    np.savez(tmp_path / "object.npz", images=np.array([Trap(trap)], dtype=object), labels=np.zeros(1))
+    splits.save(tmp_path / "train", (np.zeros((1, 2, 2), np.uint8), np.zeros(1, np.int64)))
+    np.save(tmp_path / "train/x.npy", np.array([Trap(trap)], dtype=object))
     (tmp_path / "plain.npz").write_bytes(pickle.dumps(Trap(trap)))
-    array = io.BytesIO()
-    np.save(array, np.zeros(3))
-    (tmp_path / "array.npz").write_bytes(array.getvalue())
-    for name in ("object", "plain", "array"):
-        with pytest.raises(ValueError, match=rf"{name}\.npz: not a readable npz"):
-            splits.load(name, tmp_path)
+    np.savez(tmp_path / "object.npz", images=np.array([Trap(trap)], dtype=object))
+    with pytest.raises(ValueError, match=r"train/x\.npy: not readable as npy"):
+        splits.load("train", tmp_path)
+    for name in ("object", "plain"):
+        with pytest.raises(ValueError, match=rf"{name}\.npz: not readable as npz"):
+            storage.load_arrays(tmp_path / f"{name}.npz")
     assert not trap.exists()
 
 
 def test_a_missing_split_is_named(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         splits.load("train", tmp_path)
-    assert str(caught.value.filename).endswith("train.npz")
+    assert str(caught.value.filename).endswith("train/x.npy")
 
 
 @pytest.mark.parametrize("content", ["", '{"name": "mnist', "[]", "{}", '{"name": 1, "shape": 2}'])
@@ -202,12 +202,12 @@ def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
     after = prepared.files()
     assert after.keys() == before.keys()
     for name in ("learning/train", "learning/validation", "test", "ood"):
-        assert after[f"data/prepare/{name}.npz"] != before[f"data/prepare/{name}.npz"]
+        assert after[f"data/prepare/{name}/x.npy"] != before[f"data/prepare/{name}/x.npy"]
 
 
 def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared, monkeypatch):
     before = prepared.files()
-    whole = {image.tobytes() for image in np.load(prepared.folder / "data/prepare/learning/train.npz")["images"]}
+    whole = {image.tobytes() for image in np.load(prepared.folder / "data/prepare/learning/train/x.npy")}
     prepared.edit("limit: null", "limit: 105")
     prepared.run("prepare")
     after = prepared.files()
@@ -217,7 +217,7 @@ def test_a_limit_keeps_so_many_balanced_training_images_and_all_others(prepared,
     assert balance(train.y) <= 1
     assert {image.tobytes() for image in train.x} <= whole
     for name in ("learning/validation", "test", "ood"):
-        assert after[f"data/prepare/{name}.npz"] == before[f"data/prepare/{name}.npz"]
+        assert after[f"data/prepare/{name}/x.npy"] == before[f"data/prepare/{name}/x.npy"]
     assert splits.meta().digest == splits.digest((train.x, train.y))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from aelab.config import params
-from aelab.data import storage
 
 LARGEST = 16  # units, channels, numbers per code ... of a small model
 
@@ -82,9 +81,10 @@ def models(request) -> tuple[str, ...]:
 def edit(lab, change, names=("learning/train", "learning/validation", "test")) -> None:
     """Let `change` alter images and labels of prepared splits."""
     for name in names:
-        path = lab.folder / "data/prepare" / f"{name}.npz"
-        arrays = storage.load_arrays(path)
-        storage.save_arrays(path, dict(zip(("images", "labels"), change(**arrays), strict=True)))
+        folder = lab.folder / "data/prepare" / name
+        arrays = [np.load(folder / file) for file in ("x.npy", "y.npy")]
+        for file, array in zip(("x.npy", "y.npy"), change(*arrays), strict=True):
+            np.save(folder / file, array)
 
 
 def line(lab, spawner, words: str) -> str:
@@ -154,9 +154,9 @@ ODD = {
 def test_arrays_that_are_no_images_are_named_by_whoever_reads_them(change, small, spawner):
     edit(small, change, ("test", "learning/train"))
     said = line(small, spawner, "train dense")
-    assert said.startswith("train dense: data/prepare/learning/train.npz: holds images ")
+    assert said.startswith("train dense: data/prepare/learning/train: holds images ")
     assert said.endswith("allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
-    assert line(small, spawner, "corrupt").startswith("corrupt: data/prepare/test.npz: holds images ")
+    assert line(small, spawner, "corrupt").startswith("corrupt: data/prepare/test: holds images ")
 
 
 def test_no_epochs_are_out_of_range(small, spawner):
@@ -167,8 +167,8 @@ def test_no_epochs_are_out_of_range(small, spawner):
 
 def test_a_missing_test_split_is_named_by_those_who_read_it_and_missed_by_no_other(small, spawner):
     spawner.works(small, "corrupt")
-    (small.folder / "data/prepare/test.npz").unlink()
+    (small.folder / "data/prepare/test/x.npy").unlink()
     spawner.works(small, "train dense")
     for words in ("corrupt", "baselines"):
         said = line(small, spawner, words)
-        assert said == f"{words}: data/prepare/test.npz: not found; `dvc repro` makes it"
+        assert said == f"{words}: data/prepare/test/x.npy: not found; `dvc repro` makes it"

@@ -193,8 +193,8 @@ def test_no_learning_stage_depends_on_test_data(name):
 
 
 def test_what_no_learning_stage_may_read_lies_beside_what_they_depend_on():
-    files = {f"data/prepare/{name}.npz" for name in splits.HELD_OUT}
-    assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning", "data/prepare/tracked.json"} | files
+    folders = {f"data/prepare/{name}" for name in splits.HELD_OUT}
+    assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning", "data/prepare/tracked.json"} | folders
     assert {"test", "ood"} == set(splits.HELD_OUT)
 
 

@@ -250,7 +250,7 @@ def test_a_stage_without_what_it_reads_names_the_file(lab, stage, items, missing
     assert line == f"{' '.join((stage, *items))}: {missing}: not found; `dvc repro` makes it"
 
 
-@pytest.mark.parametrize("name", ["meta.json", "train.npz"])
+@pytest.mark.parametrize("name", ["meta.json", "train/x.npy"])
 def test_a_missing_or_damaged_file_is_named_and_the_old_result_stays(prepared, name):
     file = prepared.folder / "data/download" / name
     content = file.read_bytes()
@@ -262,11 +262,10 @@ def test_a_missing_or_damaged_file_is_named_and_the_old_result_stays(prepared, n
 
 def test_a_damaged_test_set_makes_no_half_noisy_sets(prepared):
     """`corrupt` has written the validation set when it meets the damage."""
-    file = prepared.folder / "data/prepare/test.npz"
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1  # one bit of one pixel
-    file.write_bytes(content)
-    assert prepared.fail("corrupt").startswith("corrupt: data/prepare/test.npz: not a readable npz (Bad CRC-32")
+    file = prepared.folder / "data/prepare/test/x.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert prepared.fail("corrupt").startswith("corrupt: data/prepare/test/x.npy: not readable as npy (")
+    assert not list((prepared.folder / "data/corrupt").glob("*"))
 
 
 def test_a_traceback_is_shown_to_those_who_ask(lab):

@@ -148,7 +148,7 @@ def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project)
         "-c",
         "import json, numpy, pandas, mlflow; "
         "mlflow.set_tracking_uri('sqlite:///mlflow.db'); "
-        "x = numpy.load('data/prepare/test.npz')['images'][:5]; "
+        "x = numpy.load('data/prepare/test/x.npy')[:5]; "
         "names = [each.name for each in mlflow.search_logged_models(['1'], output_format='list')]; "
         "give = lambda name, x: list(mlflow.pyfunc.load_model(f'models:/{name}@champion').predict(x).shape); "
         "print(json.dumps([names, give('denoiser', x), give('encoder', pandas.DataFrame(x.reshape(5, -1)))]))",

@@ -7,10 +7,13 @@ verified by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import io
 import os
 import socket
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -160,7 +163,8 @@ def _download(url: str) -> bytes:
     from torchvision.datasets.utils import download_url
 
     socket.setdefaulttimeout(TIMEOUT)
-    with TemporaryDirectory() as folder:
+    bar = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
+    with TemporaryDirectory() as folder, bar:
         download_url(url, folder, "file")
         return (Path(folder) / "file").read_bytes()
 
