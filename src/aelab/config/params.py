@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aelab.config import yaml_limits
 from aelab.config.validation import ParamsError, check, check_known, keys, no_such
 
 FILE = Path("params.yaml")
@@ -152,7 +151,6 @@ def _read(source: Path | str) -> dict[str, Any]:
 
     try:
         text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
-        yaml_limits.check(text)
         tree = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"not found in {Path.cwd()}; run from the project's root") from None

@@ -7,32 +7,21 @@ one byte of a file, locked by the process that has it; the lock of a dead proces
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
-
-from aelab.runner import cgroups
 
 SHARED = "AELAB_CORES"  # environment variable of a stage: "<count> <file>" of its turns
 PAUSE = 0.02  # seconds between two attempts
 
 
-def count(root: Path = Path("/")) -> int:
-    """The number of cores that this process may use: its CPU affinity, limited by the quota of its control groups."""
-    result = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for version, folder in cgroups.folders("cpu", root):
-        with contextlib.suppress(FileNotFoundError):
-            if version == 2:
-                quota, period = (folder / "cpu.max").read_text().split()
-            else:
-                quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-            if quota not in ("max", "-1"):
-                result = min(result, max(1, math.ceil(int(quota) / int(period))))
-    return result
+def count() -> int:
+    """The number of cores that this process may use: its CPU affinity, limited by the quota of its container."""
+    import joblib
+
+    return joblib.cpu_count()
 
 
 class Turns:

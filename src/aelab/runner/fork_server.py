@@ -34,6 +34,9 @@ LIBRARIES = (  # libraries that stages import; a missing one is an error of the 
     "ruamel.yaml",
     "filelock",
     "sklearn.linear_model",
+    "sklearn.neighbors",
+    "sklearn.cluster",
+    "scipy.optimize",
 )
 
 
