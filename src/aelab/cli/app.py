@@ -114,7 +114,7 @@ def repro(
     """
     from dvc.exceptions import DvcException
 
-    from aelab.cli.verify import commit
+    from aelab.cli import headlines
     from aelab.runner import console, pipeline
 
     with console.shown() as view:
@@ -124,7 +124,7 @@ def repro(
             check()  # DVC's error may come from a mistake in params.yaml
             raise
     console.say(view.summary())
-    if not failed and (text := commit.against_commit()):
+    if not failed and (text := headlines.against_commit()):
         console.say(text)
     for name in failed:
         log = pipeline.log_of(name)
@@ -137,18 +137,17 @@ def verify(
     models: Annotated[list[str] | None, typer.Argument(help="Models such as vae or stack_dae; none: all.")] = None,
     jobs: Jobs = CORES,
 ) -> None:
-    """Reproduce models and compare them with dvc.lock and metrics/: one line each.
+    """Reproduce models of the last commit and compare them with its dvc.lock and metrics/: one line each.
 
-    The stages of a model run in a temporary folder; what they depend on is taken as it is. On the same kind of machine
-    every byte must be the same, elsewhere the headline metrics must agree within a tolerance; else the exit code is 1.
-    data/, dvc.lock and DVC's cache do not change.
+    The stages of a model run in a git worktree; what they depend on comes from DVC's cache, or runs too. On the same
+    kind of machine every byte must be the same, elsewhere the headline metrics must agree within a tolerance; else the
+    exit code is 1. data/ and dvc.lock do not change.
     """
-    from aelab.cli.verify import run
+    from aelab.cli import verify as reproduction
     from aelab.runner import console
 
-    check()
     with console.shown() as view:
-        verdicts = run.verify(models or [], view, jobs)
+        verdicts = reproduction.verify(models or [], view, jobs)
     for item in verdicts:
         print(item)
     sys.exit(any(item.fault for item in verdicts))

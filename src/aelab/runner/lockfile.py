@@ -30,8 +30,9 @@ SHARE = 60  # writing dvc.lock may take 1/60 of the time
 class LockfileWriter:
     """Writes the dvc.lock of one repository."""
 
-    def __init__(self, repo: Repo) -> None:
-        self.repo = repo
+    def __init__(self, repo: Repo, run_cache: bool = True) -> None:
+        """run_cache: whether finished stages go to DVC's run cache."""
+        self.repo, self.run_cache = repo, run_cache
         self.finished: list[PipelineStage] = []  # not yet in dvc.lock
         self.new: list[PipelineStage] = []  # not in dvc.lock before, in the order of `dvc repro`
         self.cost, self.written = 0.0, time.monotonic()
@@ -66,9 +67,9 @@ class LockfileWriter:
         """Save and commit a stage as DVC does after a run; False if the cache does not hold its outs undamaged."""
         uncached = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
         try:
-            stage.save(run_cache=not uncached)
+            stage.save(run_cache=self.run_cache and not uncached)
         except FileNotFoundError:  # another DVC process on this cache read a half-written entry
-            stage.save(run_cache=not uncached)
+            stage.save(run_cache=self.run_cache and not uncached)
         stage.commit()
         if not recovery.whole(self.repo, stage):
             return False

@@ -12,7 +12,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -82,11 +82,14 @@ class Run:
         gpus: Sequence[str] = (),
         force: bool = False,
         check: Callable[[], None] | None = None,
+        run_cache: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """jobs: cores to use; check: called before the first stage that has to run; its exception ends the run."""
+        """jobs: cores to use; check: called before the first stage that has to run; its exception ends the run;
+        run_cache: whether DVC's run cache is used; environment: extra environment variables of the stages."""
         self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
-        self.lockfile = LockfileWriter(repo)
-        self.environment: dict[str, str] = {}  # extra environment variables of the stages
+        self.lockfile, self.run_cache = LockfileWriter(repo, run_cache), run_cache
+        self.environment = dict(environment or {})
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> the stages that it waits for
         self.later: dict[PipelineStage, float] = {}  # locked elsewhere -> when to retry
         self.running: list[Running] = []
@@ -104,7 +107,8 @@ class Run:
             self.environment |= turns
             recovery.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
-            plan = self.plan(graph, collect_stages(self.repo, list(targets) or ["dvc.yaml"]))
+            wanted = collect_stages(self.repo, list(targets) or ["dvc.yaml"])
+            plan = [stage for stage in plan_repro(graph, wanted) if isinstance(stage, PipelineStage)]
             self.lockfile.open(plan)
             # those that most others wait for
             first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))
@@ -121,10 +125,6 @@ class Run:
                 self.stop()
                 self.lockfile.write(everything=True)
         return self.failed
-
-    def plan(self, graph: Any, stages: list[Any]) -> list[PipelineStage]:
-        """The stages to bring up to date for these targets, with all their dependencies, in DVC's order."""
-        return [stage for stage in plan_repro(graph, stages) if isinstance(stage, PipelineStage)]
 
     def start_ready(self) -> None:
         """Start stages whose dependencies are done, while cores are free: first those that most others wait for."""
@@ -156,7 +156,7 @@ class Run:
             self.check()
             self.check = None
         stage.remove_outs(ignore_remove=False, force=False)
-        if not self.force and self.lockfile.restored(stage):
+        if not self.force and self.run_cache and self.lockfile.restored(stage):
             return "cached"
         options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
         if gpu is not None:
@@ -258,8 +258,10 @@ def repro(
     gpus: Sequence[str] = (),
     force: bool = False,
     check: Callable[[], None] | None = None,
+    run_cache: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Bring the pipeline of the working folder up to date (see Run and Run.everything)."""
     yaml_cache.remember()
     with Repo() as repo:
-        return Run(repo, view, jobs, gpus, force, check).everything(targets)
+        return Run(repo, view, jobs, gpus, force, check, run_cache, environment).everything(targets)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aelab.cli.verify.commit import against_commit
+from aelab.cli.headlines import against_commit
 
 ROOT = Path(__file__).parents[2]
 ME = ["-c", "user.name=a", "-c", "user.email=a@example.org"]

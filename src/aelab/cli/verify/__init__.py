@@ -1,1 +1,0 @@
-"""`aelab verify`: reproduce results and compare them with dvc.lock and metrics/."""
