@@ -21,7 +21,7 @@ SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")])
 ALLOWED = {
     "config": set(),
     "runner": set(),
-    "data": {"config", "runner"},
+    "data": {"config"},
     "models": {"config", "data"},
     "training": {"config", "data", "models", "runner"},
     "evaluation": {"config", "data", "models", "training"},

@@ -1,2 +1,1 @@
-"""The data: sources, splits, noise, and tensors on the device, in memory or streamed from disk. No model, no
-training."""
+"""The data: sources, splits, noise, and tensors on the device, mapped from files. No model, no training."""

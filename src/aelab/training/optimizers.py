@@ -27,14 +27,14 @@ def build(
         {"params": [p for p in parameters if p.dim() <= vector], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    capturable = parameters[0].is_cuda  # a step may become part of a CUDA graph
+    on_gpu = parameters[0].is_cuda  # where a step may become part of a CUDA graph
     match settings.optimizer:
         case "sgd":
-            optimizer: Optimizer = torch.optim.SGD(groups, settings.lr, momentum=MOMENTUM)
+            optimizer: Optimizer = torch.optim.SGD(groups, settings.lr, momentum=MOMENTUM, fused=on_gpu)
         case "adam":
-            optimizer = torch.optim.Adam(groups, settings.lr, fused=True, capturable=capturable)
+            optimizer = torch.optim.Adam(groups, settings.lr, fused=True, capturable=on_gpu)
         case "adamw":
-            optimizer = torch.optim.AdamW(groups, settings.lr, fused=True, capturable=capturable)
+            optimizer = torch.optim.AdamW(groups, settings.lr, fused=True, capturable=on_gpu)
     if settings.schedule == "constant":
         return optimizer, LambdaLR(optimizer, lambda step: 1.0)
     # Smith & Topin 2018: up from lr / 25 over the first 30% of the steps, then down to lr / 250,000
