@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from entries import ENTRIES, FAMILIES, name_of
 
 from aelab.config import params, seeding
 from aelab.data.tensors import Data, Tensors
@@ -17,10 +18,8 @@ from aelab.training.loop import fit
 
 SPEC = Spec((1, 28, 28), 10)
 IMAGES = 128
-ENTRIES = [("models", "train", name) for name in params.load("models")]
-ENTRIES += [(group, "pretrain", name) for group in ("stacks", "narrow_stacks") for name in params.load(group)]
-
-pytestmark = pytest.mark.parametrize("entry", ENTRIES, ids=[name for _, _, name in ENTRIES], indirect=True)
+every_entry = pytest.mark.parametrize("entry", ENTRIES, ids=name_of, indirect=True)
+every_family = pytest.mark.parametrize("entry", FAMILIES, ids=name_of, indirect=True)
 
 
 @pytest.fixture
@@ -61,6 +60,7 @@ class Silent:
     def epoch(self, epoch, model): ...
 
 
+@every_entry
 def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, digits):
     model, y = build(entry[0]).eval(), digits[1][: len(x)]
     model.fit_statistics(digits[0][:500], digits[1][:500])
@@ -86,6 +86,7 @@ def test_codes_and_reconstructions_have_the_declared_shapes_and_range(entry, x, 
     assert torch.equal(x, before), "the input was changed in place"
 
 
+@every_family
 def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch):
     model = build(entry[0])
     reached: set[str] = set()
@@ -108,6 +109,7 @@ def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch)
     assert wanted <= reached
 
 
+@every_family
 def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
     item, settings = entry
     settings = dataclasses.replace(settings, batch_size=IMAGES, epochs=30, noise=(), augment=(), patience=None)
@@ -123,6 +125,7 @@ def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
         assert now < was
 
 
+@every_family
 def test_same_seed_gives_the_same_weights_and_another_seed_others(entry, digits):
     item, settings = entry
     one, two = (learned(item, settings, digits, steps=1).state_dict() for _ in range(2))
@@ -132,6 +135,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(entry, digits)
         assert not torch.equal(build(item, 0).state_dict()[drawn[0]], build(item, 1).state_dict()[drawn[0]])
 
 
+@every_family
 def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits, as_on_a_gpu):
     item, settings = entry
     start, one, two = build(item), *(learned(item, settings, digits, 2, each) for each in ("float32", "bf16"))
@@ -149,6 +153,7 @@ def _flat(model) -> torch.Tensor:
     return torch.cat([each.detach().flatten() for each in model.parameters()])
 
 
+@every_family
 def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_path):
     item, settings = entry
     model = learned(item, settings, digits, steps=1).eval()
@@ -161,6 +166,7 @@ def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_pat
             assert torch.equal(model.reconstruct(x, y), other.reconstruct(x, y))
 
 
+@every_entry
 def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digits, x):
     item, settings = entry
     model = learned(item, settings, digits, steps=1).eval()
@@ -176,6 +182,7 @@ def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digit
         assert distortion.min() >= 0
 
 
+@every_family
 def test_evaluation_can_draw_its_pictures(entry, digits):
     split = Tensors(digits[0][:40], digits[1][:40])
     data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)}, split)

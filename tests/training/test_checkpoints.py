@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from entries import FAMILIES, name_of
 
 from aelab.config import params, runtime, seeding
 from aelab.data.tensors import Tensors
@@ -21,8 +22,6 @@ from aelab.training.settings import Training
 
 SPEC = Spec((1, 28, 28), 10)
 IMAGES = 40
-ENTRIES = [("models", "train", name) for name in params.load("models")]
-ENTRIES += [(group, "pretrain", name) for group in ("stacks", "narrow_stacks") for name in params.load(group)]
 
 
 class Killed(BaseException):
@@ -86,7 +85,7 @@ def same(one, other):
     return one[0].keys() == other[0].keys() and all(torch.equal(one[0][k], other[0][k]) for k in one[0])
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=[name for _, _, name in ENTRIES])
+@pytest.mark.parametrize("entry", FAMILIES, ids=name_of)
 def test_every_entry_goes_on_from_a_random_step(entry, splits, tmp_path, often):
     build, settings = make(*entry)
     whole = learn(build, settings, splits)

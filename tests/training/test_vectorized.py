@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from test_checkpoints import ENTRIES, SPEC, Killed, Watch
+from entries import FAMILIES, name_of
+from test_checkpoints import SPEC, Killed, Watch
 
 from aelab.config import params, seeding
 from aelab.data.tensors import Tensors
@@ -78,7 +79,7 @@ def agree(one, other, tolerance):
         assert mine.callback.done == theirs.callback.done
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=[name for _, _, name in ENTRIES])
+@pytest.mark.parametrize("entry", FAMILIES, ids=name_of)
 def test_every_entry_learns_together_as_alone(entry, splits):
     group, section, name = entry
     block, item = params.load(section, f"{group}.{name}")

@@ -91,6 +91,10 @@ app = typer.Typer(
 )
 
 
+study = typer.Typer(help="Studies: the same stages on other settings or data.", no_args_is_help=True)
+app.add_typer(study, name="study")
+
+
 @app.callback()
 def aelab() -> None:
     """Keeps subcommands, even if there is only one."""
@@ -99,7 +103,8 @@ def aelab() -> None:
 @app.command()
 def repro(
     targets: Annotated[
-        list[str] | None, typer.Argument(help="Stages, such as train@vae or evaluate; none: all of dvc.yaml.")
+        list[str] | None,
+        typer.Argument(help="Stages, such as train@vae or evaluate, or a study, such as studies/demo; none: all."),
     ] = None,
     jobs: Jobs = CORES,
     gpus: Annotated[
@@ -115,11 +120,15 @@ def repro(
     from dvc.exceptions import DvcException
 
     from aelab.cli import headlines
-    from aelab.runner import console, pipeline
+    from aelab.runner import console, pipeline, repository
 
+    if targets and repository.study(Path(targets[0])):
+        os.chdir(targets.pop(0))
+    missing = bool(repository.study(Path.cwd()))  # a fresh clone has its results, not all that led to them
     with console.shown() as view:
         try:
-            failed = pipeline.repro(targets or [], view, jobs, [gpu for gpu in gpus.split(",") if gpu], force, check)
+            chosen = [gpu for gpu in gpus.split(",") if gpu]
+            failed = pipeline.repro(targets or [], view, jobs, chosen, force, check, allow_missing=missing)
         except DvcException:
             check()  # DVC's error may come from a mistake in params.yaml
             raise
@@ -130,6 +139,28 @@ def repro(
         log = pipeline.log_of(name)
         console.say(f"{name} failed: {console.last_line(log)} (all of it: {log})")
     sys.exit(bool(failed))
+
+
+@study.command("new")
+def study_new(
+    name: Annotated[str, typer.Argument(help="The folder in studies/, and the MLflow experiment.")],
+    entries: Annotated[
+        list[str] | None, typer.Argument(help="Entries of params.yaml to begin with, such as pca and vae; none: all.")
+    ] = None,
+) -> None:
+    """Make a study: the same stages with a params.yaml of its own, in studies/<name>."""
+    from aelab.cli import study as studies
+
+    folder = studies.new(name, entries or [])
+    print(f"{folder}: edit {folder}/params.yaml, then `aelab repro {folder}`")
+
+
+@study.command("delete")
+def study_delete(name: Annotated[str, typer.Argument(help="A folder in studies/.")]) -> None:
+    """Delete a study and its MLflow experiment; `dvc gc` then frees what the cache holds of it."""
+    from aelab.cli import study as studies
+
+    studies.delete(name)
 
 
 @app.command()
@@ -216,5 +247,5 @@ def sweep(
 
 
 app.registered_commands += commands.app.registered_commands
-for each in app.registered_commands:
+for each in (*app.registered_commands, *study.registered_commands):
     each.cls = Command

@@ -84,12 +84,15 @@ class Run:
         check: Callable[[], None] | None = None,
         run_cache: bool = True,
         environment: Mapping[str, str] | None = None,
+        allow_missing: bool = False,
     ) -> None:
         """jobs: cores to use; check: called before the first stage that has to run; its exception ends the run;
-        run_cache: whether DVC's run cache is used; environment: extra environment variables of the stages."""
+        run_cache: whether DVC's run cache is used; environment: extra environment variables of the stages;
+        allow_missing: stages whose results are missing, and that nothing else has changed, do not run."""
         self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
         self.lockfile, self.run_cache = LockfileWriter(repo, run_cache), run_cache
-        self.environment = dict(environment or {})
+        self.environment, self.allow_missing = dict(environment or {}), allow_missing
+        self.needed: set[PipelineStage] = set()  # despite allow_missing
         self.waiting: dict[PipelineStage, set[PipelineStage]] = {}  # stage -> the stages that it waits for
         self.later: dict[PipelineStage, float] = {}  # locked elsewhere -> when to retry
         self.running: list[Running] = []
@@ -110,6 +113,8 @@ class Run:
             wanted = collect_stages(self.repo, list(targets) or ["dvc.yaml"])
             plan = [stage for stage in plan_repro(graph, wanted) if isinstance(stage, PipelineStage)]
             self.lockfile.open(plan)
+            if self.allow_missing:
+                self.needed = needed(graph, plan)
             # those that most others wait for
             first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))
             self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
@@ -150,7 +155,7 @@ class Run:
 
         Raises LockError if another DVC process reads what this stage writes, or writes what it reads.
         """
-        if not (self.force or stage.changed()):
+        if not (self.force or stage.changed(self.allow_missing and stage not in self.needed)):
             return "unchanged"
         if self.check:
             self.check()
@@ -241,6 +246,15 @@ class Run:
             self.server.close()
 
 
+def needed(graph: networkx.DiGraph, plan: Sequence[PipelineStage]) -> set[PipelineStage]:
+    """The stages whose missing results a changed stage reads. plan: in DVC's order, upstream first."""
+    result: set[PipelineStage] = set()
+    for stage in reversed(plan):
+        if stage in result or stage.changed(allow_missing=True):
+            result |= {item for item in graph.successors(stage) if not all(out.exists for out in item.outs)}
+    return result & set(plan)
+
+
 def name(stage: PipelineStage) -> str:
     """DVC's name of a stage, such as train@vae."""
     return str(stage.addressing)
@@ -260,8 +274,10 @@ def repro(
     check: Callable[[], None] | None = None,
     run_cache: bool = True,
     environment: Mapping[str, str] | None = None,
+    allow_missing: bool = False,
 ) -> list[str]:
     """Bring the pipeline of the working folder up to date (see Run and Run.everything)."""
     yaml_cache.remember()
     with Repo() as repo:
-        return Run(repo, view, jobs, gpus, force, check, run_cache, environment).everything(targets)
+        run = Run(repo, view, jobs, gpus, force, check, run_cache, environment, allow_missing)
+        return run.everything(targets)

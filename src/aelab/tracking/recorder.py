@@ -36,6 +36,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from aelab.runner import repository
 from aelab.tracking import facts, outbox
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ CUT_SHORT = (SystemExit, KeyboardInterrupt, MemoryError, ChildProcessError)  # t
 
 
 def track(job: Job, experiment: str) -> Recorder:
-    """The MLflow run of a stage in `experiment`, the name of the data set.
+    """The MLflow run of a stage in `experiment`, the name of the data set; a study is an experiment of its own.
 
     Open it first: the writer process takes seconds to start, while the stage imports its libraries. It may still be
     writing when the stage has ended. The stage's results hold everything logged, as tracked.json.
     """
+    experiment = repository.study(Path.cwd()) or experiment
     return Recorder(experiment, job.stage, job.name or None, wait=False, keep=job.out / "tracked.json")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from aelab.runner.repository import git
 
-CODE = re.compile(r"src/[\w/]+(?:\.py)?")  # among the deps of dvc.yaml
+CODE = re.compile(r"(?:\.\./)*src/[\w/]+(?:\.py)?")  # among the deps of dvc.yaml
 SHOWN = 3  # changed parameters in a name
 
 
@@ -38,7 +39,7 @@ def of_folder(folder: Path, experiment: str = "") -> State | None:
     def files(prefix: str) -> Iterator[tuple[str, str]]:
         place = folder / prefix
         result = [place] if place.is_file() else sorted(place.rglob("*.py")) if place.is_dir() else []
-        yield from ((str(path.relative_to(folder)), blob(path.read_bytes())) for path in result)
+        yield from ((os.path.relpath(path, folder), blob(path.read_bytes())) for path in result)
 
     head = git("-C", str(folder), "rev-parse", "--short", "HEAD")
     usual = git("-C", str(folder), "show", "HEAD:./params.yaml") if head else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,19 @@ def connect(experiment: str) -> tuple[Any, str]:
     for key, value in KIND.items() - result.tags.items():
         made.set_experiment_tag(result.experiment_id, key, value)
     return made, result.experiment_id
+
+
+def delete_experiment(name: str) -> None:
+    """Remove an experiment with its runs and artifacts from the store, if it is there."""
+    if (database := file(store())) and not database.exists():
+        return
+    made = client()
+    if (found := made.get_experiment_by_name(name)) is None:
+        return
+    if found.lifecycle_stage != "deleted":
+        made.delete_experiment(found.experiment_id)
+    command = ["gc", "--backend-store-uri", store(), "--experiment-ids", found.experiment_id]
+    subprocess.run([sys.executable, "-m", "mlflow", *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def client() -> Any:

@@ -1,0 +1,24 @@
+"""The entries of params.yaml that tests go through."""
+
+from __future__ import annotations
+
+from aelab.config import params
+
+Entry = tuple[str, str, str]  # section of params.yaml, its block of training settings, name
+
+ENTRIES: list[Entry] = [("models", "train", name) for name in params.load("models")]
+ENTRIES += [(group, "pretrain", name) for group in ("stacks", "narrow_stacks") for name in params.load(group)]
+
+
+def family(entry: Entry) -> tuple[str, str | None]:
+    """The family of an entry, and the kind of layers that a stack has."""
+    item = params.load(f"{entry[0]}.{entry[2]}")
+    return item.family, item.config.get("layer")
+
+
+def name_of(entry: Entry) -> str:
+    return entry[2]
+
+
+# the first of each family, for tests that take seconds per entry
+FAMILIES = list({family(entry): entry for entry in reversed(ENTRIES)}.values())
