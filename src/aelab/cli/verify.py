@@ -95,6 +95,7 @@ def worktree(cache: str) -> Iterator[Path]:
 def reproduce(names: Sequence[str], view: pipeline.View, jobs: int, root: str) -> list[Verdict]:
     """Run and compare, in the worktree."""
     lock, yaml = Path("dvc.lock"), YAML(typ="safe")
+    yaml.default_flow_style = False  # as DVC writes it
     committed = yaml.load(lock) if lock.exists() else {}
     before: Outs = {name: entry["outs"] for name, entry in committed.get("stages", {}).items()}
     with Repo() as repo:
