@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
-#   make repro | test | test-faults | ui | lint | bench | screenshots       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
+#   make repro | demo | test | test-fast | test-faults | ui | lint | bench | screenshots       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
 #   JOBS=2 how many cores `make repro` uses (all that there are), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
@@ -7,12 +7,19 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: repro test test-faults ui lint bench screenshots setup
+.PHONY: repro demo test test-fast test-faults ui lint bench screenshots setup
 repro: setup
 	aelab repro $(addprefix -j ,$(JOBS))
 
+demo: setup
+	aelab repro studies/demo $(addprefix -j ,$(JOBS))
+
 test: setup
 	pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+# formulas, models, data, parameters, report: no pipeline, server, browser or killed process
+test-fast: setup
+	pytest -n auto -m "not slow" tests/config tests/data tests/evaluation tests/models tests/report tests/training $(PYTEST)
 
 # `make test` has a selection of these: one kill per kind of model instead of twenty, two families of models on odd data
 test-faults: setup

@@ -232,11 +232,14 @@ def tab(chromium) -> Iterator[Tab]:
     context.close()
 
 
-SLOW = ("test_pipeline.py", "test_tracking.py", "test_sweep.py", "test_repro.py", "test_stage.py", "test_odd_data.py")
+SLOW = ("test_pipeline.py", "test_tracking.py", "test_sweep.py", "test_repro.py", "test_study.py", "test_stage.py")
 
 
 def pytest_collection_modifyitems(items):
-    """The long files first, so that workers side by side end together."""
+    """The long files first, so that workers side by side end together; what starts processes is slow."""
+    for item in items:
+        if {"lab", "prepared", "chromium", "tab", "spawner"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
 
 

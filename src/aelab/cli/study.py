@@ -28,7 +28,7 @@ KEPT = {
     "- metrics/report.html\n": "- metrics/report.html: {cache: false}\n",
     "- metrics/tracked.json\n": "- metrics/tracked.json: {cache: false}\n",
 }
-IGNORED = "/data/.scratch\n/data/.checkpoints\n/logs\n"
+IGNORED = "/data/*\n!/data/evaluate\n/logs\n"  # what git does not hold
 
 
 def new(name: str, entries: Sequence[str]) -> Path:

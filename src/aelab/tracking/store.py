@@ -47,7 +47,7 @@ def delete_experiment(name: str) -> None:
         return
     if found.lifecycle_stage != "deleted":
         made.delete_experiment(found.experiment_id)
-    command = ["gc", "--backend-store-uri", store(), "--experiment-ids", found.experiment_id]
+    command = ["gc", "--tracking-uri", store(), "--backend-store-uri", store(), "--experiment-ids", found.experiment_id]
     subprocess.run([sys.executable, "-m", "mlflow", *command], check=True, stdout=subprocess.DEVNULL)
 
 
