@@ -39,7 +39,7 @@ def test_every_point_is_measured_both_ways_and_drawn(scale, monkeypatch, capsys,
     resident, private = ([float(row[i].split()[0].replace(",", "")) for row in rows if row[1]] for i in (3, 4))
     assert all(a > b > 50 for a, b in zip(resident, private, strict=True)), "torch alone takes that much"
     floats = 4 * 20_000 * 28 * 28 / 1e6
-    assert private[2] - private[3] > 0.7 * floats, "streamed, the images are not held as floats"
+    assert private[2] - private[3] > 0.7 * floats, "mapped, the images are no memory of the process's own"
     written = scale.document.DOCUMENT.read_text()
     assert written.startswith(f"# Performance\n\n## Scale\n\n{text.strip()}\n\n![")
     assert written.endswith("](images/scale.png)\n")

@@ -32,7 +32,7 @@ ALLOWED = {
     "cli": {"config", "data", "inference", "report", "runner", "sweeps", "tracking"},
 }
 # what the rooms of learning may use of the runner: none of it can change a result
-PROCESSES = {"cgroups", "cores", "parallel", "progress"}
+PROCESSES = {"cores", "parallel", "progress"}
 OWNERS = {
     "mlflow": {"inference/mlflow_model", "tracking/models", "tracking/runs", "tracking/store"},
     "dvc": {"runner", "cli", "inference/predictor", "sweeps", "tracking/sync", "tracking/facts"},

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -133,13 +132,10 @@ def test_a_picture_of_a_kind_that_runs_programs_is_no_picture(tmp_path):
 # No file takes more memory than it may.
 
 
-def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
-    """An npy file; shape: what its header promises instead."""
+def npy(array: np.ndarray) -> bytes:
     out = io.BytesIO()
     np.save(out, array)
-    head = str(array.shape).encode()
-    promised = str(shape or array.shape).encode()
-    return out.getvalue().replace(head + b", }" + b" " * (len(promised) - len(head)), promised + b", }", 1)
+    return out.getvalue()
 
 
 def pack(path: Path, members: dict[str, bytes]) -> Path:
@@ -149,59 +145,11 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def bombs(folder: Path) -> dict[str, Path]:
-    zeros = npy(np.zeros((1, 100_000_000), np.uint8))
-    found = {"grows": pack(folder / "grows.npz", {"images.npy": zeros})}
-    found["promises"] = pack(folder / "promises.npz", {"images.npy": npy(np.zeros(10, np.uint8), (10**11,))})
-    content = found["grows"].read_bytes()
-    size = len(zeros).to_bytes(4, "little")
-    assert content.count(size) == 2
-    found["says less"] = folder / "less.npz"
-    found["says less"].write_bytes(content.replace(size, (200).to_bytes(4, "little")))
-    two = pack(folder / "two.npz", {"images.npy": npy(np.zeros(9)), "more.npy": npy(np.zeros(9))}).read_bytes()
-    found["says more"] = folder / "more.npz"
-    found["says more"].write_bytes(two.replace(len(npy(np.zeros(9))).to_bytes(4, "little"), b"\xf0\xff\xff\xff"))
-    return found
-
-
-def test_bombs_are_refused_before_they_take_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "LARGEST", 50_000_000)
-    for name, path in bombs(tmp_path).items():
-        for read in (storage.load_arrays, lambda path: file_io.read_images([path], SHAPE)):
-            tracemalloc.start()
-            with pytest.raises(ValueError, match=r"not a readable npz \("):
-                read(path)
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-            assert peak < 5_000_000, name
-
-
 def test_a_picture_that_grows_is_refused_by_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.new("L", (64, 64)).save(tmp_path / "x.png")
     with pytest.raises(ValueError, match=r"x\.png: "):
         file_io.read_images([tmp_path / "x.png"], SHAPE)
-
-
-OOD = ["../../evil.npy", "/etc/passwd.npy", "a\nb.npy", "\x1b[31m.npy", "..", "", "a/../b.npy", "C:\\x.npy"]
-
-
-@pytest.mark.parametrize("name", OOD)
-def test_arrays_with_ood_names_are_refused_in_one_plain_line(tmp_path, name):
-    path = pack(tmp_path / "x.npz", {name or ".npy": npy(np.zeros(3))})
-    with pytest.raises(
-        ValueError, match=r"^[^\x00-\x1f]*not a readable npz \(its arrays have no proper names"
-    ) as caught:
-        file_io.read_images([path], SHAPE)
-    assert "\x1b" not in str(caught.value)
-    assert [each.name for each in tmp_path.iterdir()] == ["x.npz"]
-
-
-def test_one_name_twice_is_refused(tmp_path):
-    path = pack(tmp_path / "x.npz", {"images.npy": npy(np.zeros(3)), "images2npy": npy(np.zeros(3))})
-    path.write_bytes(path.read_bytes().replace(b"images2npy", b"images.npy"))
-    with pytest.raises(ValueError, match="one name twice"):
-        file_io.read_images([tmp_path / "x.npz"], SHAPE)
 
 
 @pytest.mark.parametrize(

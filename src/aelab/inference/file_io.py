@@ -93,7 +93,7 @@ def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
         return arrays[name]
     if len(arrays) == 1:
         return next(iter(arrays.values()))
-    raise ValueError(f"{path}: no array {name!r}; there are: {', '.join(arrays) or 'none'}")
+    raise ValueError(f"{path}: no array {name!r}; there are: {', '.join(map(repr, arrays)) or 'none'}")
 
 
 def write_images(path: Path, images: np.ndarray) -> None:
