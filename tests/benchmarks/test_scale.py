@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_other_weights_are_refused_and_what_does_not_fit_is_left_out(scale, monk
     monkeypatch.setattr(scale, "watched", watched)
     with pytest.raises(SystemExit, match="weights differ: not the same work"):
         scale.measure(point, 2)
-    monkeypatch.setattr(scale.memory, "free", lambda device: 300 * 14 * 14)
+    monkeypatch.setattr(scale.psutil, "virtual_memory", lambda: SimpleNamespace(available=300 * 14 * 14))
     assert scale.measure(point, 2) == {"mapped": 2 * [scale.Took(1.0, 1.0, 1.0, "mapped")]}
 
 

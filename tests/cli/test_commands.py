@@ -159,7 +159,7 @@ def test_every_command_works_with_a_model_or_says_why_not(aelab, images, tmp_pat
             "small.png: 20 x 10 pixels; the model takes 28 x 28, so scale it first",
         ),
         (["encode", "{tmp}/text.png", "-m", "ae"], "text.png: not a readable picture"),
-        (["encode", "{tmp}/text.npz", "-m", "ae"], "text.npz: not a readable npz"),
+        (["encode", "{tmp}/text.npz", "-m", "ae"], "text.npz: not readable as npz"),
         (["encode", "{tmp}/text.csv", "-m", "ae"], "text.csv: unknown kind of file; allowed: .png, "),
         (["encode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'images'; there are: a, b"),
         (["decode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'codes'; there are: a, b"),
@@ -200,7 +200,7 @@ def test_a_pickle_is_not_opened(aelab, tmp_path):
     np.savez(tmp_path / "trap.npz", images=np.array([{"a": 1}], dtype=object))
     code, said = aelab("encode", tmp_path / "trap.npz", "-m", "ae")
     assert code == 1
-    assert "trap.npz: not a readable npz" in said
+    assert "trap.npz: not readable as npz" in said
 
 
 def test_show_tells_what_it_is_and_how_good(aelab, lab):

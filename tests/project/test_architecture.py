@@ -38,7 +38,7 @@ OWNERS = {
     "dvc": {"runner", "cli", "inference/predictor", "sweeps", "tracking/sync", "tracking/facts"},
     "optuna": {"sweeps"},
     "typer": {"cli"},
-    "ruamel": {"config", "sweeps/edits", "tracking/state"},
+    "ruamel": {"config", "tracking/state"},
     "pydantic": {"config/validation"},
     "matplotlib": {"report/figures"},
     "jinja2": {"report/html"},

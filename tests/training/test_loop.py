@@ -47,7 +47,7 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
     code = """if True:
         from functools import partial
         from pathlib import Path
-        from aelab.config import seeding
+        from aelab.config import runtime, seeding
         device = runtime.pin("cpu", 1)
         import torch
         from aelab.data.tensors import Tensors

@@ -177,6 +177,7 @@ def verify(
     from aelab.cli import verify as reproduction
     from aelab.runner import console
 
+    check()
     with console.shown() as view:
         verdicts = reproduction.verify(models or [], view, jobs)
     for item in verdicts:

@@ -7,15 +7,15 @@ they outlive the cache.
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from aelab.config import params
+from aelab.config import params, roundtrip
 
 FOLDER = Path("studies")
 UP = "../../"
@@ -65,31 +65,22 @@ def pipeline(text: str) -> str:
 
 def chosen(text: str, entries: Sequence[str]) -> str:
     """The params.yaml `text` with some of its entries, and what they are built on; without sweeps."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
 
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10**6  # type: ignore[assignment]  # lines stay as long as they are
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    tree = yaml.load(text)
-    tree.pop("sweeps", None)
-    if entries:
+    def edit(tree: Any) -> None:
+        tree.pop("sweeps", None)
         there = {name: group for group in GROUPS for name in tree[group]}
         for name in entries:
             if name not in there:
                 raise ValueError(f"{name}: no such entry of params.yaml; there are: {', '.join(there)}")
         kept = {*entries, *(tree["unrolled"][name]["stack"] for name in entries if there[name] == "unrolled")}
-        for name, group in there.items():
+        for name, group in there.items() if entries else ():
             if name not in kept:
                 del tree[group][name]
         for group in [group for group in GROUPS if not tree[group]]:
             tree.ca.items.pop(group, None)  # its comment would part the key from {}
-            tree[group] = CommentedMap()
-            tree[group].fa.set_flow_style()
-    out = io.StringIO()
-    yaml.dump(tree, out)
-    return out.getvalue()
+            tree[group] = roundtrip.flow({})
+
+    return roundtrip.edited(text, edit)
 
 
 def delete(name: str) -> None:

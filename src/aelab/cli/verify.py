@@ -22,8 +22,8 @@ import networkx
 from dvc.config import Config
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from dvc.utils.serialize import dump_yaml, load_yaml
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
 
 from aelab.cli import headlines
 from aelab.cli.headlines import some
@@ -58,10 +58,12 @@ def verify(names: Sequence[str], view: pipeline.View, jobs: int) -> list[Verdict
     """
     with Repo() as repo:
         cache = repo.cache.local_cache_dir
+    if (prefix := repository.git("rev-parse", "--show-prefix")) is None:
+        raise ValueError("this runs the last commit, and there is no git repository here")
     HOME.parent.mkdir(exist_ok=True)
     root = str(Path.cwd())
     try:
-        with FileLock(f"{HOME}.lock", timeout=0), worktree(cache) as folder:
+        with FileLock(f"{HOME}.lock", timeout=0), worktree(cache, prefix) as folder:
             verdicts = reproduce(names, view, jobs, root)
             if not any(item.fault for item in verdicts):
                 shutil.rmtree(folder)
@@ -71,11 +73,11 @@ def verify(names: Sequence[str], view: pipeline.View, jobs: int) -> list[Verdict
 
 
 @contextlib.contextmanager
-def worktree(cache: str) -> Iterator[Path]:
-    """The files of the last commit in HOME, with DVC's cache; they become the working folder."""
-    prefix = repository.git("rev-parse", "--show-prefix")
-    if prefix is None:
-        raise ValueError("this runs the last commit, and there is no git repository here")
+def worktree(cache: str, prefix: str) -> Iterator[Path]:
+    """The files of the last commit in HOME, with DVC's cache; they become the working folder.
+
+    prefix: where in git's repository the project lies.
+    """
     shutil.rmtree(HOME, ignore_errors=True)
     repository.git("worktree", "prune")
     if repository.git("worktree", "add", "--detach", str(HOME), "HEAD") is None:
@@ -94,9 +96,8 @@ def worktree(cache: str) -> Iterator[Path]:
 
 def reproduce(names: Sequence[str], view: pipeline.View, jobs: int, root: str) -> list[Verdict]:
     """Run and compare, in the worktree."""
-    lock, yaml = Path("dvc.lock"), YAML(typ="safe")
-    yaml.default_flow_style = False  # as DVC writes it
-    committed = yaml.load(lock) if lock.exists() else {}
+    lock = Path("dvc.lock")
+    committed = load_yaml(str(lock)) if lock.exists() else {}
     before: Outs = {name: entry["outs"] for name, entry in committed.get("stages", {}).items()}
     with Repo() as repo:
         stages = {pipeline.name(item): item for item in repo.index.stages if isinstance(item, PipelineStage)}
@@ -120,12 +121,12 @@ def reproduce(names: Sequence[str], view: pipeline.View, jobs: int, root: str) -
         upstream = sorted({item for plan in wanted.values() for item in plan} - items)
         if wanted:
             kept = {name: entry for name, entry in committed["stages"].items() if name not in items}
-            yaml.dump({**committed, "stages": kept}, lock)  # so the others have to run
+            dump_yaml(str(lock), {**committed, "stages": kept})  # so the others have to run
             repo.checkout(targets=upstream, allow_missing=True, force=True)
     if wanted:
         environment = {"AELAB_TRACKING": "off", "DVC_ROOT": root}
         pipeline.repro([ends[name] for name in wanted], view, jobs, run_cache=False, environment=environment)
-    after: Outs = {name: entry["outs"] for name, entry in yaml.load(lock)["stages"].items()} if wanted else {}
+    after: Outs = {name: entry["outs"] for name, entry in load_yaml(str(lock))["stages"].items()} if wanted else {}
     chains = {item: [item] for item in upstream if before[item] != after.get(item)}
     chains |= {name: [item for item in plan if "@" in item] for name, plan in wanted.items()}
     verdicts = [verdict(name, chain, before, after) for name, chain in chains.items()]

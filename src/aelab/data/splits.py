@@ -91,8 +91,8 @@ def save(folder: Path, part: Part) -> None:
     """Write one split as <folder>/x.npy and y.npy."""
     images, labels = part
     folder.mkdir()
-    np.save(folder / "x.npy", images[:, None])
-    np.save(folder / "y.npy", labels)
+    storage.save_array(folder / "x.npy", images[:, None])
+    storage.save_array(folder / "y.npy", labels)
 
 
 def digest(part: Part) -> str:

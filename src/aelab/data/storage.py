@@ -28,10 +28,21 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an npy, as np.save does. Raises OSError that says why, such as for a full disk."""
+    array = np.ascontiguousarray(array)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
 def load_arrays(path: Path, remedy: str = RESTORE) -> dict[str, np.ndarray]:
     """All arrays of an npz. Raises FileNotFoundError, or ValueError that names a damaged file, and the remedy."""
     with readable(path, remedy), np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
+        arrays = dict(archive)
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("it holds something else than arrays")
+        return arrays
 
 
 def map_array(path: Path, remedy: str = RESTORE) -> np.ndarray:

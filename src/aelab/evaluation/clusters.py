@@ -27,7 +27,7 @@ def clusters(train: Coded, test: Coded, generator: Generator) -> dict[str, float
     """
     (x, y), (queries, truth) = arrays(train), arrays(test)
     classes = int(max(y.max(), truth.max())) + 1
-    means = KMeans(classes, n_init=RESTARTS, random_state=generator.initial_seed() % 2**32)  # pyright: ignore[reportArgumentType]
+    means = KMeans(min(classes, len(x)), n_init=RESTARTS, random_state=generator.initial_seed() % 2**32)  # pyright: ignore[reportArgumentType]
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # fewer different codes than classes
         found = means.fit_predict(x)
     counts = np.zeros((classes, classes))

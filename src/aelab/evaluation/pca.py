@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from aelab.evaluation.images import shown
-from aelab.models.closed_form import principal_components
+from aelab.models.common.principal import principal_components
 
 SIZES = (1, 2, 3, 4, 5, 8, 10, 12, 16, 20, 30, 32, 50, 64, 100, 128)  # numbers of components in PCA's figures
 

@@ -17,8 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aelab.models.common import Autoencoder, Batch, Losses, Output, Phase, Spec, require
-
-ROWS = 10_000  # images at a time: all of them in float64 may not fit into memory
+from aelab.models.common.principal import ROWS, principal_components
 
 
 @dataclass(frozen=True)
@@ -83,22 +82,6 @@ class PCA(Autoencoder):
         """Images decoded from the gaussian that was fitted to the codes."""
         z = torch.randn(n, len(self.deviations), generator=generator, device=self.mean.device)
         return self.decode(z * self.deviations)
-
-
-def principal_components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean [D], variances [D] and directions [D, D] of rows x [N, D], by decreasing variance, in float64.
-
-    The largest entry of each direction is positive.
-    """
-    mean = x.mean(0, dtype=torch.float64)
-    covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-    for rows in x.split(ROWS):
-        centred = rows.double() - mean
-        covariance += centred.T @ centred
-    values, vectors = torch.linalg.eigh(covariance / max(1, len(x) - 1))
-    vectors = vectors.flip(1)
-    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
-    return mean, values.flip(0).clamp_min(0), vectors * signs
 
 
 class LDA(PCA):

@@ -19,9 +19,9 @@ PAUSE = 0.02  # seconds between two attempts
 
 def count() -> int:
     """The number of cores that this process may use: its CPU affinity, limited by the quota of its container."""
-    import joblib
+    from joblib import cpu_count
 
-    return joblib.cpu_count()
+    return cpu_count()
 
 
 class Turns:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aelab.config import params
+from aelab.config import params, roundtrip
 
 
 def changed(text: str, values: Mapping[str, Any]) -> str:
@@ -15,31 +14,18 @@ def changed(text: str, values: Mapping[str, Any]) -> str:
 
     The last part of a name may be new in its block. Raises ParamsError if the other parts lead to no block.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedSeq
 
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10**6  # type: ignore[assignment]  # lines stay as long as they are
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    tree = yaml.load(text)
-    for name, value in values.items():
-        *path, last = name.split(".")
-        block = tree
-        for word in path:
-            block = block.get(word) if isinstance(block, Mapping) else None
-        if not isinstance(block, Mapping):
-            raise params.ParamsError(f"{name}: leads nowhere; allowed: a key of a block that is there")
-        if isinstance(value, (list, tuple)):
-            value = CommentedSeq(value)
-            value.fa.set_flow_style()
-        block[last] = value  # type: ignore[index]
-    out = io.StringIO()
-    yaml.dump(tree, out)
-    return out.getvalue()
+    def edit(tree: Any) -> None:
+        for name, value in values.items():
+            *path, last = name.split(".")
+            block = tree
+            for word in path:
+                block = block.get(word) if isinstance(block, Mapping) else None
+            if not isinstance(block, Mapping):
+                raise params.ParamsError(f"{name}: leads nowhere; allowed: a key of a block that is there")
+            block[last] = roundtrip.flow(value) if isinstance(value, (list, tuple)) else value  # type: ignore[index]
+
+    return roundtrip.edited(text, edit)
 
 
 def check(text: str, values: Mapping[str, Any]) -> None:
