@@ -161,8 +161,8 @@ def test_every_command_works_with_a_model_or_says_why_not(aelab, images, tmp_pat
         (["encode", "{tmp}/text.png", "-m", "ae"], "text.png: not a readable picture"),
         (["encode", "{tmp}/text.npz", "-m", "ae"], "text.npz: not readable as npz"),
         (["encode", "{tmp}/text.csv", "-m", "ae"], "text.csv: unknown kind of file; allowed: .png, "),
-        (["encode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'images'; there are: a, b"),
-        (["decode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'codes'; there are: a, b"),
+        (["encode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'images'; there are: 'a', 'b'"),
+        (["decode", "{tmp}/two.npz", "-m", "ae"], "two.npz: no array 'codes'; there are: 'a', 'b'"),
         (["decode", "{tmp}/odd.npz"], "odd.npz: model, replicate, weights are not as `aelab encode` writes them"),
         (["decode", "{tmp}/gone.npz"], "gone: no such model; there are: ae, "),
         (
