@@ -225,7 +225,7 @@ def test_a_limit_above_what_there_is_changes_nothing(prepared):
     before = prepared.files()
     prepared.edit("limit: null", "limit: 3500")
     prepared.run("prepare")
-    told = "data/prepare/tracked.json"  # holds the parameter itself
+    told = "data/prepare/tracked.jsonl"  # holds the parameter itself
     assert prepared.files() | {told: b""} == before | {told: b""}
 
 

@@ -17,7 +17,7 @@ import psutil
 from aelab.tracking import Recorder
 
 item, again = sys.argv[1], Path(f"{sys.argv[1]}.again").exists()
-with Recorder(experiment="digits", stage="train", item=item, wait=False) as recorder:
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
     for step in range(4):
         if step == 2 and not again:
             Path(f"{item}.again").touch()
@@ -99,6 +99,7 @@ def test_what_a_full_disk_did_not_take_goes_before_the_next_line(project, clean)
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("tracking: [Errno 28] No space left on device; training goes on")
+    wait_for(lambda: not any((project / ".aelab").glob("*/*.jsonl")))
     from mlflow import MlflowClient
 
     found = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["1"], max_results=500)

@@ -194,7 +194,7 @@ def test_no_learning_stage_depends_on_test_data(name):
 
 def test_what_no_learning_stage_may_read_lies_beside_what_they_depend_on():
     folders = {f"data/prepare/{name}" for name in splits.HELD_OUT}
-    assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning", "data/prepare/tracked.json"} | folders
+    assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning", "data/prepare/tracked.jsonl"} | folders
     assert {"test", "ood"} == set(splits.HELD_OUT)
 
 

@@ -28,7 +28,7 @@ from aelab.config import params
 from aelab.data import sources, storage
 from aelab.inference import file_io, predictor
 from aelab.runner import stage
-from aelab.tracking import rebuild
+from aelab.tracking import events, runs
 from aelab.training import weight_files
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ LOADERS = {
     "an npz of the user's": lambda path: file_io.read_images([path.rename(path.with_suffix(".npz"))], SHAPE),
     "a picture of the user's": lambda path: file_io.read_images([path.rename(path.with_suffix(".png"))], SHAPE),
     "parameters": lambda path: params.load("seed", text=path.read_bytes().decode("latin-1")),
-    "a record": lambda path: rebuild.record(path, path.read_bytes()),
+    "a record": lambda path: events.recorded(str(path), path.read_bytes()),
 }
 
 
@@ -252,35 +252,35 @@ def test_a_name_on_the_command_line_is_looked_up_and_never_a_path(empty, command
     assert left <= {"mlflow.db"}
 
 
-def record(**changed: object) -> bytes:
-    """A tracked.json."""
-    found: dict = {"experiment": "mnist5k", "stage": "train", "item": "vae", "params": {}, "tags": {}, "datasets": []}
-    found |= {"metrics": {}, "images": [], "tables": [], "artifacts": [{"path": ".", "folder": None}]}
-    return json.dumps(found | changed).encode()
-
-
 @pytest.mark.parametrize(
-    "changed",
+    ("begin", "event"),
     [
-        {"experiment": "../../elsewhere"},
-        {"experiment": "/tmp"},
-        {"stage": "../train"},
-        {"item": "../vae"},
-        {"item": ["vae"]},
-        {"artifacts": [{"path": "../../../etc", "folder": None}]},
-        {"artifacts": [{"path": "/etc/passwd", "folder": None}]},
-        {"artifacts": [{"path": "a/../../b", "folder": None}]},
-        {"artifacts": [{"path": ".", "folder": "../.."}]},
-        {"artifacts": [{"path": ".", "folder": "/etc"}]},
-        {"artifacts": [{"folder": None}]},
-        {"images": [{"name": "../x"}]},
-        {"tables": [{"name": "/etc/x.json"}]},
+        ({"experiment": "../../elsewhere"}, {}),
+        ({"experiment": "/tmp"}, {}),
+        ({"stage": "../train"}, {}),
+        ({"item": "../vae"}, {}),
+        ({"item": ["vae"]}, {}),
+        ({}, {"event": "artifact", "path": "../../../etc", "folder": None}),
+        ({}, {"event": "artifact", "path": "/etc/passwd", "folder": None}),
+        ({}, {"event": "artifact", "path": "a/../../b", "folder": None}),
+        ({}, {"event": "artifact", "path": ".", "folder": "../.."}),
+        ({}, {"event": "artifact", "path": ".", "folder": "/etc"}),
+        ({}, {"event": "image", "name": "../x"}),
+        ({}, {"event": "table", "name": "/etc/x.json"}),
     ],
 )
-def test_a_record_that_names_other_places_is_not_taken_by_sync(changed):
-    assert rebuild.record("tracked.json", record())["item"] == "vae"
-    with pytest.raises(ValueError, match=r"^tracked\.json: not a record of what a stage tracked"):
-        rebuild.record("tracked.json", record(**changed))
+def test_events_that_name_other_places_are_not_taken_by_sync(begin, event):
+    first = {"event": "begin", "experiment": "mnist5k", "stage": "train", "item": "vae"}
+    good = [first, {"event": "artifact", "path": ".", "folder": None}]
+    assert events.recorded("tracked.jsonl", "\n".join(map(json.dumps, good)).encode()) == good
+    bad = [first | begin, event] if event else [first | begin]
+    with pytest.raises(ValueError, match=r"^tracked\.jsonl: not the events of a stage"):
+        events.recorded("tracked.jsonl", "\n".join(map(json.dumps, bad)).encode())
+
+
+def test_an_event_is_never_any_other_method():
+    with pytest.raises(ValueError, match="'reachable' is unknown; allowed: begin, "):
+        runs.Runs().take({"event": "reachable"})
 
 
 def test_a_mirror_on_this_disk_is_known_by_its_hash_and_tells_nothing(tmp_path, monkeypatch):
@@ -337,15 +337,19 @@ def test_no_file_tells_a_server_or_people_to_listen_elsewhere():
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "s3cr3t-aws", "AWS_ACCESS_KEY_ID": "s3cr3t-id", "HF_TOKEN": "s3cr3t-token"}
 SECRETS |= {"MLFLOW_TRACKING_PASSWORD": "s3cr3t-mlflow", "DVC_STUDIO_TOKEN": "s3cr3t-studio"}
 TELLS = """
+import os, time
 from pathlib import Path
 from aelab.tracking import Recorder
 about = {"kind": "autoencoder", "family": "dense", "config": {"widths": [8]}, "shape": [1, 28, 28], "classes": 10}
 about |= {"num_seeds": 1, "device": "cpu", "source": "data/train/ae", "weights": {"weights-0.safetensors": "0" * 32}}
-with Recorder("digits", "train", "ae", keep=Path("tracked.json")) as recorder:
+with Recorder("digits", "train", "ae", keep=Path("tracked.jsonl")) as recorder:
+    spool = Path(os.environ["DVC_ROOT"], ".aelab")
     recorder.params({"seed": 1})
     recorder.metrics({"score": 1.0})
     recorder.dataset(name="digits", digest="0123", source="data/prepare", context="train")
     recorder.model(about, {"sse": [3.0]}, "encoder", "of its score")
+    while not (any(spool.glob("*/writer.error")) or any(Path(os.environ["DVC_ROOT"]).rglob("MLmodel"))):
+        time.sleep(0.05)
 """
 
 
@@ -363,8 +367,8 @@ def test_no_secret_reaches_store_spool_record_or_words(tmp_path, store):
         [sys.executable, "-c", TELLS], cwd=folder, env=environment, capture_output=True, timeout=PATIENCE, check=True
     )
     files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts]
-    assert {path.name for path in files} >= {"tracked.json", "writer.log"} | (
-        {"mlflow.db", "MLmodel"} if not store else set()
+    assert {path.name for path in files} >= {"tracked.jsonl", "writer.log"} | (
+        {"mlflow.db", "MLmodel"} if not store else {"writer.error"}
     )
     for path in files:
         assert b"s3cr3t" not in path.read_bytes(), path

@@ -187,7 +187,7 @@ def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path)
         )
         assert done.returncode == 0, done.stderr
         found.append({p.name: p.read_bytes() for p in (tmp_path / "metrics").rglob("*") if p.is_file()})
-    tables = {"comparison.csv", "comparison.md", "curves.csv", "report.html", "summary.json", "tracked.json"}
+    tables = {"comparison.csv", "comparison.md", "curves.csv", "report.html", "summary.json", "tracked.jsonl"}
     assert set(found[0]) == tables | {f"{name}.png" for name in catalogue.FIGURES}
     assert found[0] == found[1]
     assert not any(b"Software" in content for content in found[0].values())

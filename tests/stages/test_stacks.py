@@ -44,7 +44,7 @@ def test_a_stack_is_pretrained_fine_tuned_and_measured_with_every_budget(small, 
     assert {path.name for path in (small.folder / "data/finetune" / name).iterdir()} == {
         *about["budgets"],
         "model.json",
-        "tracked.json",
+        "tracked.jsonl",
     }
     measured = load(small, f"evaluate/{name}/metrics.json")
     by_class = {f"class_error/{label}" for label in range(10)}

@@ -39,7 +39,7 @@ nap = float(naps[min(before, len(naps) - 1)])
 history, loss = [], abs(math.log(model["latent_dim"] / 20))
 out = Path("data/train/vae")
 out.mkdir(parents=True, exist_ok=True)
-with Recorder("mnist5k", "train", "vae", wait=False, keep=out / "tracked.json") as recorder:
+with Recorder("mnist5k", "train", "vae", keep=out / "tracked.jsonl") as recorder:
     for epoch in range(1, 4):
         total = 10 * loss + model.get("lr", 0) + 1 / epoch
         recorder.metrics({"validation/total": total}, step=epoch, replicate=0)

@@ -1,6 +1,7 @@
 """One key for equal parameters and code, however written and wherever read; a name that says what differs."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def commit(words):
 
 def test_a_folder_and_its_commit_are_one_state(project):
     here = state.of_folder(project)
-    assert here == state.of_revision("HEAD")
+    assert here == state.of_revision(Path.cwd(), "HEAD")
     assert here.changed == {}
     assert here.name.startswith("default (")
 
@@ -48,7 +49,7 @@ def test_other_code_is_another_state(project, path):
     (project / path).write_text((project / path).read_text() + "# more\n")
     assert state.of_folder(project).key != before.key
     commit("more")
-    assert state.of_folder(project) == state.of_revision("HEAD")
+    assert state.of_folder(project) == state.of_revision(Path.cwd(), "HEAD")
 
 
 def test_code_that_no_stage_depends_on_does_not_matter(project):
@@ -65,7 +66,7 @@ def test_a_name_says_what_differs_from_the_commit(project):
     assert found.name == f"murky-dray: seed=2, models.vae.latent_dim=5, models.vae.beta=2 and 1 more ({head})"
     assert found.changed["models.vae.gamma"] == "3"
     commit("an experiment")
-    assert state.of_revision("HEAD", "murky-dray") == found
+    assert state.of_revision(Path.cwd(), "HEAD", "murky-dray") == found
 
 
 def test_no_pipeline_no_state(tmp_path):

@@ -21,7 +21,7 @@ import pytest
 from conftest import PATIENCE, wait_for
 
 from aelab import tracking
-from aelab.tracking import facts, outbox
+from aelab.tracking import events, facts
 
 PROLOGUE = """
 import os, signal, sys, time
@@ -60,7 +60,7 @@ with Recorder(experiment="digits", stage="train", item=item, tags={"device": "cp
 HANDED_OVER = (
     PROLOGUE
     + """
-with Recorder(experiment="digits", stage="train", item=item, wait=False) as recorder:
+with Recorder(experiment="digits", stage="train", item=item) as recorder:
     for step in range(3000):  # more than a pipe holds
         recorder.metrics({"score": float(step)}, step=step, replicate=step % 2)
 os._exit(0)  # nothing of the stage is left
@@ -82,6 +82,22 @@ with Recorder(experiment="digits", stage="train", item=item) as recorder:
     time.sleep(60)
 """
 )
+LONG = (  # the run is in the store before the folder of the experiment is gone
+    PLAIN
+    + """
+import pathlib, sqlite3
+question = "select count(*) from tags where key = 'dvc_experiment' and value = ?"
+def there():
+    try:
+        with sqlite3.connect(f"file:{os.environ['DVC_ROOT']}/mlflow.db?mode=ro", uri=True) as store:
+            return store.execute(question, [os.environ["DVC_EXP_NAME"]]).fetchone()[0]
+    except sqlite3.Error:
+        return False
+while not there():
+    time.sleep(0.1)
+open("out.txt", "w").write("trained")
+"""
+)
 KILLED = (
     PROLOGUE
     + """
@@ -100,6 +116,8 @@ with Recorder(experiment="digits", stage="train", item=item) as recorder:
     recorder.params({"seed": 1})
     for step in range(50):
         recorder.metrics({"loss": 1.0}, step=step, replicate=step % 2)
+    while not os.path.exists("go"):
+        time.sleep(0.05)
 print("work done")
 """
 )
@@ -298,7 +316,10 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         }
         stages = {item: start(TROUBLED, item, root, MLFLOW_TRACKING_URI=uri) for item, uri in stores.items()}
         # sooner than MLflow would give up by itself, after 246 s
-        outputs = {item: stage.communicate(timeout=240) for item, stage in stages.items()}
+        wait_for(lambda: len(list((root / ".aelab").glob("*/writer.error"))) == len(stores))
+        for item in stages:
+            (root / "temporary" / item / "go").touch()
+        outputs = {item: stage.communicate(timeout=PATIENCE) for item, stage in stages.items()}
     return {item: (stages[item].returncode, *output) for item, output in outputs.items()}
 
 
@@ -321,7 +342,8 @@ def test_what_a_store_did_not_take_arrives_with_the_next_stage_each_once(tmp_pat
     kill_writers(tmp_path)
     store.unlink()
     assert start(PLAIN, "second", tmp_path).wait(PATIENCE) == 0
-    wait_for(lambda: not kept.exists())
+    wait_for(lambda: not spooled(tmp_path))
+    assert not kept.exists()
     found = runs(tmp_path)
     assert set(found) == {"train first", "train first #0", "train second"}
     assert found["train first #0"].data.metrics == {"loss": 1.0}
@@ -353,7 +375,7 @@ def test_a_writer_killed_at_work_is_followed_by_one_that_goes_on(tmp_path):
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small DVC project after one experiment in a temporary folder."""
     root = tmp_path_factory.mktemp("pipeline")
-    (root / "train.py").write_text(PLAIN + "open('out.txt', 'w').write('trained')\n")
+    (root / "train.py").write_text(LONG)
     (root / "params.yaml").write_text("seed: 1\nmodels:\n  vae: {width: 1e-3, note: null}\n")
     stage = {"cmd": f"{sys.executable} train.py ${{key}}", "deps": ["train.py", "data"], "outs": ["out.txt"]}
     each = {"foreach": "${models}", "do": stage | {"params": ["seed", "models.${key}"]}}
@@ -376,11 +398,11 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         done = subprocess.run(command, cwd=root, env=clean, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    wait_for(lambda: not spooled(root))
     return root
 
 
 def test_an_experiment_in_a_temporary_folder_is_tracked_in_the_main_checkout(pipeline):
-    wait_for(lambda: not spooled(pipeline))
     run = runs(pipeline)["train vae"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["dvc_stage"] == "train@vae"
@@ -484,8 +506,8 @@ def test_the_writer_never_sees_a_living_stage_s_file_without_its_lock(tmp_path, 
         assert not spooled(tmp_path)
         real(file, how)
 
-    monkeypatch.setattr(outbox.fcntl, "lockf", lockf)
-    assert [outbox.Outbox().path] == spooled(tmp_path)
+    monkeypatch.setattr(events.fcntl, "lockf", lockf)
+    assert [events.Outbox().path] == spooled(tmp_path)
 
 
 def test_lines_of_several_threads_go_out_whole_and_once(tmp_path, monkeypatch):
@@ -497,12 +519,12 @@ def test_lines_of_several_threads_go_out_whole_and_once(tmp_path, monkeypatch):
         time.sleep(0)
         return real(file, data[: len(data) // 2 + 1])
 
-    monkeypatch.setattr(outbox.os, "write", halting)
-    box = outbox.Outbox()
+    monkeypatch.setattr(events.os, "write", halting)
+    box = events.Outbox()
 
     def send(seed):
         for step in range(99):
-            box.send("metrics", {"loss": 1.0}, step=step, seed=seed)
+            box.send({"event": "metrics", "step": step, "seed": seed})
 
     threads = [threading.Thread(target=send, args=(seed,)) for seed in range(8)]
     for thread in threads:

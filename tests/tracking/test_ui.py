@@ -33,6 +33,12 @@ with Recorder(experiment="digits", stage="compare") as recorder:
 """
 
 
+def record(script, folder, environment):
+    """Run stages until the store has what they logged."""
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, check=True, timeout=PATIENCE)
+    wait_for(lambda: not any((folder / ".aelab").glob("*/*.jsonl")))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """`aelab ui` on a store of two trained models and two compared states; its words, when it says where to look."""
@@ -40,11 +46,13 @@ def server(tmp_path_factory):
     environment = os.environ | {"AELAB_TRACKING": "on", "DVC_ROOT": str(folder), "no_proxy": "*"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     # before there is a pipeline, so that its runs lie below no state, folded up
-    subprocess.run([sys.executable, "-c", TOLD], cwd=folder, env=environment, check=True, timeout=PATIENCE)
+    record(TOLD, folder, environment)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     (folder / "dvc.yaml").write_text(json.dumps({"stages": {"compare": {"cmd": "true"}}}))
     for number in (5, 7):
         (folder / "params.yaml").write_text(f"number: {number}\n")
-        subprocess.run([sys.executable, "-c", COMPARED], cwd=folder, env=environment, check=True, timeout=PATIENCE)
+        subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+        record(COMPARED, folder, environment)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

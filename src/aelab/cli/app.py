@@ -190,18 +190,15 @@ def sync() -> None:
     """Fill the tracking store from the results: every missing run is re-created, nothing is trained.
 
     For a store that was deleted, was down, or belongs to a fresh clone; also for results of `dvc exp` and of stages
-    that DVC restored from its cache. Runs that dead processes left RUNNING are ended. A second call changes nothing.
+    that DVC restored from its cache. A second call changes nothing.
     """
     from aelab.tracking.sync import Sync
 
-    def sweeps() -> None:
-        if any(Path(".aelab/sweeps").glob("*")):
-            from aelab.sweeps import run
-
-            run.tell_again(print)
-
     work = Sync()
-    work.everything(before=sweeps)
+    if any(Path(".aelab/sweeps").glob("*")):
+        from aelab.sweeps import run
+
+        run.tell_again(print)
     print("\n".join(work.summary()))
 
 

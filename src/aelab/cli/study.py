@@ -26,7 +26,7 @@ SHARED = re.compile(r"(?<![\w./-])(stages/|src/|versions\.lock)")  # what the st
 KEPT = {
     "outs:\n        - data/evaluate/${key}\n": "outs:\n        - data/evaluate/${key}: {cache: false}\n",
     "- metrics/report.html\n": "- metrics/report.html: {cache: false}\n",
-    "- metrics/tracked.json\n": "- metrics/tracked.json: {cache: false}\n",
+    "- metrics/tracked.jsonl\n": "- metrics/tracked.jsonl: {cache: false}\n",
 }
 IGNORED = "/data/*\n!/data/evaluate\n/logs\n"  # what git does not hold
 

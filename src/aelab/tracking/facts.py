@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,20 +39,29 @@ def found() -> dict[str, str]:
 
 
 def changes() -> str | None:
-    """Files that differ from the commit, as git lists them; None without git.
+    """Files that differ from the commit, as git lists them; None without git. dvc.lock is left out: it is written while
+    stages run."""
+    with index(Path.cwd()) as copy:
+        exclude = ":(top,exclude,glob)**/dvc.lock"
+        return git("status", "--porcelain", "-uno", "--", ":/", exclude, index=copy) if copy else None
 
-    dvc.lock is left out: it is written while stages run. Git trusts the size and the second of a file in its index, so
-    in DVC's temporary experiments, which are checked out and changed within one second, it may take seed=2 for seed=1.
-    Contents are compared if the index looks older than the files.
+
+@contextmanager
+def index(folder: Path) -> Iterator[Path | None]:
+    """A copy of git's index that makes git compare contents; None without git.
+
+    Git trusts the size and the second of a file in its index, so in DVC's temporary experiments, which are checked out
+    and changed within one second, it may take seed=2 for seed=1.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        index = Path(folder, "index")
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch, "index")
         try:
-            shutil.copyfile(git("rev-parse", "--git-path", "index") or "", index)
+            shutil.copyfile(folder / (git("-C", str(folder), "rev-parse", "--git-path", "index") or ""), copy)
         except OSError:
-            return None
-        os.utime(index, (1, 1))
-        return git("status", "--porcelain", "-uno", "--", ":/", ":(top,exclude,glob)**/dvc.lock", index=index)
+            yield None
+            return
+        os.utime(copy, (1, 1))
+        yield copy
 
 
 def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:

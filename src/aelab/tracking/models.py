@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aelab.runner import repository
-from aelab.tracking import outbox, places, store
+from aelab.tracking import store
 
 CODE = Path(__file__).parents[1] / "inference" / "mlflow_model.py"
 FILLED = "`aelab sync` fills it, `aelab repro` makes its models"
@@ -100,17 +100,17 @@ def spread(values: Sequence[float]) -> str:
 def champion(name: str) -> tuple[str, dict[str, Any], Path]:
     """The model behind a registry name such as denoiser@champion: its own name, its description with `metrics`, the
     root of its weights. Raises ValueError with the existing names."""
-    os.environ |= outbox.DEFAULTS | os.environ
+    os.environ |= store.TIMEOUTS | os.environ
 
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import get_model_info
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    database = store.file(places.store())
+    database = store.file()
     if database and not database.exists():  # MLflow would create an empty one
         raise ValueError(f"{name}: there is no registry yet; {FILLED}")
-    mlflow.set_tracking_uri(places.store())
+    mlflow.set_tracking_uri(store.uri())
     try:
         there = aliases()
         if name not in there:
@@ -166,15 +166,15 @@ def code() -> str:
     return hashlib.md5(CODE.read_bytes()).hexdigest()
 
 
-def of_run(client: Any, experiment_id: str, run_id: str) -> dict[tuple[str, str], str]:
-    """The models of a run: name and MD5 of the weights -> id. Unfinished ones, and those of older code, are deleted."""
-    result = {}
-    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
-        if model.status == "READY" and model.tags.get("code") == code():
-            result[model.name, model.tags["weights"]] = model.model_id
-        else:
-            client.delete_logged_model(model.model_id)
-    return result
+def delete_run(client: Any, run: Any) -> None:
+    """Delete an item's run with its replicates, its models and their versions in the registry."""
+    below = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    for item in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+        client.delete_model_version(item.name, item.version)
+    for model in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"):
+        client.delete_logged_model(model.model_id)
+    for item in [*below, run]:
+        client.delete_run(item.info.run_id)
 
 
 def measured(client: Any, experiment_id: str, card: Card, at: int) -> None:
@@ -229,12 +229,12 @@ def signature(card: Card) -> Any:
     return ModelSignature(outputs=Schema([out]), params=ParamSchema(params))
 
 
-def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
-    """Point the task's aliases to a version with these weights, created if there is none."""
+def register(client: Any, model_id: str, run_id: str, card: Card, replaced: Sequence[str]) -> None:
+    """Point the task's aliases to a version with these weights, created if there is none but of replaced runs."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(places.store())  # where the model is looked up, whatever the client's store is
+    mlflow.set_tracking_uri(store.uri())  # where the model is looked up, whatever the client's store is
     try:
         client.create_registered_model(card.task, description=f"The best {card.task} of the last comparison.")
     except MlflowException as error:
@@ -242,7 +242,9 @@ def register(client: Any, model_id: str, run_id: str, card: Card) -> None:
             raise
     tags = {"weights": card.key, "model": card.name, "code": code()}
     result = [
-        item for item in client.search_model_versions(f"name = '{card.task}'") if tags.items() <= item.tags.items()
+        item
+        for item in client.search_model_versions(f"name = '{card.task}'")
+        if tags.items() <= item.tags.items() and item.run_id not in replaced
     ]
     version = (
         result[0]

@@ -1,16 +1,12 @@
-"""What a stage tells MLflow.
+"""What a stage logs.
 
     with Recorder(experiment="mnist5k", stage="train", item="vae") as recorder:
         recorder.params({"train": settings})
         recorder.metrics({"validation/total": 104.2}, step=3, replicate=0)
 
-What it is told goes to a file of its own and from there, by another process, to the MLflow store (see
-tracking/outbox.py). So a stage never waits for the store, and what the store did not take stays there until it does. It
-fails soft: whatever happens costs one line on stderr, never a training. Wrong arguments are the caller's mistake and
-raise.
-
-What it was told, less the numbers of the clock, can also be left as one JSON file among the stage's results (`keep`),
-from which the runs can be made again (see tracking/rebuild.py). The file depends on what was told alone.
+Every call is an event, a line in a file (see tracking/events.py) from which another process writes the MLflow store. So
+a stage never waits for the store, and what the store did not take stays there until it does. It fails soft: whatever
+happens costs one line on stderr, never a training. Wrong arguments are the caller's mistake and raise.
 
 Runs: one per (stage, item), named "train vae", with a child "train vae #0" per replicate. The item's run carries all
 parameters (nested ones joined with dots), the mean over replicates of each (metric, step) and, from two on, their
@@ -19,13 +15,12 @@ sample standard deviation as "variation/spread/<metric>" and half of the mean's 
 
 Environment: MLFLOW_TRACKING_URI names another store than <main checkout>/mlflow.db (relative paths are taken from the
 main checkout); AELAB_TRACKING=off makes the Recorder do nothing; AELAB_ECHO names a folder where <stage>.jsonl (DVC's
-name) gets the numbers too, as they come; AELAB_PARENT_RUN names the run below which all runs are made.
+name) gets the metrics too, as they come; AELAB_PARENT_RUN names the run below which all runs are made.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -37,14 +32,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aelab.runner import repository
-from aelab.tracking import facts, outbox
+from aelab.tracking import events, facts
 
 if TYPE_CHECKING:
     import numpy as np
 
     from aelab.runner.stage import Job
 
-CLOCK = ("seconds_per_epoch", "images_per_second")  # ends of the names of metrics that differ from run to run
 NAME = re.compile(r"[\w\-. :/]+")  # what MLflow allows in the name of a metric
 CUT_SHORT = (SystemExit, KeyboardInterrupt, MemoryError, ChildProcessError)  # the last: a seed was killed
 
@@ -53,21 +47,21 @@ def track(job: Job, experiment: str) -> Recorder:
     """The MLflow run of a stage in `experiment`, the name of the data set; a study is an experiment of its own.
 
     Open it first: the writer process takes seconds to start, while the stage imports its libraries. It may still be
-    writing when the stage has ended. The stage's results hold everything logged, as tracked.json.
+    writing when the stage has ended. The stage's results hold everything logged, as tracked.jsonl.
     """
     experiment = repository.study(Path.cwd()) or experiment
-    return Recorder(experiment, job.stage, job.name or None, wait=False, keep=job.out / "tracked.json")
+    return Recorder(experiment, job.stage, job.name or None, keep=job.out / events.FILE)
 
 
 class Recorder:
-    """One tracked run of a stage; a context manager. Several threads may tell it numbers.
+    """One tracked run of a stage; a context manager. Several threads may log metrics.
 
     experiment: the data set's name; stage, item: who runs (item may be None or "" for a stage that has none);
-    tags: set on every run, and stronger than those tracking finds itself; wait: whether leaving waits until all is
-    written; keep: the JSON file to leave at the end, unless an exception passes.
+    tags: set on every run, and stronger than those tracking finds itself; keep: the file of events to leave at the end,
+    unless an exception passes.
     Leaving the `with` marks the runs FINISHED, or FAILED with a tag "error" where an exception passes; where the stage
-    dies without a word, or was cut short (see CUT_SHORT), they are KILLED: typed again, it goes on with them. Raises
-    ValueError for an unknown AELAB_TRACKING.
+    dies without a word, or was cut short (see CUT_SHORT), they are KILLED. Raises ValueError for an unknown
+    AELAB_TRACKING.
     """
 
     def __init__(
@@ -76,53 +70,40 @@ class Recorder:
         stage: str,
         item: str | None = None,
         tags: Mapping[str, str] | None = None,
-        wait: bool = True,
         keep: Path | None = None,
     ) -> None:
         switch = os.environ.get("AELAB_TRACKING", "on")
         if switch not in ("on", "off"):
             raise ValueError(f"AELAB_TRACKING: {switch!r} is unknown; allowed: on, off")
-        self._outbox: outbox.Outbox | None = None
-        self._warned, self._wait, self._keep = False, wait, keep
-        self._echo = open_echo()
-        self._told: dict[str, Any] = {"experiment": experiment, "stage": stage, "item": item or ""}
-        self._told |= {"params": {}, "tags": {}, "metrics": {}, "headlines": {}}
-        self._told |= {kind: [] for kind in ("datasets", "images", "tables", "artifacts", "models")}
-        if switch == "off":
-            return
-        try:
-            self._outbox = outbox.Outbox()
-        except OSError as error:
-            self._warn(str(error))
-            return
-        named = {"stage": stage, **({"item": item} if item else {}), "command": shlex.join(sys.argv)}
-        named |= {"mlflow.source.name": sys.argv[0], "spool": self._outbox.path.stem, **(tags or {})}
-        self._send(
-            "begin",
-            experiment=experiment,
-            name=f"{stage} {item}" if item else stage,
-            folder=os.getcwd(),
-            stage=os.environ.get("DVC_STAGE", ""),
-            tags=facts.found() | {key: str(value) for key, value in named.items()},
-        )
-        outbox.start_writer()
+        self._outbox: events.Outbox | None = None
+        self._events: list[events.Event] = []
+        self._warned, self._keep, self._echo = False, keep, open_echo()
+        if switch == "on":
+            try:
+                self._outbox = events.Outbox()
+            except OSError as error:
+                self._warn(str(error))
+        found: dict[str, Any] = {}
+        if self._outbox:
+            found = facts.found() | {"command": shlex.join(sys.argv), "mlflow.source.name": sys.argv[0]}
+            found |= {"spool": self._outbox.path.stem, **(tags or {})}
+            found = {"tags": found, "folder": os.getcwd(), "dvc_stage": os.environ.get("DVC_STAGE", "")}
+        self._log("begin", found, experiment=experiment, stage=stage, item=item or "")
+        if self._outbox:
+            events.start_writer()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
         plain = {key: asdict(item) if is_dataclass(item) else item for key, item in values.items()}  # type: ignore[arg-type]
-        self._told["params"] |= flatten(plain)
-        self._send("params", flatten(plain))
+        self._log("params", values=flatten(plain))
 
     def metrics(self, values: Mapping[str, float], step: int = 0, replicate: int | None = None) -> None:
         """Log numbers at a step, of one replicate (from 0) or, with None, of the item. A bad name raises ValueError."""
         for name in values:
             if not NAME.fullmatch(name):
                 raise ValueError(f"metric {name!r}: allowed are letters, digits, _ - . : / and space")
-            if not name.endswith(CLOCK):
-                by_replicate = self._told["metrics"].setdefault(name, {})
-                by_replicate.setdefault(_key(replicate), []).append([int(step), float(values[name])])
         plain = {name: float(value) for name, value in values.items()}
-        self._send("metrics", plain, step=int(step), replicate=replicate)
+        self._log("metrics", values=plain, step=int(step), replicate=replicate)
         if self._echo is not None:
             line = json.dumps({"values": plain, "step": int(step), "replicate": replicate})
             os.write(self._echo, line.encode() + b"\n")
@@ -131,18 +112,14 @@ class Recorder:
         """Log a picture, uint8 [H, W] or [H, W, 1 | 3 | 4], 0 black and 255 white. Others raise ValueError."""
         if str(pixels.dtype) != "uint8" or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)):
             raise ValueError(f"image {name!r}: {pixels.dtype} {pixels.shape}; allowed: uint8 [H, W] or [H, W, 1|3|4]")
-        fields = {"shape": pixels.shape, "data": base64.b64encode(pixels.tobytes()).decode()}
-        fields |= {"step": int(step), "replicate": replicate}
-        self._told["images"].append({"name": name, **fields})
-        self._send("image", name, **fields)
+        data = base64.b64encode(pixels.tobytes()).decode()
+        self._log("image", name=name, shape=pixels.shape, data=data, step=int(step), replicate=replicate)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Name the data used: where it came from, what for ("train"). A digest over 36 characters raises ValueError."""
         if not 0 < len(digest) <= 36:
             raise ValueError(f"dataset {name!r}: digest {digest!r} has {len(digest)} characters; allowed: 1 to 36")
-        fields = {"digest": digest, "source": source, "context": context}
-        self._told["datasets"].append({"name": name, **fields})
-        self._send("dataset", name, **fields)
+        self._log("dataset", name=name, digest=digest, source=source, context=context)
 
     def model(
         self,
@@ -155,60 +132,48 @@ class Recorder:
         """Log a trained model: `about` says how to build it and where its weights lie (see predictor.of), `numbers` how
         good each seed of it is. With a task it also becomes the registry's model of that task, under
         these aliases; why says by what it was chosen."""
-        fields = {"about": dict(about), "numbers": dict(numbers), "task": task, "why": why, "aliases": list(aliases)}
-        self._told["models"].append(fields)
-        self._send("model", **fields)
+        self._log("model", about=dict(about), numbers=dict(numbers), task=task, why=why, aliases=list(aliases))
 
     def headlines(self, values: Mapping[str, float]) -> None:
         """The few numbers by which states of the pipeline are compared: they go to the state's own run."""
-        self._told["headlines"] |= {name: float(value) for name, value in values.items()}
-        self._send("headlines", {name: float(value) for name, value in values.items()})
+        self._log("headlines", values={name: float(value) for name, value in values.items()})
 
     def table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Log a table, column by column, that the UI shows and compares; `name` ends in .json."""
-        result = {key: list(values) for key, values in columns.items()}
-        self._told["tables"].append({"name": name, "columns": result})
-        self._send("table", name, columns=result)
+        self._log("table", name=name, columns={key: list(values) for key, values in columns.items()})
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
-        """Copy a file, or what a folder holds, into `folder` of the item's artifacts, some time before close returns.
-
-        So close waits. Raises FileNotFoundError.
-        """
+        """Log a file, or what a folder holds, as it is now, into `folder` of the item's artifacts. Raises
+        FileNotFoundError."""
         os.stat(path)
-        self._wait = True
-        if self._keep:
-            self._told["artifacts"].append({"path": os.path.relpath(path, self._keep.parent), "folder": folder})
-        self._send("artifact", os.path.abspath(path), folder=folder)  # the writer's working folder is another one
+        copied = {}
+        if self._outbox:
+            try:
+                copied = {"path": self._outbox.copy(Path(path))}
+            except OSError as error:
+                self._warn(str(error))
+        beside = os.path.relpath(path, self._keep.parent) if self._keep else str(path)
+        self._log("artifact", copied, path=beside, folder=folder)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags on the item's run and all its replicates."""
-        self._told["tags"] |= {key: str(value) for key, value in values.items()}
-        self._send("tags", {key: str(value) for key, value in values.items()})
+        self._log("tags", values={key: str(value) for key, value in values.items()})
 
     def close(self, error: BaseException | None = None) -> None:
-        """Mark the runs FINISHED, or FAILED with `error`, and wait (see the class). Never raises for the store, but
-        OSError where `keep` cannot be written."""
-        record = None
+        """Mark the runs FINISHED, or FAILED with `error`. Never raises for the store, but OSError where `keep` cannot
+        be written."""
         if self._keep and not error:
-            for by_replicate in self._told["metrics"].values():
-                for values in by_replicate.values():
-                    values.sort(key=lambda pair: pair[0])
-            content = (json.dumps(self._told, sort_keys=True, separators=(",", ":")) + "\n").encode()
-            self._keep.write_bytes(content)
-            record = hashlib.md5(content).hexdigest()  # DVC's name of it
+            self._keep.write_bytes(events.record(self._events))
         if self._echo is not None:
             os.close(self._echo)
             self._echo = None
         if self._outbox is None:
             return
-        if isinstance(error, CUT_SHORT):
-            self._send("end", "KILLED", error=None)
-        else:
-            first_line = f"{type(error).__name__}: {error}".splitlines()[0] if error else None
-            self._send("end", "FAILED" if error else "FINISHED", error=first_line, record=record)
-        box, self._outbox = self._outbox, None  # who speaks from now on is not heard
-        if trouble := box.close(self._wait):
+        status = "KILLED" if isinstance(error, CUT_SHORT) else "FAILED" if error else "FINISHED"
+        first_line = f"{type(error).__name__}: {error}".splitlines()[0] if status == "FAILED" else None
+        self._log("end", status=status, error=first_line)
+        box, self._outbox = self._outbox, None  # whoever logs from now on is not heard
+        if trouble := box.close():
             self._warn(trouble)
 
     def __enter__(self) -> Self:
@@ -217,11 +182,14 @@ class Recorder:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.close(error)
 
-    def _send(self, kind: str, /, *args: Any, **fields: Any) -> None:
+    def _log(self, event: str, here: Mapping[str, Any] | None = None, /, **fields: Any) -> None:
+        """Keep an event, and send it; here: fields that are true of this run of the stage only."""
+        fields = {"event": event, **fields}
+        self._events.append(fields)
         if self._outbox is None:
             return
         try:
-            self._outbox.send(kind, *args, **fields)
+            self._outbox.send(fields | dict(here or {}))
         except OSError as error:
             self._warn(str(error))
 
@@ -233,15 +201,11 @@ class Recorder:
 
 
 def open_echo() -> int | None:
-    """The file that hears every number (see AELAB_ECHO)."""
+    """The file that gets every metric (see AELAB_ECHO)."""
     folder, stage = os.environ.get("AELAB_ECHO"), os.environ.get("DVC_STAGE")
     if not (folder and stage):
         return None
     return os.open(Path(folder) / f"{stage}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-
-def _key(replicate: int | None) -> str:
-    return "" if replicate is None else str(replicate)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

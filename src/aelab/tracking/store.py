@@ -1,19 +1,36 @@
-"""The MLflow store and its experiments, created if missing."""
+"""The MLflow store, its experiments, and where tracking keeps its own files."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from aelab.runner.repository import root
-from aelab.tracking.places import store
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # in every process that imports MLflow after this
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI's mode; without it, the mode for language models
 STARTING = 110.0  # seconds that another process may take to create the store
+TIMEOUTS = {  # MLflow's defaults would wait 246 s for a server that is not there
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+
+
+def uri() -> str:
+    """The URI of the MLflow store: MLFLOW_TRACKING_URI, or mlflow.db in the main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def spool() -> Path:
+    """The folder of events that are not yet in the store: one per store, so that one process writes to it."""
+    return root() / ".aelab" / f"tracking-{hashlib.sha256(uri().encode()).hexdigest()[:8]}"
 
 
 def connect(experiment: str) -> tuple[Any, str]:
@@ -21,7 +38,7 @@ def connect(experiment: str) -> tuple[Any, str]:
     from mlflow.exceptions import MlflowException
 
     made, artifacts = client(), None
-    if store().startswith(("sqlite", "postgresql", "mysql", "mssql")):
+    if uri().startswith(("sqlite", "postgresql", "mysql", "mssql")):
         artifacts = str(root() / "mlartifacts" / experiment)  # MLflow's own depends on the working folder
     result = made.get_experiment_by_name(experiment)
     if result is None:
@@ -40,14 +57,14 @@ def connect(experiment: str) -> tuple[Any, str]:
 
 def delete_experiment(name: str) -> None:
     """Remove an experiment with its runs and artifacts from the store, if it is there."""
-    if (database := file(store())) and not database.exists():
+    if (database := file()) and not database.exists():
         return
     made = client()
     if (found := made.get_experiment_by_name(name)) is None:
         return
     if found.lifecycle_stage != "deleted":
         made.delete_experiment(found.experiment_id)
-    command = ["gc", "--tracking-uri", store(), "--backend-store-uri", store(), "--experiment-ids", found.experiment_id]
+    command = ["gc", "--tracking-uri", uri(), "--backend-store-uri", uri(), "--experiment-ids", found.experiment_id]
     subprocess.run([sys.executable, "-m", "mlflow", *command], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -57,12 +74,12 @@ def client() -> Any:
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # it logs every migration
-    if database := file(store()):
+    if database := file():
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (seconds, so not under the lock)
 
         with FileLock(f"{database}.lock", timeout=STARTING):  # concurrent migrations fail
             prepare(database)
-    return MlflowClient(store())
+    return MlflowClient(uri())
 
 
 def prepare(database: Path) -> None:
@@ -83,8 +100,7 @@ def prepare(database: Path) -> None:
 
 def check() -> None:
     """Read a sqlite store from end to end. Raises ValueError for a damaged one."""
-    database = file(store())
-    if database and database.exists():
+    if (database := file()) and database.exists():
         ask(database, "PRAGMA integrity_check")
 
 
@@ -101,6 +117,7 @@ def ask(database: Path, question: str) -> None:
         raise ValueError(f"{database}: {answer.splitlines()[0]}; delete it, and `aelab sync` fills a new one")
 
 
-def file(uri: str) -> Path | None:
+def file() -> Path | None:
     """The file of a sqlite store."""
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve() if uri.startswith("sqlite:") else None
+    text = uri()
+    return Path(text.removeprefix("sqlite:///").partition("?")[0]).resolve() if text.startswith("sqlite:") else None

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from aelab.tracking import store, tree
-from aelab.tracking.outbox import DEFAULTS
+from aelab.tracking import state as states
+from aelab.tracking import store
 from aelab.tracking.runs import cut
 
 SWEEP, TRIAL = "sweep", "trial"  # tags
@@ -57,7 +57,7 @@ class Tracked:
 
     def open(self) -> None:
         """Find the existing runs, or create the sweep's."""
-        for name, value in DEFAULTS.items():
+        for name, value in store.TIMEOUTS.items():
             os.environ.setdefault(name, value)
         self.client, self.experiment_id = store.connect(self.experiment)
         result = self.client.search_runs([self.experiment_id], f"tags.{SWEEP} = '{self.name}'", max_results=50000)
@@ -80,7 +80,7 @@ class Tracked:
         """Create or update a trial's run."""
         number, state = trial["number"], STATES[trial["state"]]
         if number not in self.ids:
-            tags = {SWEEP: self.name, TRIAL: str(number), tree.PARENT: self.parent}
+            tags = {SWEEP: self.name, TRIAL: str(number), states.PARENT: self.parent}
             name = f"trial {number}: " + ", ".join(f"{key}={plain(value)}" for key, value in trial["params"].items())
             run = self.client.create_run(self.experiment_id, stamp(trial["began"]), tags, cut(name))
             self.ids[number], self.shown[number] = run.info.run_id, "RUNNING"

@@ -1,9 +1,8 @@
 """`aelab sync`: fill the tracking store from the results that DVC keeps.
 
-MLflow is a projection of DVC's results: every stage leaves what it logged as tracked.json, so a store that was deleted,
-or was down, or belongs to a fresh clone with a pulled cache, is filled again without training. Results are looked up in
-this order: those recorded when they were made (see tracking/results.py), those of the commit, of DVC's experiments and
-of the working folder, and finally the rest of DVC's run cache.
+Every stage leaves its events as tracked.jsonl, so a store that was deleted, or was down, or belongs to a fresh clone
+with a pulled cache, is filled again without training. Results are looked up in the dvc.lock of the commit, of DVC's
+experiments and of the working folder, and then in the rest of DVC's run cache.
 """
 
 from __future__ import annotations
@@ -11,284 +10,196 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.experiments.utils import exp_refs
 from dvc.scm import Git
-from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
-from dvc.stage.serialize import to_single_stage_lockfile
-from dvc.utils.serialize import load_yaml
-from dvc_data.index import DataIndexDirError
+from dvc.utils.serialize import load_yaml, parse_yaml
 
-from aelab.runner import repository
-from aelab.tracking import outbox, places, rebuild, results, state, store, tree
+from aelab.runner.repository import git
+from aelab.tracking import events, state, store
+from aelab.tracking.runs import Runs
 
-FILE = "tracked.json"
 DRAIN = 60.0  # seconds that the writer may take for pending events
-EVERY = 15.0  # seconds between two lines in a log
-HOMELESS = "results not made again, as their sweep is gone"
 UNCACHED = "results not made again, as DVC's cache lacks them (`dvc fetch --run-cache` brings what a remote has)"
-UNREADABLE = "results not made again, as their records are of another form"
+UNREADABLE = "results not made again, as their events are of another form"
 BARE = "made again without the files that DVC's cache lacks"
-Get = Callable[[str, str], None]  # copies a path beside a record into a folder
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stage's result. key: DVC's name of it; stage: DVC's name of the stage; parent: the state it belongs to; home:
+    the folder of the events; files: path in the project -> a file with its content; whole: whether none is missing."""
+
+    key: str
+    stage: str
+    parent: state.State
+    home: PurePosixPath
+    files: dict[PurePosixPath, Path]
+    whole: bool
+    events: list[events.Event]
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it says something about models, so that it comes after the runs that trained them."""
+        return any(event["event"] == "model" for event in self.events)
+
+    def copy(self, path: str, folder: Path) -> Path:
+        """A copy, in a new folder, of a file or folder beside the events."""
+        base = self.home / path
+        for name, file in self.files.items():
+            if name.is_relative_to(base):
+                target = folder / base.name / name.relative_to(base)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
+        return folder / base.name
 
 
 class Sync:
-    """One pass. counts: numbers of runs `made`, `linked`, `there`, `ended` (see tracking.rebuild); lost: reason ->
-    names of results that could not be re-created."""
+    """One pass. made, there: numbers of results; lost: reason -> names of results that could not be re-created.
+
+    Raises DvcException outside a DVC project, ValueError for a damaged store, and what the store raises.
+    """
 
     def __init__(self) -> None:
-        self.counts, self.lost = Counter[str](), dict[str, list[str]]()
-        self.missing: list[dict[str, Any]] = []  # recorded, but not found yet
-        self.total, self.last, self.bar = 0, 0.0, None
-
-    def everything(self, before: Callable[[], None] = lambda: None) -> None:
-        """Bring the store up to date. before: called first, as soon as the store is known to be sound.
-
-        Raises DvcException outside a DVC project, ValueError for a damaged store, and what the store raises.
-        """
+        self.made = self.there = 0
+        self.lost: dict[str, list[str]] = {}
         store.check()
         drain()
         with Repo() as repo:
-            before()
-            self.known, self.repo, self.notes = rebuild.Known(), repo, results.every()
-            try:
-                at_hand = states(repo)
-                self.noted([note for note in self.notes if key(note) not in at_hand])
-                for name, (result, revision) in at_hand.items():
-                    with repo.switch(revision) if revision else nullcontext():
-                        placed = self.state(result, pipeline(repo))
-                    self.noted([note for note in self.notes if key(note) == name and note["stage"] not in placed])
-                self.rest()
-                missing, self.missing = self.missing, []
-                self.noted(missing)
-                for item in self.missing:
-                    self.lose(UNCACHED, item["name"])
-            finally:
-                if self.bar is not None:
-                    self.bar.close()
-        self.counts["ended"] = rebuild.reap()
+            self.repo, self.known = repo, finished()
+            found = list(self.results())
+            found.sort(key=lambda result: (result.evaluates, result.parent != state.EARLIER))
+            from tqdm import tqdm
 
-    def noted(self, notes: list[dict[str, Any]]) -> None:
-        """Process results that were recorded when they were made."""
-        for item in self.steps(notes):
-            owner = state.State(**item["below"]["state"]) if key(item) else item["below"]
-            how = self.known.has(owner, item["experiment"], item["name"], item["key"])
-            self.counts[how] += bool(how)
-            if how == "there":
-                continue
-            try:
-                record = rebuild.record(f"result {item['record']}", self.content(item["record"]))
-            except FileNotFoundError:
-                self.missing += [item] * (not how)
-                continue
-            if how:
-                rebuild.numbers(self.known, owner, record)
-                continue
-            self.place(owner, record, item["stage"], item["key"], self.outs(item["key"]))
+            for result in tqdm(found, "sync", unit="result", leave=False, disable=None):
+                self.write(result)
 
-    def state(self, found: state.State, stages: list[PipelineStage]) -> set[str]:
-        """Process the results of a dvc.lock, while DVC's file system is that of its commit; returns the names of
-        available ones."""
-        placed = set()
-        noted = {item["stage"]: item for item in self.notes if key(item) == found.key}
-        for stage in self.steps(stages):
-            folder, record = told(self.repo, stage)
-            name = str(stage.addressing)
-            if record is None:
-                if name not in noted and self.tracked(stage):
-                    self.lose(UNCACHED, name)
-                continue
+    def results(self) -> Iterator[Result]:
+        """All results that are not in the store; those of the working folder last among the states, because its best
+        models stay registered."""
+        for parent, lock, folder in self.states():
+            for stage, entry in lock.get("stages", {}).items():
+                yield from self.result(entry, parent, stage, folder)
+        for path in sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*/*"), key=lambda path: path.stat().st_mtime):
+            yield from self.result(load_yaml(str(path)), state.EARLIER, "", None)
 
-            def fetch(path: str, to: str, folder: str = folder, stage: PipelineStage = stage) -> None:
-                base = PurePosixPath(os.path.normpath(f"{folder}/{path}"))
-                for out in stage.outs:  # not the folder, which may hold files of others
-                    for name in self.repo.dvcfs.find(os.path.relpath(out.fspath, self.repo.root_dir)):
-                        file = PurePosixPath(name.lstrip("/"))
-                        if file.is_relative_to(base):
-                            place = laid_out(file, base, to)
-                            self.repo.dvcfs.get_file(name, str(place))
+    def states(self) -> Iterator[tuple[state.State, dict[str, Any], Path | None]]:
+        """The states of the commit, of DVC's experiments and of the working folder, with dvc.lock and the folder."""
+        root, revisions = Path(self.repo.root_dir), {}
+        if isinstance(self.repo.scm, Git):
+            scm = self.repo.scm
+            revisions = {"HEAD": ""} | {scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(scm)}
+        here = state.of_folder(root)
+        for revision, experiment in revisions.items():
+            parent = state.of_revision(root, revision, experiment)
+            lock = git("-C", str(root), "show", f"{revision}:./dvc.lock")
+            if parent and lock and (here is None or parent.key != here.key):
+                yield parent, parse_yaml(lock, "dvc.lock"), None
+        if here and (root / "dvc.lock").exists():
+            yield here, load_yaml(str(root / "dvc.lock")), root
 
-            self.place(found, record, name, content_key(stage), fetch)
-            placed.add(name)
-        return placed
-
-    def tracked(self, stage: PipelineStage) -> bool:
-        """Whether a stage's results include a record."""
+    def result(self, entry: dict[str, Any], parent: state.State, stage: str, folder: Path | None) -> Iterator[Result]:
+        """A result by its entry in a dvc.lock or the run cache; nothing if the store has it, or it has no events."""
+        key = _get_cache_hash(dict(entry), key=True)
+        if key in self.known:
+            self.there += self.known[key]
+            self.known[key] = 0  # counted
+            return
+        self.known[key] = 0
+        files, whole = self.files(entry, folder)
+        record = next((path for path in files if path.name == events.FILE), None)
+        name = stage or str(entry["cmd"])
+        if record is None:
+            if not whole:
+                self.lose(UNCACHED, name)
+            return
         try:
-            return any(file.name == FILE for file in self.files(to_single_stage_lockfile(stage)))
-        except FileNotFoundError:
-            return True
+            told = events.recorded(str(record), files[record].read_bytes())
+        except ValueError:
+            self.lose(UNREADABLE, name)
+            return
+        stage = stage or "@".join(filter(None, (told[0]["stage"], told[0]["item"])))
+        yield Result(key, stage, parent, record.parent, files, whole, told)
 
-    def rest(self) -> None:
-        """Process the rest of the run cache, in the order in which it was made."""
-        paths = sorted(Path(self.repo.stage_cache.cache_dir).glob("*/*"), key=lambda path: path.stat().st_mtime)
-        noted = {item["record"] for item in self.notes}
-        for path in self.steps([path for path in paths if path.name not in self.known.by_key]):
-            entry = self.entry(path.name)
-            try:
-                files = self.files(entry)
-                for file in [file for file in files if file.name == FILE and files[file] not in noted]:
-                    record = rebuild.record(str(file), self.content(files[file]))
-                    stage = "@".join(filter(None, (record["stage"], record["item"])))
-                    self.place(tree.EARLIER, record, stage, path.name, self.outs(path.name))
-            except FileNotFoundError:
-                self.lose(UNCACHED, str(entry["cmd"]))
-            except ValueError:
-                self.lose(UNREADABLE, str(entry["cmd"]))
+    def files(self, entry: dict[str, Any], folder: Path | None) -> tuple[dict[PurePosixPath, Path], bool]:
+        """The files of an entry, in DVC's cache or else in `folder`, and whether all are there."""
+        found, whole = {}, True
+        for out in entry.get("outs", []):
+            path, md5 = PurePosixPath(out["path"]), out.get("md5", "")
+            cached = Path(self.repo.cache.local.oid_to_path(md5)) if md5 else Path()
+            if md5 and cached.exists():
+                listed = json.loads(cached.read_bytes()) if md5.endswith(".dir") else []
+                files = {path / item["relpath"]: self.repo.cache.local.oid_to_path(item["md5"]) for item in listed}
+                found |= {name: Path(file) for name, file in files.items()} if md5.endswith(".dir") else {path: cached}
+            elif folder and (folder / path).exists():
+                below = [folder / path, *(folder / path).rglob("*")]
+                found |= {PurePosixPath(file.relative_to(folder)): file for file in below if file.is_file()}
+            else:
+                whole = False
+        there = {path: file for path, file in found.items() if file.exists()}
+        return there, whole and len(there) == len(found)
 
-    def place(
-        self, below: state.State | dict[str, str], record: dict[str, Any], stage: str, key: str | None, get: Get
-    ) -> None:
-        name = rebuild.run_name(record)
+    def write(self, result: Result) -> None:
+        """Write a result to the store."""
+        runs, begin = Runs(), result.events[0]
+        tags = {"dvc_stage": result.stage, "content_key": result.key}
+        runs.open(events.now(), begin["experiment"], begin["stage"], begin["item"], tags, result.parent)
         with tempfile.TemporaryDirectory() as folder:
-
-            def fetch(path: str) -> str | None:
-                try:
-                    get(path, folder)
-                    return folder
-                except (OSError, DvcException, DataIndexDirError):
-                    self.lose(BARE, name)
-                    return None
-
-            how = rebuild.place(self.known, below, record, stage, key, fetch)
-        if how == "homeless":
-            self.lose(HOMELESS, name)
-        else:
-            self.counts[how] += 1
+            for number, event in enumerate(result.events[1:]):
+                if event["event"] == "artifact":
+                    event = event | {"path": str(result.copy(event["path"], Path(folder, str(number))))}
+                    if not result.whole:
+                        self.lose(BARE, runs.name)
+                    if not os.path.exists(event["path"]):
+                        continue
+                if result.parent != state.EARLIER or not event.get("task"):  # the registry is the present's
+                    runs.take(event)
+        runs.take({"event": "end", "status": "FINISHED"})
+        self.made += 1
 
     def lose(self, why: str, name: str) -> None:
         self.lost.setdefault(why, []).append(name)
 
-    def entry(self, key: str | None) -> dict[str, Any]:
-        """The newest entry of the run cache for a key; {} if there is none."""
-        folder = Path(self.repo.stage_cache._get_cache_dir(key or "none"))
-        result = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)
-        return load_yaml(str(result[-1])) if result else {}
-
-    def files(self, entry: dict[str, Any]) -> dict[PurePosixPath, str]:
-        """The outs of an entry: path -> MD5. Raises FileNotFoundError if the cache lacks the listing of a folder."""
-        files = {}
-        for out in entry.get("outs", []):
-            path, md5 = PurePosixPath(out["path"]), out.get("md5", "")
-            if md5.endswith(".dir"):
-                files |= {path / item["relpath"]: item["md5"] for item in json.loads(self.content(md5))}
-            else:
-                files[path] = md5
-        return files
-
-    def content(self, md5: str) -> bytes:
-        """The content of a file in DVC's cache. Raises FileNotFoundError."""
-        return Path(self.repo.cache.local.oid_to_path(md5)).read_bytes()
-
-    def outs(self, key: str | None) -> Get:
-        """A function that copies a path beside the record of a run-cache entry."""
-
-        def get(path: str, to: str) -> None:
-            files = self.files(self.entry(key))
-            home = next((file.parent for file in files if file.name == FILE), None)
-            if home is None:
-                raise FileNotFoundError(key)
-            for file, md5 in files.items():
-                if file.is_relative_to(home / path):
-                    shutil.copy(self.repo.cache.local.oid_to_path(md5), laid_out(file, home / path, to))
-
-        return get
-
-    def steps(self, items: list[Any]) -> Iterator[Any]:
-        """The items, with a progress bar on a terminal or a line now and then in a log."""
-        self.total += len(items)
-        self.last = self.last or time.monotonic()
-        if self.bar is None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(desc="sync", unit="result", leave=False)
-        if self.bar is not None:
-            self.bar.total = self.total
-            self.bar.refresh()
-        for done, item in enumerate(items, self.total - len(items)):
-            if self.bar is None and time.monotonic() - self.last > EVERY:
-                self.last = time.monotonic()
-                print(f"sync: result {done} of {self.total}", file=sys.stderr, flush=True)
-            yield item
-            if self.bar is not None:
-                self.bar.update()
-
     def summary(self) -> list[str]:
         """What was done, in a line, and what could not be re-created, one line per reason."""
-        phrase = {"made": "made again", "linked": "linked", "there": "there already"}
-        phrase |= {"ended": "left by dead processes, ended"}
-        lines = [", ".join(f"{self.counts[key]} {text}" for key, text in phrase.items())]
+        lines = [f"{self.made} made again, {self.there} there already"]
         for why, names in self.lost.items():
             shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
             lines.append(f"{len(names)} {why}: {shown}")
         return lines
 
 
-def laid_out(file: PurePosixPath, base: PurePosixPath, folder: str) -> Path:
-    """Where a file of `base` (a folder, or the file itself) belongs in a folder, which is made."""
-    place = Path(folder, file.name if file == base else file.relative_to(base))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def key(note: dict[str, Any]) -> str | None:
-    """The key of the state for which a result was made; None for a trial of a sweep."""
-    return note["below"].get("state", {}).get("key")
+def finished() -> Counter[str]:
+    """The keys of the results in the store."""
+    client, known = store.client(), Counter[str]()
+    experiments = [item.experiment_id for item in client.search_experiments()]
+    token = None
+    while experiments:
+        page = client.search_runs(experiments, "attributes.status = 'FINISHED'", max_results=1000, page_token=token)
+        for run in page:
+            if "content_key" in run.data.tags and "replicate" not in run.data.tags:
+                known[run.data.tags["content_key"]] = 1
+        token = page.token
+        if not token:
+            break
+    return known
 
 
 def drain() -> None:
     """Wait until the events in the spool have been written."""
-    if not any(places.spool().glob("*.jsonl")):
+    spool, end = store.spool(), time.monotonic() + DRAIN
+    if not any(spool.glob("*.jsonl")):
         return
-    outbox.start_writer()
-    end = time.monotonic() + DRAIN
-    while time.monotonic() < end and any(places.spool().glob("*.jsonl")) and not any(places.spool().glob("*.failed")):
+    events.trouble(spool).unlink(missing_ok=True)
+    events.start_writer()
+    while time.monotonic() < end and any(spool.glob("*.jsonl")) and not events.trouble(spool).exists():
         time.sleep(0.2)
-
-
-def states(repo: Repo) -> dict[str, tuple[state.State, str]]:
-    """The states of the commit, of DVC's experiments and of the working folder, by key, with their revisions ("" for
-    the working folder, which comes last because its best models stay registered)."""
-    result, revisions = {}, {}
-    if isinstance(repo.scm, Git):
-        revisions = {"HEAD": ""} | {repo.scm.get_ref(str(ref)): ref.name or "" for ref in exp_refs(repo.scm)}
-    for revision, experiment in revisions.items():
-        if made := state.of_revision(revision, experiment):
-            result.setdefault(made.key, (made, revision))
-    if here := state.of_folder(repository.root()):
-        result.pop(here.key, None)
-        result[here.key] = (here, "")
-    return result
-
-
-def pipeline(repo: Repo) -> list[PipelineStage]:
-    """The stages that have a result."""
-    return [item for item in repo.index.stages if isinstance(item, PipelineStage) and item.outs[0].hash_info]
-
-
-def content_key(stage: PipelineStage) -> str:
-    """DVC's run-cache key of a stage as dvc.lock has it (see tracking.facts.lineage); nothing is hashed anew."""
-    return _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-
-
-def told(repo: Repo, stage: PipelineStage) -> tuple[str, dict[str, Any] | None]:
-    """The folder of a stage's results and what it logged; None if they are not available, here or in DVC's cache."""
-    paths = [os.path.relpath(out.fspath, repo.root_dir) for out in stage.outs]
-    for path in sorted(paths, key=lambda each: not each.endswith(FILE)):
-        folder = os.path.dirname(path) if path.endswith(FILE) else path
-        try:
-            return folder, rebuild.record(f"{folder}/{FILE}", repo.dvcfs.read_bytes(f"{folder}/{FILE}"))
-        except (OSError, DvcException, DataIndexDirError):  # the last: DVC's cache lacks the folder's listing
-            continue
-    return "", None

@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import quote
 
 from aelab.runner import repository
-from aelab.tracking import places, store, tree
+from aelab.tracking import state, store
 
 HOST = "127.0.0.1"
-STATES = f"tags.{tree.KEY} LIKE '%'"  # MLflow's page shows the newest 100 runs, and a state has more
+STATES = f"tags.{state.KEY} LIKE '%'"  # MLflow's page shows the newest 100 runs, and a state has more
 STARTING = 120.0  # seconds that a server may take to start
 MODE = "workflowType=machine_learning"  # MLflow's other mode is for language models
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # one process
@@ -34,8 +34,10 @@ def serve(port: int) -> None:
         except OSError as error:
             raise ValueError(f"port {port}: {error.strerror}; `aelab ui --port {port + 1}` takes another") from None
     store.check()
+    if (database := store.file()) and not database.exists():
+        store.client()  # a server that creates it would not wait for a stage that does
     os.environ |= ENVIRONMENT
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = places.store()  # it may hold a password, and other users can see options
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri()  # it may hold a password, and other users can see options
     subprocess.Popen([sys.executable, "-m", "aelab.tracking.ui", str(port)])
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     os.chdir(repository.root())
@@ -57,8 +59,8 @@ def address(port: int) -> str:
     for key, value in store.KIND.items():
         ask(port, "experiments/set-experiment-tag", experiment_id=experiment, key=key, value=value)
     page = f"http://{HOST}:{port}/#/experiments/{experiment}/runs?{MODE}&compareRunsMode=CHART"
-    states = ask(port, "runs/search", experiment_ids=[experiment], max_results=1, filter=STATES).get("runs", [])
-    return f"{page}&searchFilter={quote(STATES)}" if states else page
+    shown = ask(port, "runs/search", experiment_ids=[experiment], max_results=1, filter=STATES).get("runs", [])
+    return f"{page}&searchFilter={quote(STATES)}" if shown else page
 
 
 def ask(port: int, what: str, **fields: Any) -> dict[str, Any]:
