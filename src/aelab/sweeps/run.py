@@ -29,7 +29,7 @@ class Run:
         self.name, self.sweep, self.lock, self.say = name, sweep, lock, say
         self.target, self.ranges = Target(sweep.target), sweep.ranges()
         self.study = study.begin(name, sweep, experiment(sweep))
-        self.tracked = Tracked(experiment(sweep), name, say)
+        self.tracked = Tracked(experiment(sweep), name, list(sweep.objectives), say)
         self.running: list[Running] = []
         self.upstream = False  # whether the outs that all trials need are there
 
@@ -106,7 +106,7 @@ class Run:
 
     def track(self, ended: bool = False) -> None:
         """Update MLflow from the study."""
-        self.tracked.show(show.described(self.study, self.sweep), ended, show.folder(self.name))
+        self.tracked.show(self.study.get_trials(deepcopy=False), ended, show.folder(self.name))
 
 
 def experiment(sweep: Sweep) -> str:
@@ -138,7 +138,8 @@ def tell_again(say: Say) -> None:
         with contextlib.suppress(ValueError), study.hold(name, patience=0):
             entry, result = params.load(f"sweeps.{name}"), study.look(name)
             if result:
-                Tracked(experiment(entry), name, say).show(show.described(result, entry), True, show.folder(name))
+                tracked = Tracked(experiment(entry), name, list(entry.objectives), say)
+                tracked.show(result.get_trials(deepcopy=False), True, show.folder(name))
 
 
 def report(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from aelab.sweeps import study
 from aelab.sweeps.settings import Sweep, label
@@ -15,26 +15,8 @@ from aelab.sweeps.settings import Sweep, label
 FEWEST = 4  # complete trials from which on importances are computed
 
 
-def described(found: optuna.Study, sweep: Sweep) -> list[dict[str, Any]]:
-    """The study's trials as plain values, for tracking and report."""
-    ranges = sweep.ranges()
-    return [
-        {
-            "number": trial.number,
-            "state": trial.state.name,
-            "params": study.values(trial.params, ranges),
-            "values": dict(zip(sweep.objectives, trial.values, strict=True)) if trial.state.name == "COMPLETE" else {},
-            "steps": trial.intermediate_values,
-            "error": trial.user_attrs.get("error", ""),
-            "began": trial.datetime_start,
-            "ended": trial.datetime_complete,
-        }
-        for trial in found.get_trials(deepcopy=False)
-    ]
-
-
-def words(trial: optuna.trial.FrozenTrial) -> str:
-    """A trial in one line."""
+def words(trial: FrozenTrial) -> str:
+    """A trial in one line: parameters by the last part of their names, four digits."""
     if trial.state == TrialState.COMPLETE:
         result = ", ".join(f"{value:.6g}" for value in trial.values)
     elif trial.state == TrialState.PRUNED:
@@ -45,7 +27,6 @@ def words(trial: optuna.trial.FrozenTrial) -> str:
 
 
 def short(values: Mapping[str, Any]) -> str:
-    """Parameters in short form: the last part of each name, four digits."""
     return ", ".join(f"{name.rpartition('.')[2]} {figure(value)}" for name, value in values.items())
 
 
@@ -54,14 +35,16 @@ def figure(value: Any) -> str:
 
 
 def table(found: optuna.Study, sweep: Sweep) -> str:
-    """All trials as text, the best one marked."""
+    """All trials as text, the best ones marked."""
     marked = {trial.number for trial in study.best(found)}
     rows = [["", "trial", "state", *sweep.objectives, *sweep.space]]
-    for trial in described(found, sweep):
-        results = [f"{trial['values'][name]:.6g}" if trial["values"] else "" for name in sweep.objectives]
-        state = trial["state"].lower() + (f" ({len(trial['steps'])} epochs)" if trial["state"] == "PRUNED" else "")
-        values = [figure(trial["params"].get(name, "")) for name in sweep.space]
-        rows.append(["*" * (trial["number"] in marked), str(trial["number"]), state, *results, *values])
+    for trial in found.get_trials(deepcopy=False):
+        complete = trial.state == TrialState.COMPLETE
+        results = [f"{value:.6g}" for value in trial.values] if complete else [""] * len(sweep.objectives)
+        pruned = f" ({len(trial.intermediate_values)} epochs)" if trial.state == TrialState.PRUNED else ""
+        values = [figure(trial.params.get(name, "")) for name in sweep.space]
+        about = ["*" * (trial.number in marked), str(trial.number), trial.state.name.lower() + pruned]
+        rows.append([*about, *results, *values])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -72,24 +55,35 @@ def folder(name: str) -> Path:
 
 
 def draw(name: str, found: optuna.Study, sweep: Sweep) -> list[Path]:
-    """Draw the figures that the trials allow; returns the files."""
-    from aelab.report.figures import sweeps
+    """Draw Optuna's figures that the trials allow, one of each per objective; returns the files."""
+    from matplotlib import pyplot
+    from optuna.visualization import matplotlib as drawing
 
-    return sweeps.draw(name, described(found, sweep), sweep.objectives, importance(found, sweep), folder(name))
-
-
-def importance(found: optuna.Study, sweep: Sweep) -> dict[str, dict[str, float]]:
-    """Objective -> parameter -> its share of the variance between trials; empty with too few trials."""
+    pyplot.switch_backend("agg")
     complete = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < FEWEST or len(sweep.space) < 2:
-        return {}
-    shares = {}
+    if not complete:
+        return []
+    files = []
+
+    def save(kind: str, axes: Any, title: str) -> None:
+        picture = (axes.flat[0] if hasattr(axes, "flat") else axes).get_figure()
+        picture.suptitle(f"Sweep {name}: {title}")
+        files.append(folder(name) / f"{kind}.png")
+        picture.savefig(files[-1], bbox_inches="tight", dpi=100)
+        pyplot.close(picture)
+
+    folder(name).mkdir(parents=True, exist_ok=True)
     for i, objective in enumerate(sweep.objectives):
-        if len({trial.values[i] for trial in complete}) < 2:
-            return {}
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=sweep.seed)
-        by_name = optuna.importance.get_param_importances(
-            found, evaluator=evaluator, target=lambda trial, i=i: trial.values[i]
-        )
-        shares[objective] = {name: by_name.get(name, 0.0) for name in sweep.space}
-    return shares
+        of = {"target": lambda trial, i=i: trial.values[i], "target_name": objective}
+        end = f"-{i + 1}" if len(sweep.objectives) > 1 else ""
+        save(f"history{end}", drawing.plot_optimization_history(found, **of), "each trial, and the best so far")
+        save(f"parameters{end}", drawing.plot_slice(found, **of), "results by parameter")
+        varied = len({trial.values[i] for trial in complete}) > 1 and len(sweep.space) > 1
+        if len(complete) >= FEWEST and varied:
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=sweep.seed)
+            shares = drawing.plot_param_importances(found, evaluator=evaluator, **of)
+            save(f"importance{end}", shares, "which parameters decide (fANOVA over complete trials)")
+    if len(sweep.objectives) == 2:
+        front = drawing.plot_pareto_front(found, target_names=list(sweep.objectives))
+        save("front", front, "the trials that none beats in both objectives")
+    return files
