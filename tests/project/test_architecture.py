@@ -35,7 +35,7 @@ ALLOWED = {
 PROCESSES = {"cores", "parallel", "progress"}
 OWNERS = {
     "mlflow": {"inference/mlflow_model", "tracking/models", "tracking/runs", "tracking/store"},
-    "dvc": {"runner", "cli", "inference/predictor", "sweeps", "tracking/sync", "tracking/facts"},
+    "dvc": {"runner/dvc_api"},
     "optuna": {"sweeps"},
     "typer": {"cli"},
     "ruamel": {"config", "tracking/state"},

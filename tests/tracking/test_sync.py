@@ -214,7 +214,7 @@ def test_test_numbers_stand_beside_the_curves_of_their_model(project):
 
 def test_a_deleted_store_comes_back_whole(project):
     """Every run with its numbers, models and registry; results of a state that is in no commit, no experiment and no
-    longer in the working folder are below "earlier results", but for its comparison, which DVC's cache does not keep."""
+    longer in the working folder are below "earlier results", but for its comparison, which DVC's cache lacks."""
     before = project.store()
     project.forget()
     lines = project.sync()

@@ -117,10 +117,9 @@ def repro(
     The resulting dvc.lock is the same, byte for byte. The output of each stage goes to logs/<stage>.log. A failed stage
     stops only what depends on it; the exit code is then 1. Ctrl-C stops running stages; finished ones are kept.
     """
-    from dvc.exceptions import DvcException
-
     from aelab.cli import headlines
     from aelab.runner import console, pipeline, repository
+    from aelab.runner.dvc_api import DvcException
 
     if targets and repository.study(Path(targets[0])):
         os.chdir(targets.pop(0))

@@ -19,10 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import networkx
-from dvc.config import Config
-from dvc.repo import Repo
-from dvc.stage import PipelineStage
-from dvc.utils.serialize import dump_yaml, load_yaml
 from filelock import FileLock, Timeout
 
 from aelab.cli import headlines
@@ -32,6 +28,7 @@ from aelab.report.provenance import LIBRARIES
 from aelab.report.results import Item
 from aelab.report.table import DIGITS
 from aelab.runner import console, pipeline, repository, stage
+from aelab.runner.dvc_api import Config, PipelineStage, Repo, dump_yaml, load_yaml
 
 HOME = Path(".aelab/verify")
 LOCKED = Path("requirements.lock")

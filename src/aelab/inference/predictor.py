@@ -220,8 +220,7 @@ def weights(root: Path, file: Path, md5: str) -> Path:
     place = root / file
     if place.is_file() and storage.md5(place) == md5:
         return place
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.repo import Repo
+    from aelab.runner.dvc_api import NotDvcRepoError, Repo
 
     with contextlib.suppress(NotDvcRepoError), Repo(str(root)) as repo:
         kept = Path(repo.cache.local.path, md5[:2], md5[2:])

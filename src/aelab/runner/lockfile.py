@@ -15,14 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dvc.dvcfile import LOCK_FILE, Lockfile
-from dvc.lock import LockError
-from dvc.repo import Repo
-from dvc.rwlock import rwlock
-from dvc.stage import PipelineStage
-from dvc.stage.cache import RunCacheNotFoundError
-
 from aelab.runner import recovery
+from aelab.runner.dvc_api import LOCK_FILE, LockError, Lockfile, PipelineStage, Repo, RunCacheNotFoundError, rwlock
 
 SHARE = 60  # writing dvc.lock may take 1/60 of the time
 

@@ -18,14 +18,20 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import networkx
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
-from dvc.repo import Repo
-from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.stage import PipelineStage
-from dvc.stage.run import _make_cmd, get_executable, prepare_kwargs
 
 from aelab.runner import cores, fork_server, recovery, yaml_cache
+from aelab.runner.dvc_api import (
+    DvcException,
+    LockError,
+    PipelineStage,
+    Repo,
+    collect_stages,
+    get_active_graph,
+    get_executable,
+    make_cmd,
+    plan_repro,
+    prepare_kwargs,
+)
 from aelab.runner.lockfile import LockfileWriter
 
 LOGS = Path("logs")
@@ -179,7 +185,7 @@ class Run:
         if text := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
             self.server = self.server or fork_server.Server(os.environ)
             return self.server.start(text, options["cwd"], options["env"], log)
-        command: Any = _make_cmd(get_executable(), stage.cmd)
+        command: Any = make_cmd(get_executable(), stage.cmd)
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
 
     def free_gpu(self) -> str | None:

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvc.config import Config
-
 from aelab.runner import repository
+from aelab.runner.dvc_api import Config
 
 LOGS = Path("logs")
 

@@ -8,11 +8,16 @@ import re
 import sys
 from pathlib import Path
 
-from dvc.dvcfile import LOCK_FILE, Lockfile
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, _edit_rwlock
-from dvc.stage import PipelineStage
+from aelab.runner.dvc_api import (
+    LOCK_FILE,
+    RWLOCK_FILE,
+    DvcException,
+    Lockfile,
+    PipelineStage,
+    Repo,
+    RWLockFileCorruptedError,
+    edit_rwlock,
+)
 
 HEADER = b"schema: '2.0'\nstages:\n"
 
@@ -20,7 +25,7 @@ HEADER = b"schema: '2.0'\nstages:\n"
 def mend(repo: Repo) -> None:
     """Repair two files that a kill can leave half-written: DVC's file of read/write locks, and dvc.lock."""
     try:
-        with _edit_rwlock(repo.tmp_dir, repo.fs, False):
+        with edit_rwlock(repo.tmp_dir, repo.fs, False):
             pass
     except RWLockFileCorruptedError:
         Path(str(repo.tmp_dir), RWLOCK_FILE).unlink(missing_ok=True)

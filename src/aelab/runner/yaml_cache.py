@@ -7,7 +7,7 @@ import functools
 import os
 from typing import Any
 
-from dvc.utils import serialize
+from aelab.runner.dvc_api import serialize
 
 
 def remember() -> None:

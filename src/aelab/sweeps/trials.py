@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import optuna
-from dvc.repo import Repo
 
 from aelab.config import params
 from aelab.data import storage
 from aelab.runner import project_copy, repository, stage
+from aelab.runner.dvc_api import Repo
 from aelab.runner.project_copy import LOGS
 from aelab.sweeps import edits
 

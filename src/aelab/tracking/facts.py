@@ -75,9 +75,8 @@ def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
     file, _, name = stage.rpartition(":")  # train@vae or studies/x/dvc.yaml:train@vae
     if not name or not folder.exists():
         return None, {}
-    from dvc.stage.cache import _can_hash, _get_stage_hash
-
     from aelab.runner import yaml_cache
+    from aelab.runner.dvc_api import can_hash, stage_hash
 
     yaml_cache.remember()
     place = folder / (file or "dvc.yaml")
@@ -88,13 +87,12 @@ def lineage(folder: Path, stage: str) -> tuple[str | None, dict[str, str]]:
     found = stages(str(folder), str(place), stamps)[name]
     found.save_deps()
     inputs = {dep.def_path: dep.hash_info.value for dep in found.deps if isinstance(dep.hash_info.value, str)}
-    return (_get_stage_hash(found) if _can_hash(found) else None), inputs
+    return (stage_hash(found) if can_hash(found) else None), inputs
 
 
 @functools.lru_cache(maxsize=4)
 def stages(folder: str, file: str, stamps: tuple[int, ...]) -> Any:
     """The stages of a dvc.yaml as DVC loads them; this takes most of the time of `lineage`."""
-    from dvc.dvcfile import load_file
-    from dvc.repo import Repo
+    from aelab.runner.dvc_api import Repo, load_file
 
     return load_file(Repo(folder), file).stages  # type: ignore[attr-defined]

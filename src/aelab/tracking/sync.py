@@ -18,12 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dvc.repo import Repo
-from dvc.repo.experiments.utils import exp_refs
-from dvc.scm import Git
-from dvc.stage.cache import _get_cache_hash
-from dvc.utils.serialize import load_yaml, parse_yaml
-
+from aelab.runner.dvc_api import Git, Repo, exp_refs, load_yaml, lock_entry_hash, parse_yaml
 from aelab.runner.repository import git
 from aelab.tracking import events, state, store
 from aelab.tracking.runs import Runs
@@ -109,7 +104,7 @@ class Sync:
 
     def result(self, entry: dict[str, Any], parent: state.State, stage: str, folder: Path | None) -> Iterator[Result]:
         """A result by its entry in a dvc.lock or the run cache; nothing if the store has it, or it has no events."""
-        key = _get_cache_hash(dict(entry), key=True)
+        key = lock_entry_hash(dict(entry), key=True)
         if key in self.known:
             self.there += self.known[key]
             self.known[key] = 0  # counted

@@ -1,0 +1,56 @@
+"""All names of DVC that this package uses: most are not its public API, so a new version may change them.
+
+tests/runner/test_dvc_names.py says what each is needed for, and that it is still there.
+"""
+
+from dvc.config import Config
+from dvc.dvcfile import LOCK_FILE, Lockfile, load_file
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.repo.experiments.utils import exp_refs
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, rwlock
+from dvc.rwlock import _edit_rwlock as edit_rwlock
+from dvc.scm import Git
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.cache import _can_hash as can_hash
+from dvc.stage.cache import _get_cache_hash as lock_entry_hash
+from dvc.stage.cache import _get_stage_hash as stage_hash
+from dvc.stage.run import _make_cmd as make_cmd
+from dvc.stage.run import get_executable, prepare_kwargs
+from dvc.utils import serialize
+from dvc.utils.serialize import dump_yaml, load_yaml, parse_yaml
+
+__all__ = [
+    "LOCK_FILE",
+    "RWLOCK_FILE",
+    "Config",
+    "DvcException",
+    "Git",
+    "LockError",
+    "Lockfile",
+    "NotDvcRepoError",
+    "PipelineStage",
+    "RWLockFileCorruptedError",
+    "Repo",
+    "RunCacheNotFoundError",
+    "can_hash",
+    "collect_stages",
+    "dump_yaml",
+    "edit_rwlock",
+    "exp_refs",
+    "get_active_graph",
+    "get_executable",
+    "load_file",
+    "load_yaml",
+    "lock_entry_hash",
+    "make_cmd",
+    "parse_yaml",
+    "plan_repro",
+    "prepare_kwargs",
+    "rwlock",
+    "serialize",
+    "stage_hash",
+]
