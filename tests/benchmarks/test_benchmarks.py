@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,34 +56,6 @@ def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
     assert training.document.DOCUMENT.read_text() == f"# Performance\n\n## Training\n\n{text}"
 
 
-@pytest.mark.parametrize("loss", [97.0, 103.0, float("nan")])
-def test_different_work_is_refused(training, loss):
-    same, other = training.Took(1.0, 1.0, 100.0, 0.5), training.Took(1.0, 1.0, loss, 0.5)
-    training.check({"ours": [same], "usual": [same]})
-    with pytest.raises(SystemExit, match="usual: held-out loss"):
-        training.check({"ours": [same, same], "usual": [same, other]})
-
-
-@pytest.mark.parametrize("options", [("--images", "0"), ("--images", "50001"), ("--epochs", "0"), ("--rounds", "0")])
-def test_numbers_out_of_range_are_refused(training, monkeypatch, capsys, options):
-    with pytest.raises(SystemExit):
-        run(training, monkeypatch, *options)
-    assert f"{options[0]}: {options[1]} is out of range" in capsys.readouterr().err
-
-
-def test_networks_are_those_of_params_yaml(training):
-    entries = YAML(typ="safe").load(ROOT / "params.yaml")["models"]
-    ours = {"vae": (*training.VAE, ())} | training.FAMILIES
-    for name in ("vae", "dae_masking", "conv", "conv_upsample", "vq_vae", "rbm", "lstm"):
-        family, knobs, noise = ours[name]
-        entry = entries[name]
-        written = {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
-        assert written | {"family": family} == {
-            key: entry[key] for key in entry if key not in ("noise", "on", "epochs")
-        }
-        assert list(noise) == entry.get("noise", [])
-
-
 def test_the_floor_counts_each_product_and_each_number_once(training):
     model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
     step = training.floor.step(model, torch.rand(8, 1, 28, 28), torch.Generator())
@@ -96,64 +67,7 @@ def test_the_floor_counts_each_product_and_each_number_once(training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_checkpoints_are_counted_weighed_and_written_into_their_document(monkeypatch, tmp_path, capsys):
-    module = load("checkpoints", monkeypatch)
-    monkeypatch.setattr(module, "IMAGES", 400)
-    monkeypatch.setattr(module, "NETWORKS", {"vae": module.NETWORKS["vae"]})
-    monkeypatch.setattr(module, "DOCUMENT", tmp_path / "reliability.md")
-    monkeypatch.setenv("AELAB_CHECKPOINT", "0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--seconds", "0.01", "--rounds", "2", "--write"])
-    module.main()
-    text = capsys.readouterr().out
-    assert module.DOCUMENT.read_text() == f"# Reliability\n\n## What checkpoints cost\n\n{text}"
-    [row] = [line.split(" | ") for line in text.splitlines() if line.startswith("| vae")]
-    assert int(row[2].split()[0]) >= 1
-    assert float(row[3]) > 1
-    assert not list((tmp_path / "data").iterdir())
-    monkeypatch.setattr(sys, "argv", ["checkpoints.py", "--rounds", "0"])
-    with pytest.raises(SystemExit):
-        module.main()
-
-
 # The start of stages
-
-
-@pytest.fixture
-def start(monkeypatch, tmp_path):
-    """With a project of one stage, which would fail behind its first step."""
-    module = load("start", monkeypatch)
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
-    monkeypatch.setattr(module, "STAGES", {"toy item": module.LEARN})
-    monkeypatch.setattr(module, "STATUS", [sys.executable, "-c", ""])
-    monkeypatch.setattr(module, "IDLE", {"nothing": [sys.executable, "-c", ""]})
-    monkeypatch.setattr(sys, "argv", ["start.py", "--rounds", "1", "--write"])
-    (tmp_path / "stages").mkdir()
-    body = "import sys\nfrom aelab.training import loop\nassert sys.argv[1:] == ['item']\nloop.Learning.learn(None)\n"
-    (tmp_path / "stages/toy.py").write_text(body + "sys.exit('too far')\n")
-    return module
-
-
-def test_a_stage_is_followed_to_its_first_step(start, capsys):
-    start.main()
-    text = capsys.readouterr().out
-    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in text.splitlines() if line.startswith("| ")}
-    assert float(rows["| toy item"][1].rstrip(" |")) > 0.01  # what learning imports beside torch
-    assert "| nothing" in rows
-    assert start.document.DOCUMENT.read_text() == f"# Performance\n\n## Start\n\n{text}"
-
-
-def test_a_stage_that_ends_before_its_first_step_is_named_with_its_words(start):
-    (start.ROOT / "stages/toy.py").write_text("import sys\nsys.exit('toy item: no such file')")
-    with pytest.raises(SystemExit, match="toy item: no such file"):
-        start.main()
-
-
-def test_with_stages_to_be_run_nothing_is_measured(start, monkeypatch):
-    monkeypatch.setattr(start, "STATUS", [sys.executable, "-c", "raise SystemExit(1)"])
-    with pytest.raises(SystemExit, match="the pipeline is not up to date"):
-        start.main()
 
 
 # Seeds on a GPU
@@ -164,14 +78,6 @@ def seeds(monkeypatch, tmp_path):
     module = load("gpu", monkeypatch)
     monkeypatch.setattr(module.document, "DOCUMENT", tmp_path / "performance.md")
     return module
-
-
-def test_without_a_gpu_nothing_is_measured_and_nothing_written(seeds, monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["gpu.py", "--write"])
-    seeds.main()
-    assert capsys.readouterr().out.count("\n") == 1
-    assert not seeds.document.DOCUMENT.exists()
 
 
 def test_all_ways_of_learning_do_the_same_work(seeds):

@@ -1,12 +1,11 @@
 """params.yaml: what is right loads as frozen objects, what is wrong is one line, and nothing is silent."""
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -16,8 +15,6 @@ TEXT = (Path(__file__).parents[2] / "params.yaml").read_text()
 TREE = YAML(typ="safe").load(TEXT)
 UNROLLED = "unrolled.unrolled_rbm"
 VAE = "{family: vae, hidden: [400], latent_dim: 20}"
-SECTIONS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
-ENTRIES = [(group, name) for group in SECTIONS for name in TREE[group]]
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +134,6 @@ def test_a_data_set_may_have_knobs_of_its_own(write):
     assert (entry.on("mnist").config["latent_dim"], entry.on("mnist5k").config["latent_dim"]) == (20, 5)
     assert entry.on("mnist5k").config == entry.config | {"latent_dim": 5}
     assert (merged("mnist").epochs, merged().epochs) == (10, 3)
-
-
-@pytest.mark.parametrize(("group", "name"), ENTRIES)
-def test_every_entry_of_the_project_loads_and_merges_twice_alike(write, group, name):
-    section = SECTIONS[group]
-    block, entry = params.load(section, f"{group}.{name}")
-    for data in ("mnist5k", "mnist", "fashion_mnist"):
-        assert params.merge(section, block, entry, data) == params.merge(section, block, entry, data)
 
 
 WRONG = [
@@ -310,39 +299,7 @@ def test_a_missing_section_is_named(file):
 words = st.one_of(
     st.sampled_from(["relu", "linear", "adam", "masking 0.3", "conv 8 k3", "mnist5k", ""]), st.text(max_size=6)
 )
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 12), st.integers(), st.floats(), st.floats(-2, 2), st.just("x"), words
-)
 keys = st.one_of(st.sampled_from([*TREE["train"], "on", "family", "mnist", "mnist5k", "widths", "hidden"]), words)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=5
-)
-
-
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.sampled_from(ENTRIES), st.data())
-def test_any_entry_loads_or_is_one_line(file, which, data):
-    group, name = which
-    entry = dict(TREE[group][name])
-    for _ in range(data.draw(st.integers(1, 2))):
-        key = data.draw(st.one_of(st.sampled_from(list(entry)), keys))
-        if data.draw(st.sampled_from(["set", "set", "set", "drop"])) == "drop":
-            entry.pop(key, None)
-        else:
-            entry[key] = data.draw(values)
-    section = SECTIONS[group]
-    tree = {"seed": 1, section: TREE[section], group: {name: entry}}
-    file.write_text(json.dumps(tree).replace("Infinity", ".inf").replace("NaN", ".nan"))
-    try:
-        block, loaded = params.load(section, f"{group}.{name}")
-        result = params.merge(section, block, loaded, "mnist5k")
-    except params.ParamsError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017
-        assert str(error).startswith("params.yaml: ")  # noqa: PT017
-    else:
-        assert loaded.family in params.families()
-        assert result.epochs >= 1
-        assert result.lr > 0
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import platform
 import subprocess
 import sys
 import warnings
@@ -108,38 +107,6 @@ def test_importing_the_module_does_not_load_torch():
     code = "import sys; from aelab.config import runtime, params; from aelab.runner import stage; "
     code += "print('torch' in sys.modules)"
     assert in_a_process(code) == "False\n"
-
-
-def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert runtime.pin("auto", 1) == torch.device("cpu")
-
-
-def test_a_cpu_is_described_by_its_maker_model_and_instructions(monkeypatch):
-    monkeypatch.setattr(runtime, "processor", lambda: "AMD 25-1")
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert runtime.describe(torch.device("cpu")) == "CPU (AMD 25-1, AVX512)"
-
-
-INTEL = "processor: 0\nvendor_id: GenuineIntel\ncpu family: 6\nmodel: 143\nmodel name: Intel(R)\nflags: fpu avx2\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        (INTEL + "\nprocessor: 1\nmodel: 9\n", "Intel 6-143"),
-        ("vendor_id\t: AuthenticAMD\nflags\t\t: sse2\n", "AMD"),
-        ("vendor_id : HygonGenuine\n", "HygonGenuine"),
-        ("Features: asimd\nCPU implementer: 0x41\nCPU part: 0xd0c\n", f"{platform.machine()} 0x41-0xd0c"),
-        ("", platform.machine()),
-        (None, platform.machine()),
-    ],
-)
-def test_the_name_of_a_cpu(text, found, tmp_path, monkeypatch):
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(runtime, "CPUINFO", tmp_path / "cpuinfo")
-    assert runtime.processor() == found
 
 
 def test_products_have_the_same_bits_wherever_their_factors_lie_in_memory():

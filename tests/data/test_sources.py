@@ -6,11 +6,8 @@ import hashlib
 import json
 import socket
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -115,11 +112,6 @@ def test_right_contents_are_accepted_however_they_are_packed(files, mirror, comp
     check(sources.fetch("mnist", (mirror.url,)), files)
 
 
-def test_a_mirror_may_be_written_with_or_without_its_last_slash(files, mirror):
-    mirror.pages = pages(files)
-    check(sources.fetch("mnist", (mirror.url.rstrip("/"),)), files)
-
-
 def raw(answer: bytes):
     def page(request) -> None:
         request.wfile.write(answer)
@@ -130,18 +122,11 @@ def raw(answer: bytes):
 DAMAGE = {
     "altered": lambda good: gzip.compress(gzip.decompress(good)[:-1] + b"\0"),
     "cut within": lambda good: good[: len(good) // 2],
-    "cut at the end": lambda good: good[:-1],
-    "cut, then compressed": lambda good: gzip.compress(gzip.decompress(good)[:-9]),
-    "bits flipped": lambda good: good[:40] + bytes(255 - byte for byte in good[40:80]) + good[80:],
     "a login page": lambda good: b"<html>please log in</html>",
-    "another file": lambda good: gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x07"),
     "empty": lambda good: b"",
     "not found": lambda good: None,
     "an error": lambda good: lambda request: request.send_error(503),
-    "no HTTP": lambda good: raw(b"hello\r\n\r\n"),
-    "hung up": lambda good: raw(b""),
     "fewer bytes than promised": lambda good: raw(b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n" + good[:99]),
-    "cut between chunks": lambda good: raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + good[:3]),
     "moved in a circle": lambda good: raw(f"HTTP/1.0 302 Found\r\nLocation: /mnist/{NAMES[0]}.gz\r\n\r\n".encode()),
 }
 
@@ -193,26 +178,9 @@ def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
             sources.fetch("mnist", places[:1])
 
 
-def test_a_slow_mirror_serves_as_long_as_bytes_come(files, mirror, monkeypatch):
-    monkeypatch.setattr(sources, "TIMEOUT", 5)
-    good = pages(files)
-
-    def drip(request) -> None:
-        page = good[request.path]
-        request.wfile.write(f"HTTP/1.0 200 OK\r\nContent-Length: {len(page)}\r\n\r\n".encode())
-        for i in range(0, len(page), 1000):
-            request.wfile.write(page[i : i + 1000])
-            request.wfile.flush()
-            time.sleep(0.02)
-
-    mirror.pages = dict.fromkeys(good, drip)
-    check(sources.fetch("mnist", (mirror.url,)), files)
-
-
-@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_mirror_that_has_moved_is_followed(files, mirror, code):
+def test_a_mirror_that_has_moved_is_followed(files, mirror):
     def moved(request) -> None:
-        request.send_response(code)
+        request.send_response(302)
         request.send_header("Location", request.path.replace("mnist", "elsewhere"))
         request.end_headers()
 
@@ -283,31 +251,6 @@ def test_the_stage_takes_no_wrong_file_and_leaves_nothing(lab, mirror):
         (lab.folder / "params.yaml").write_text(text.replace(f"mnist: ['{mirror_url}']", f"mnist: {places}"))
         assert problem in lab.fail("download")
         (lab.folder / "params.yaml").write_text(text)
-
-
-def test_the_stage_reads_the_local_folder_from_the_project(lab, tmp_path):
-    """Where the folder is named in the message, it was looked for."""
-    lab.edit("name: mnist5k", "name: mnist")
-    text = (lab.folder / "params.yaml").read_text()
-    (lab.folder / "params.yaml").write_text(text.replace("https://", "http://127.0.0.1:9/"))
-    line = lab.fail("download", env={"AELAB_MIRROR": "copies", "DVC_ROOT": str(tmp_path)})
-    assert line.index(f"{tmp_path}/copies/mnist: holds no {NAMES[0]}.gz") < line.index("http://127.0.0.1:9/")
-
-
-@pytest.mark.parametrize("name", sources.SOURCES)
-def test_a_source_says_what_is_ood_to_it(name):
-    source = sources.SOURCES[name]
-    expected = {
-        "mnist": "Fashion-MNIST test images",
-        "fashion_mnist": "MNIST test images",
-        "mnist5k": "synthetic shapes",
-    }
-    assert source.ood.title == expected[name]
-    if source.ood.source:
-        other = sources.SOURCES[source.ood.source]
-        assert other is not source
-        assert len(other.sha256) == 4, "it brings its own test split"
-        assert len(other.classes) == len(source.classes), "its labels are ones that a model can be told"
 
 
 def test_ood_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
@@ -385,12 +328,6 @@ def test_without_the_other_set_s_files_download_ends_in_a_line_that_names_the_mi
         f"download: {missing}: no place has it (copies/fashion-mnist: holds no {NAMES[3]}.gz); "
         f"set AELAB_MIRROR to a folder that holds {missing}.gz"
     )
-
-
-def test_torchvision_is_imported_only_where_its_sets_are_read():
-    code = "import sys; from aelab.data import sources; sources.fetch('mnist5k', ()); "
-    code += "assert 'torchvision' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_embedded_digits_are_five_thousand_in_ten_classes():

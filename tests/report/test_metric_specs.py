@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from test_results import made_up, model
 
-from aelab.report import markdown, metric_specs, table
-from aelab.report.formatting import title
+from aelab.report import markdown, table
 from aelab.report.html.rows import rows
 from aelab.report.html.table_columns import GROUPS, table_columns
-from aelab.report.metric_specs import SPECS, TABLE, number, spec
+from aelab.report.metric_specs import SPECS, TABLE, spec
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"name", "family", "device", "num_seeds", "warnings", "changed"}
@@ -23,12 +22,6 @@ LOWER |= {"negative_elbo", "nll", "test_error", "class_error"}
 NEITHER = {"latent_dim", "pca", "keras_accuracy", "ood_ratio", "hoyer_sparsity", "active_share", "dead_units", "rate"}
 NEITHER |= {"distortion", "active_latents", "parameters", "flops", "code_bytes", "hidden_units", "dead_hidden"}
 NEITHER |= {"codes", "dead_codes", "perplexity"}
-
-
-def test_which_way_is_better():
-    found = {way: {row.name for row in TABLE if row.direction == way} for way in ("higher", "lower", "none")}
-    assert found == {"higher": HIGHER, "lower": LOWER, "none": NEITHER}
-    assert len(SPECS) == len(TABLE), "a name twice"
 
 
 def test_every_metric_of_the_comparison_has_a_line():
@@ -48,35 +41,6 @@ def test_a_metric_is_looked_up_by_its_whole_name():
     for unknown in ("nll_something", "cluster_", "ps", ""):
         with pytest.raises(ValueError, match=r"no line .* in the table of aelab/report/metric_specs\.py"):
             spec(unknown)
-
-
-def test_numbers_are_printed_by_their_line():
-    assert number(0.1234, "test_error/all") == "12.34"
-    assert number(0.1234, "probe_accuracy") == "12.3"
-    assert number(0.1234, "mse") == "0.1234"
-    assert number(1234567.0, "parameters") == "1,234,567"
-    assert number(1.5, "sse", "+") == "+1.50"
-
-
-def test_titles():
-    assert title("psnr/salt_pepper-0.1") == "psnr, salt & pepper 0.1, dB"
-    assert title("test_error/1000") == "test error, 1,000 labels, %"
-    assert title("test_error/all") == "test error, all labels, %"
-    assert title("class_error/1", ["shirt", "shoe"]) == "wrong, shoe, %"
-    assert title("negative_elbo", within="grey") == "negative ELBO, grey targets, nats"
-
-
-def test_the_headlines_are_few():
-    assert [row.name for row in TABLE if row.headline] == [
-        "sse",
-        "psnr",
-        "probe_accuracy",
-        "negative_elbo",
-        "test_error",
-    ]
-    assert metric_specs.headline("test_error/100")
-    assert not metric_specs.headline("psnr/gaussian-0.5")
-    assert not metric_specs.headline("class_error/1")
 
 
 @pytest.fixture

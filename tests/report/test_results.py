@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from aelab.report import markdown, warnings
-from aelab.report.results import Item, Results, spoken
-from aelab.report.settings import Compare
+from aelab.report.results import Item, Results
 from aelab.report.warnings import ResultWarning
 
 SIDE, DIGITS, TEST = 8, 10, 100
@@ -69,19 +68,6 @@ def stack(name: str, layer: str, errors: list[float]) -> Item:
     found = {"test_error/10": [2 * error for error in errors], "test_error/all": errors}
     found |= {f"class_error/{label}": [0.8, 1.0] if label == 3 else [0.0, 0.0] for label in range(10)}
     return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, {})
-
-
-SETTINGS = Compare(
-    filters=("two", "noisy"),
-    units=("two", "noisy"),
-    samples=("vae",),
-    plain="two",
-    interpolations=("two", "vae"),
-    epochs=("two", "noisy"),
-    denoising=("noisy", "two"),
-    noisy_epochs=("two",),
-    pca=("two",),
-)
 
 
 def pictures_of_every_kind() -> dict[str, np.ndarray]:
@@ -305,18 +291,3 @@ def test_the_control_is_the_random_stack_of_the_same_family(results):
 
 def test_the_best_filter(results):
     assert results.best_filter("masking-0.25") == ("non_local_means", 14.0)
-
-
-def test_names_that_are_not_there_are_left_out(results):
-    assert [item.name for item in results.pick(("two", "gone", "stack_ae"))] == ["two"]
-
-
-def test_words_for_readers():
-    assert spoken("salt_pepper-0.1") == "salt & pepper 0.1"
-    assert spoken("non_local_means") == "non-local-means filter"
-
-
-@pytest.mark.parametrize(("key", "value"), [("filters", ()), ("plain", ""), ("units", ("a", ""))])
-def test_an_empty_name_is_refused(key, value):
-    with pytest.raises(ValueError, match=rf"{key}: .* is wrong; allowed: null, or one name"):
-        Compare(**{**vars(SETTINGS), key: value})
