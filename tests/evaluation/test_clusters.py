@@ -33,8 +33,3 @@ def test_labels_of_the_test_split_name_no_cluster():
 def test_constant_codes_are_worth_nothing():
     part = torch.zeros(100, 4), torch.arange(100) % 10
     assert clusters.clusters(part, part, random()) == {"cluster_nmi": 0, "cluster_ari": 0, "cluster_accuracy": 0.1}
-
-
-def test_the_same_bits_twice(codes):
-    part = (codes[0], codes[1])
-    assert clusters.clusters(part, part, random()) == clusters.clusters(part, part, random())

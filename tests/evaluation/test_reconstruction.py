@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from torch.nn import functional as F
 
 from aelab.evaluation import reconstruction
 
@@ -49,16 +48,6 @@ def test_errors_by_hand():
     assert found["mse"] == pytest.approx(0.125)
     assert found["psnr"] == pytest.approx((10 * math.log10(4) + reconstruction.CAP) / 2)
     assert found["bce"] == pytest.approx(144 * math.log(2) / 2, rel=1e-4)
-
-
-def test_cross_entropy_is_torch_s(pair):
-    x, x_hat = pair[0], pair[1].clamp(0.01, 0.99)
-    expected = F.binary_cross_entropy(x_hat.double(), x.double(), reduction="sum").item() / len(x)
-    assert reconstruction.measure(x, x_hat, bounded=True)["bce"] == pytest.approx(expected)
-
-
-def test_a_free_output_has_no_cross_entropy(pair):
-    assert math.isnan(reconstruction.measure(*pair, bounded=False)["bce"])
 
 
 def test_perfect_images_are_capped_and_wholly_similar(pair):

@@ -101,22 +101,6 @@ def test_a_latent_is_active_where_its_mean_moves():
     assert representation.active_latents(means) == 1
 
 
-def test_neighbours_do_not_depend_on_where_the_codes_lie(splits):
-    (x, y), _, (queries, truth) = splits
-    near = representation.knn((x, y), (queries, truth), 5)["knn_accuracy"]
-    far = representation.knn((x + 1000, y), (queries + 1000, truth), 5)["knn_accuracy"]
-    assert far == pytest.approx(near, abs=0.005)
-
-
-def test_measures_give_the_same_bits_twice(splits):
-    train, validation, test = splits
-    for measured in (
-        lambda: representation.linear_probe(train, validation, test),
-        lambda: representation.knn(train, test, 5),
-    ):
-        assert measured() == measured()
-
-
 def draw(use):
     return generator(0, use)
 

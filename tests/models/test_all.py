@@ -166,7 +166,7 @@ def test_a_saved_model_loads_and_gives_the_same_output(entry, digits, x, tmp_pat
             assert torch.equal(model.reconstruct(x, y), other.reconstruct(x, y))
 
 
-@every_entry
+@every_family
 def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digits, x):
     item, settings = entry
     model = learned(item, settings, digits, steps=1).eval()

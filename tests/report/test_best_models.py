@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 from test_results import made_up, model
 
-from aelab.report import markdown
 from aelab.report.best_models import best_models, section
 
 
@@ -89,36 +88,9 @@ def test_encoders_by_size_of_code(results):
     assert baselines[0] == "raw pixels (64 numbers) 90.0", "no baseline has as few numbers"
 
 
-def test_images_of_few_pixels_have_fewer_sizes(results):
-    results.baselines["pca_sse"] = [1.0] * 17  # 16 pixels
-    add(results, "a", 3)
-    assert [name for name in best(results) if name.startswith("encoder")] == [
-        "encoder@up-to-4",
-        "encoder@up-to-15",
-        "encoder@champion",
-    ]
-
-
 def test_baselines_and_nan_are_not_chosen(results):
     add(results, "a", validation={"probe_accuracy": [np.nan, 0.9]})
     assert not any(name.startswith("encoder") for name in best(results))
-
-
-def test_one_seed_has_no_interval(results):
-    add(results, "a", sse=[5.0])
-    assert best_models(results)[0].interval == "n/a"
-    assert best_models(results)[0].shown == "15.00"
-
-
-def test_the_section_stands_near_the_top():
-    results = made_up()
-    text = markdown.markdown(results)
-    assert text.index("## Best models") < text.index("## Reconstruction")
-    line = next(line for line in text.splitlines() if line.startswith("| removes noise"))
-    assert line == (
-        "| removes noise, mean over 2 noises | psnr, dB ↑ | two | 15.00 | **15.00 ± 0.00** | 15.00 to 15.00 "
-        "| the best filter of each noise 14.00 | `denoiser@champion` |"
-    )
 
 
 @pytest.fixture

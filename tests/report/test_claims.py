@@ -70,16 +70,6 @@ def test_every_claim_is_about_a_metric_that_has_a_better_side():
     assert {spec(claim.metric).direction for claim in CLAIMS} <= {"higher", "lower"}
 
 
-def test_a_claim_says_what_is_ood_to_the_data_set(results, monkeypatch):
-    results.items.update({name: model(name, "dense", 2, [1.0], ood_sse=[2.0, 2.0]) for name in "ab"})
-    text = row(results, monkeypatch, Claim("a rebuilds {ood} better", "ood_sse", "a", "b"))
-    assert text == (
-        "| a rebuilds made-up clothes better | squared error per OOD image ↓ | a 2.00 | b 2.00 "
-        "| +0.00 (+0.00 to +0.00) | n/a | not decided |"
-    )
-    assert any("{ood}" in claim.words for claim in CLAIMS if claim.metric == "ood_sse")
-
-
 def test_more_is_better_where_it_is(results, monkeypatch):
     results.items.update(
         {
@@ -115,12 +105,6 @@ def test_errors_also_vary_with_the_test_images(results, monkeypatch):
     assert row(many, monkeypatch, claim).endswith("| **holds** |")
 
 
-def test_a_claim_without_its_entries_is_left_out(results, monkeypatch):
-    results.items["a"] = model("a", "dense", 2, [1.0])
-    assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")) == ""
-    assert row(results, monkeypatch, Claim("a beats b", "rate", "a", "a")) == ""
-
-
 NEW = {metric: [value] for metric, value in RAW.items()}
 NEW |= {
     "psnr_foreground": [10.0],
@@ -137,60 +121,6 @@ def lines(results, heading: str) -> list[str]:
     text = markdown.markdown(results)
     section = text.partition(f"{heading}\n")[2].partition("\n#")[0]
     return [line for line in section.splitlines() if line.startswith("| ")][1:]
-
-
-def test_new_sections(results):
-    item = model("m", "dense", 2, [5.0], **NEW)
-    item.about.update(samples="random codes", uses_labels=True)
-    results.items["m"] = item
-    assert lines(results, "### Foreground and background") == [
-        "| *a black image* |  |  | 80.0 |",
-        "| m² | 10.00 | 20.00 | 81.0 |",
-    ]
-    assert lines(results, "## Out-of-distribution images") == ["| m² | 5.00 | 7.00 | 1.40 | 31.00 |"]
-    text = markdown.markdown(results)
-    assert "sse on made-up clothes, never seen in training, and on the test images." in text
-    assert "| model | test images | made-up clothes | ratio | PCA |" in text
-    assert "**Out-of-distribution**: PCA of the same latent dimension reconstructs the made-up clothes better." in text
-    assert lines(results, "### Few labels, clusters, pairs") == [
-        "| *raw pixels* | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
-        "| m² | 70.0 | 50.0 | 0.50 | 0.40 | 95.0 | 80.0 |",
-    ]
-    assert lines(results, "## Health") == ["| m² | 8 | 1.0 | n/a | n/a | n/a |"]
-    assert lines(results, "### Samples") == [
-        "| *training images* |  | 0.100 | 0.90 | 0.80 |",
-        "| *PCA 4 gaussian* |  | 0.500 | 0.60 | 0.70 |",
-        "| m² | random codes | 0.200 | 0.50 | 0.25 |",
-    ]
-
-
-def test_parts_patches_and_classes(results):
-    results.items["s"] = model("s", "content_style", 2, [5.0], probe_content=[0.9], probe_style=[0.2])
-    results.items["h"] = model("h", "masked_ae", 2, [5.0], hidden_mse=[0.3])
-    results.items["k"] = stack("k", "x", [0.1])
-    results.items["k"].metrics.update({f"class_error/{i}": [i / 100] for i in range(10)})
-    assert lines(results, "### Parts of a code") == ["| s | 90.0 | 20.0 |"]
-    assert lines(results, "### Hidden patches") == ["| *the mean image* | 0.2500 |", "| h¹ | 0.3000 |"]
-    assert lines(results, "### Errors by class") == [
-        "| k | 0.0 | 1.0 | 2.0 | 3.0 | 4.0 | 5.0 | 6.0 | 7.0 | 8.0 | 9.0 |"
-    ]
-
-
-def test_sections_without_rows_are_left_out(results):
-    results.items["m"] = model("m", "dense", 2, [5.0])
-    text = markdown.markdown(results)
-    for heading in (
-        "Foreground",
-        "Out-of-distribution",
-        "few labels",
-        "Parts",
-        "Hidden",
-        "Health\n",
-        "Samples",
-        "by class",
-        "Claims",
-    ):
-        assert f" {heading}" not in "\n".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
 
 
 def test_a_warning_of_a_group_marks_its_table(results):

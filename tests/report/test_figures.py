@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up
 
 from aelab.report.figures import catalogue
-from aelab.report.figures.style import round_ticks, save, tile
+from aelab.report.figures.style import round_ticks
 from aelab.report.results import Results
 from aelab.report.settings import Compare
 
@@ -80,11 +80,6 @@ def test_a_figure_says_what_to_see(results, settings, name):
         assert any(words in label for label in labels), words
 
 
-def test_every_figure_with_axes_has_its_labels_told(results, settings):
-    drawn = {name for name, make in catalogue.FIGURES.items() if in_sight(make(results, settings))}
-    assert drawn == set(LABELS)
-
-
 @pytest.mark.parametrize("gone", ["two", "noisy", "vae", "pca", "stack_random"])
 def test_a_missing_entry_breaks_nothing(results, settings, gone):
     items = {name: item for name, item in results.items.items() if name != gone}
@@ -101,25 +96,6 @@ def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
     assert "stacks" not in models
 
 
-def test_one_budget_of_labels_makes_no_curve_over_budgets(results, settings):
-    for item in results.stacks:
-        item.about["budgets"] = {"all": 80}
-    assert catalogue.FIGURES["labels"](results, settings) is None
-    assert len(catalogue.FIGURES["stacks"](results, settings).axes) == 1
-
-
-def test_classes_with_names_get_a_legend(results, settings):
-    assert catalogue.FIGURES["codes"](results, settings).axes[-1].get_legend() is None
-    named = replace(results, data=results.data | {"classes": [f"coat {i}" for i in range(10)]})
-    legend = catalogue.FIGURES["codes"](named, settings).axes[-1].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == named.data["classes"]
-
-
-def test_different_numbers_of_digits_are_cut_to_the_fewest(results, settings):
-    pictures = {key: value[:4] if value.ndim == 3 else value for key, value in results.pictures.items()}
-    assert made(replace(results, pictures=pictures), settings) == set(catalogue.FIGURES)
-
-
 def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):
     results.items["twin"] = replace(results.items["two"], name="twin")
     figure = catalogue.FIGURES["quality"](results, settings)
@@ -128,23 +104,9 @@ def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
-def test_a_gap_lies_between_tiles():
-    picture = tile(np.zeros((3, 2, 2), np.uint8), columns=2, gap=1)
-    expected = np.full((5, 5), 255)
-    expected[:2, :2] = expected[:2, 3:] = expected[3:, :2] = 0
-    np.testing.assert_array_equal(picture, expected)
-
-
 def test_round_ticks():
     assert round_ticks(3, 60) == [5, 10, 20, 50]
     assert round_ticks(0.15, 0.5) == pytest.approx([0.2, 0.5])
-
-
-def test_the_size_in_dots_is_the_layouts(results, settings, tmp_path):
-    figure = catalogue.FIGURES["reconstructions"](results, settings)
-    save(figure, tmp_path / "figure.png")
-    width, height = (int.from_bytes((tmp_path / "figure.png").read_bytes()[i : i + 4], "big") for i in (16, 20))
-    assert (width, height) == pytest.approx(figure.get_size_inches() * 150, abs=1)
 
 
 def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path):

@@ -80,26 +80,6 @@ def test_sorting_sorts_best_first_then_the_other_way_then_not_at_all(opened):
     assert opened.locator("th[aria-sort]").count() == 0
 
 
-def test_every_column_sorts_by_keyboard(opened):
-    opened.locator("#columns").select_option("all")
-    buttons = opened.locator("#entries thead button")
-    for i in range(buttons.count()):
-        buttons.nth(i).focus()
-        opened.keyboard.press("Enter")
-        assert opened.locator("#entries thead th").nth(i).get_attribute("aria-sort") in ("ascending", "descending")
-    head(opened, "psnr").focus()
-    opened.keyboard.press("Space")
-    found = [value for value in values(opened, "psnr") if value is not None]
-    assert found == sorted(found, reverse=True)
-
-
-def test_names_sort_as_words(opened):
-    opened.locator("#entries thead button").first.click()
-    found = [name for name in names(opened) if name != EVIL]
-    assert found == sorted(found, key=str.lower)
-    assert len(found) > 5
-
-
 def test_a_group_of_columns_shows_its_columns_and_rows(opened):
     opened.locator("#columns").select_option("labels")
     assert names(opened) == ["stack_random", "stack_ae"]
@@ -141,13 +121,6 @@ def test_the_slider_of_epochs_changes_the_picture(opened):
     assert sight(opened, "learning", "two") == before
 
 
-def test_noisy_digits_are_shown_where_they_were_never_met(opened):
-    assert strip(opened, "learning", "noisy").is_visible()
-    opened.get_by_label("Show").select_option(index=1)
-    assert not strip(opened, "learning", "noisy").is_visible()
-    assert "dB" in strip(opened, "learning", "two").locator(".said").text_content()
-
-
 def test_the_slider_of_noise_changes_the_picture_and_the_ranking(opened):
     slider = opened.get_by_label("Level")
     listed = opened.locator("#noise .strips li:not(.absent) b")
@@ -183,20 +156,3 @@ def test_a_figure_is_enlarged_by_keyboard_and_closed_again(opened):
 def test_nothing_sticks_out_sideways(opened, width):
     opened.set_viewport_size({"width": width, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_dark_where_the_reader_likes_it_dark(opened):
-    ground = "getComputedStyle(document.body).backgroundColor"
-    light = opened.evaluate(ground)
-    opened.emulate_media(color_scheme="dark")
-    assert opened.evaluate(ground) != light
-
-
-def test_what_is_closed_on_the_screen_is_open_on_paper(opened):
-    closed = "document.querySelectorAll('details:not([open])').length"
-    before = opened.evaluate(closed)
-    assert before > 0
-    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert opened.evaluate(closed) == 0
-    opened.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert opened.evaluate(closed) == before

@@ -56,18 +56,6 @@ def test_without_its_entry_or_its_array_there_is_no_figure(results, name):
     assert drawn(results, name) is None
 
 
-@pytest.mark.parametrize(("name", "keys"), [("manifolds", ("toy/straight_points", "toy/bent_points")), ("field", ())])
-def test_without_the_toy_s_arrays_there_is_no_figure(results, name, keys):
-    for key in keys or ("toy/field_moves",):
-        del results.pictures[key]
-    assert drawn(results, name) is None
-
-
-@pytest.mark.parametrize("name", ["cost", "rate", "pca"])
-def test_without_models_there_is_nothing_to_weigh(results, name):
-    assert drawn(replace(results, items={item.name: item for item in results.stacks}), name) is None
-
-
 def test_noisy_digits_come_with_their_psnr(results):
     arrays = results.items["two"].arrays
     arrays["preview/input"] = np.zeros((DIGITS, SIDE, SIDE), np.uint8)
@@ -79,85 +67,12 @@ def test_noisy_digits_come_with_their_psnr(results):
     np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["preview/noisy-epoch-001"]))
 
 
-def test_codes_in_space_and_from_three_sides_are_the_given_ones(results):
-    figure = drawn(results, "codes-3d")
-    codes = results.items["vae"].arrays["codes"]
-    space, *sides = figure.axes
-    assert space.name == "3d"
-    for axes, pair in zip(sides, ([0, 1], [0, 2], [1, 2]), strict=True):
-        points = np.concatenate([each.get_offsets() for each in axes.collections])
-        np.testing.assert_allclose(np.sort(points, 0), np.sort(codes[:, pair], 0), rtol=1e-6)
-
-
-def test_classes_with_names_get_a_legend_in_space_too(results):
-    assert not drawn(results, "codes-3d").legends
-    named = replace(results, data=results.data | {"classes": [f"coat {i}" for i in range(10)]})
-    (legend,) = drawn(named, "codes-3d").legends
-    assert [text.get_text() for text in legend.get_texts()] == named.data["classes"]
-
-
-def test_a_grid_s_axes_say_the_codes(results):
-    (axes,) = drawn(results, "grids").axes
-    across, up = (
-        [(t, w.get_text()) for t, w in zip(a.get_ticklocs(), a.get_ticklabels(), strict=True)]
-        for a in (axes.xaxis, axes.yaxis)
-    )
-    assert across == [(3.5, "-1.0"), (11.5, "0.0"), (19.5, "1.0")]
-    assert up == [(19.5, "-2.0"), (11.5, "0.0"), (3.5, "2.0")], "the second number grows upwards"
-    assert axes.images[0].get_array()[:SIDE, :SIDE].tolist() == results.items["two"].arrays["grid"][0].tolist()
-
-
-def test_a_chosen_code_outside_the_range_is_said_to_be(results):
-    arrays = results.items["vae"].arrays
-    high, low = arrays["codes"][:, 1].max(), arrays["codes"][:, 1].min()
-    text = " ".join(words(drawn(results, "chosen")))
-    assert f"outside: 2.00 not in {low:.1f} to {high:.1f}" in text
-    assert "inside" not in text
-    arrays["chosen_codes"][2] = arrays["codes"][7]
-    text = " ".join(words(drawn(results, "chosen")))
-    assert "inside the range of each number" in text
-    assert "nearest test image: 0.00 away" in text
-
-
-def test_categories_are_sorted_and_their_images_counted(results):
-    figure = drawn(results, "clusters")
-    prototypes, cells = figure.axes
-    counts = [int(text.get_text()) for text in cells.texts]
-    assert np.reshape(counts, (10, 3)).sum(0).tolist() == [40, 40, 20]
-    assert prototypes.get_title().startswith("vae: 30.0% of the test images")  # the commonest of 4, 4 and 2 classes
-    order = [int(tick.get_text()) for tick in cells.get_xticklabels()]
-    expected = tile(results.items["vae"].arrays["prototypes"][order])
-    np.testing.assert_array_equal(prototypes.images[0].get_array(), expected)
-
-
 def test_swaps_have_their_content_above_and_their_style_beside(results):
     above, beside, inner = pixels(drawn(results, "swaps"))
     clean, swaps = results.pictures["clean"], results.items["vae"].arrays["swaps"]
     np.testing.assert_array_equal(above, tile(clean))
     np.testing.assert_array_equal(beside, tile(clean, 1))
     np.testing.assert_array_equal(inner, tile(swaps, DIGITS))
-
-
-def test_hidden_places_are_grey(results):
-    figure = drawn(results, "masked")
-    _, seen, rebuilt = pixels(figure)
-    assert (seen[:4, :SIDE] == 128).all()
-    np.testing.assert_array_equal(seen[4:, :SIDE], results.pictures["clean"][0][4:])
-    np.testing.assert_array_equal(rebuilt, tile(results.items["vae"].arrays["reconstructions"]))
-    assert "vae: 50% visible" in words(figure)
-
-
-def test_pca_s_pictures_stand_above_the_models_of_their_size(results):
-    figure = drawn(results, "pca")
-    assert {"PCA, 2 numbers", "15.5", "two", "9.0"} <= set(words(figure))
-    np.testing.assert_array_equal(pixels(figure)[1], tile(results.pictures["pca/2"]))
-    del results.pictures["pca/2"]
-    assert drawn(results, "pca") is None
-
-
-def test_every_code_is_decoded_under_every_label(results):
-    (picture,) = pixels(drawn(results, "by-class"))
-    np.testing.assert_array_equal(picture, tile(results.items["vae"].arrays["by_class"], 10))
 
 
 def test_errors_by_class_are_means_over_seeds(results):
@@ -208,34 +123,9 @@ def test_transfer_says_which_training_is_best_for_each_noise(results):
     assert drawn(replace(results, noise_transfer={}), "noise-transfer") is None
 
 
-def test_units_of_patches_are_drawn_as_large_as_those_of_images_and_on_their_own_scale(results):
-    rows = np.arange(2, 4, dtype=np.float32)[:, None, None]
-    whole, patch = np.ones((2, SIDE, SIDE), np.float32) * rows, np.ones((2, SIDE // 2, SIDE // 2), np.float32) * rows
-    results.items["two"].arrays["filters"], results.items["noisy"].arrays["filters"] = whole, patch
-    images, patches = pixels(drawn(results, "units"))
-    np.testing.assert_array_equal(images, patches)
-
-
 def test_toys_are_drawn_where_they_lie(results):
     curves = drawn(results, "manifolds").axes[1]
     np.testing.assert_array_equal(curves.lines[0].get_xydata(), results.pictures["toy/bent_ae"])
     assert "PCA 0.5000, autoencoder 0.2500" in curves.get_title()
     (arrows,) = drawn(results, "field").axes[0].collections
     np.testing.assert_array_equal(np.stack([arrows.U, arrows.V], 1), results.pictures["toy/field_moves"])
-
-
-def test_samples_say_how_they_were_drawn(results):
-    results.items["vae"].about["family"] = "rbm"
-    assert "vae: by Gibbs sampling" in words(drawn(results, "samples"))
-
-
-def test_the_noise_map_says_what_each_model_learned_from(results):
-    rows = [tick.get_text() for tick in drawn(results, "noise-map").axes[0].get_yticklabels()]
-    assert {"two, clean images", "noisy, masking 0.3"} <= set(rows)
-
-
-def test_a_rate_of_nothing_stays_on_the_page(results):
-    results.items["vae"].metrics["rate"] = [0.0]
-    (axes,) = drawn(results, "rate").axes
-    (bar,) = axes.containers
-    assert axes.get_xlim()[0] < bar.lines[0].get_xdata()[0] == 0.1

@@ -7,12 +7,25 @@ import pytest
 
 from aelab.report import markdown, warnings
 from aelab.report.results import Item, Results
+from aelab.report.settings import Compare
 from aelab.report.warnings import ResultWarning
 
 SIDE, DIGITS, TEST = 8, 10, 100
 RAW = {"probe_accuracy": 0.9, "knn_accuracy": 0.9, "few_labels_accuracy": 0.7, "cluster_accuracy": 0.5}
 RAW |= {"cluster_nmi": 0.5, "cluster_ari": 0.4, "infomax_accuracy": 0.95, "same_class_accuracy": 0.8}
 NOISES = ("masking-0.25", "salt_pepper-0.1")
+
+SETTINGS = Compare(
+    filters=("two", "noisy"),
+    units=("two", "noisy"),
+    samples=("vae",),
+    plain="two",
+    interpolations=("two", "vae"),
+    epochs=("two", "noisy"),
+    denoising=("noisy", "two"),
+    noisy_epochs=("two",),
+    pca=("two",),
+)
 
 
 def images(n: int = DIGITS, seed: int = 0) -> np.ndarray:
@@ -247,10 +260,6 @@ def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_warning(results):
     assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
 
 
-def test_baselines_have_no_warnings(results):
-    assert warnings.of(results, model("mean", "closed_form", 1, [99.0], dead_units=[1.0])) == []
-
-
 def test_a_stack_is_warned_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):
     assert warnings.of(results, results.items["stack_ae"]) == []
     [flag] = warnings.of(results, results.items["stack_random"])
@@ -267,18 +276,6 @@ def test_a_model_is_evaluated_at_the_nearest_level_of_its_noise(results):
     results.baselines["denoising"]["masking-0.5"] = results.baselines["denoising"]["masking-0.25"]
     assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.3"])) == ["masking-0.25"]
     assert results.trained_on(model("new", "dense", 3, [5.0], noise=["masking 0.45", "salt 0.1"])) == ["masking-0.5"]
-
-
-def test_pca_with_as_many_numbers(results):
-    assert results.pca(results.items["two"]) == 15.5
-    assert results.pca(results.items["noisy"]) == 0.0, "as many numbers as pixels"
-
-
-def test_budgets_come_from_the_fewest_labels_up(results):
-    assert results.budgets == {"10": 10, "all": 80}
-    results.items["stack_ae"].about["budgets"] = {"all": 80, "40": 40, "10": 10}
-    assert list(results.budgets) == ["10", "40", "all"]
-    assert results.items["two"].budgets == {}
 
 
 def test_the_control_is_the_random_stack_of_the_same_family(results):

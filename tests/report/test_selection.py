@@ -75,13 +75,6 @@ def test_filters_set_the_same_net_without_and_with_noise_side_by_side_and_units_
     assert names(select(more, NOBODY, "units")) == ["free", "sparse"]
 
 
-def test_every_figure_is_drawn_without_any_list(results):
-    lists = {key for key in HOLDS if key != "plain"}
-    assert {key.replace("_", "-") for key in lists} <= {
-        name for name, make in catalogue.FIGURES.items() if make(results, NOBODY) is not None
-    }
-
-
 def test_the_lists_of_params_yaml_may_be_left_out_and_end_somewhere():
     assert check(Compare, {}, "compare") == check(Compare, {"filters": None, "plain": None}, "compare") == NOBODY
     with pytest.raises(ParamsError, match=r"compare\.filters: 7 names; allowed: up to 6"):
@@ -89,16 +82,6 @@ def test_the_lists_of_params_yaml_may_be_left_out_and_end_somewhere():
     with pytest.raises(ParamsError, match=r"compare\.codes: unknown key"):
         check(Compare, {"codes": ["ae_2d"]}, "compare")
     assert params.load("compare") is not None
-
-
-def test_two_lines_of_codes_are_drawn_where_one_would_be_too_long(results):
-    arrays = {key: results.items["two"].arrays[key] for key in ("codes", "labels", "grid", "grid_codes")}
-    more = with_new(results, *(model(f"flat_{i}", "dense", 2, [1.0], arrays=arrays) for i in range(3)))
-    for figure, panels in (("codes", 5), ("grids", 4)):
-        axes = [each for each in catalogue.FIGURES[figure](more, NOBODY).axes if each.axison]
-        assert len(axes) == panels
-        assert [bool(each.get_ylabel()) for each in axes] == [i % 3 == 0 for i in range(panels)]
-        assert all(each.get_xlabel() for each in axes)
 
 
 def test_a_figure_says_in_its_file_whom_it_shows_and_aelab_show_finds_it(results, tmp_path, monkeypatch):

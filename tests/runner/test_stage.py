@@ -1,7 +1,5 @@
 """The frame around every stage, with real processes: whole results or none, and one line for what went wrong."""
 
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -160,35 +158,6 @@ def test_a_stage_ends_with_its_killed_parent(hold):
     hold.run("hold")  # its lock is gone with it
 
 
-def full_disk(limit: int) -> dict:
-    """Options of a process whose files may not grow beyond `limit` bytes, as on a disk that is full."""
-    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))}
-
-
-def test_a_full_disk_leaves_no_half_result(lab):
-    assert lab.fail("download", **full_disk(100_000)) == "download: data/download: not made (File too large)"
-
-
-@pytest.mark.parametrize("stage", ["download", "prepare"])
-def test_a_full_disk_leaves_the_old_result(prepared, stage):
-    line = prepared.fail(stage, **full_disk(100_000))
-    assert line == f"{stage}: data/{stage}: not made (File too large)"
-
-
-def test_a_full_disk_at_the_weights_is_one_line(prepared):
-    line = prepared.fail("train", "pca", **full_disk(50_000))
-    assert "File too large" in line
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_may_not_be_written_is_one_line(lab):
-    lab.folder.chmod(0o500)
-    try:
-        assert "Permission denied" in lab.fail("download")
-    finally:
-        lab.folder.chmod(0o700)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
@@ -215,11 +184,6 @@ def test_more_memory_than_there_is_is_one_line(prepared):
 def test_arguments_that_are_no_name_of_an_entry_are_one_line(lab, items):
     line = failed(lab.start("train", *items))
     assert line == f"train: arguments {list(items)}; allowed: one name, or none where the stage has no items"
-
-
-def test_a_missing_file_of_parameters_is_one_line(lab):
-    (lab.folder / "params.yaml").unlink()
-    assert lab.fail("download").startswith("download: params.yaml: not found in ")
 
 
 @pytest.mark.parametrize(
@@ -258,14 +222,6 @@ def test_a_missing_or_damaged_file_is_named_and_the_old_result_stays(prepared, n
     assert prepared.fail("prepare").startswith(f"prepare: data/download/{name}: not ")
     file.unlink()
     assert prepared.fail("prepare") == f"prepare: data/download/{name}: not found; `dvc repro` makes it"
-
-
-def test_a_damaged_test_set_makes_no_half_noisy_sets(prepared):
-    """`corrupt` has written the validation set when it meets the damage."""
-    file = prepared.folder / "data/prepare/test/x.npy"
-    file.write_bytes(file.read_bytes()[:-1])
-    assert prepared.fail("corrupt").startswith("corrupt: data/prepare/test/x.npy: not readable as npy (")
-    assert not list((prepared.folder / "data/corrupt").glob("*"))
 
 
 def test_a_traceback_is_shown_to_those_who_ask(lab):
