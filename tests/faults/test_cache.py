@@ -83,11 +83,9 @@ def whole(cache: Path) -> bool:
 
 DAMAGE = {  # what happened, and which stage has to run again before any other
     "a byte changed": (lambda folder: damage(cached(folder, b"begin\n"), b"bogin\n"), ["make"]),
-    "cut": (lambda folder: damage(cached(folder, b"begin\n"), b""), ["make"]),
     "gone": (lambda folder: cached(folder, b"begin\n").unlink(), ["make"]),
     "a listing cut": (lambda folder: damage(listing(folder), b'[{"md5'), ["make"]),
     "all of it gone": (lambda folder: shutil.rmtree(folder / ".dvc/cache"), ["make"]),
-    "notes of what ran torn": (lambda folder: [damage(note, b'cmd: "') for note in notes(folder)], []),
 }
 
 
@@ -127,13 +125,11 @@ TORN = {  # what is left of dvc.lock
 }
 
 
-@pytest.mark.parametrize("git", [False, True], ids=["", "git"])
 @pytest.mark.parametrize("rest", TORN.values(), ids=TORN)
-def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, git, project):
-    if git:
-        subprocess.run(["git", "init", "-q"], cwd=project, check=True)
-        (project / ".dvc/config").write_text("[core]\nanalytics = false\n")
-        (project / ".dvc/.gitignore").write_text("/tmp\n")
+def test_a_lock_that_dvc_was_killed_in_is_made_whole(rest, project):
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    (project / ".dvc/config").write_text("[core]\nanalytics = false\n")
+    (project / ".dvc/.gitignore").write_text("/tmp\n")
     lock = project / "dvc.lock"
     before = lock.read_bytes()
     lock.write_bytes(rest(before))

@@ -36,11 +36,11 @@ PROCESSES = {"cores", "parallel", "progress"}
 OWNERS = {
     "mlflow": {"inference/mlflow_model", "tracking/models", "tracking/runs", "tracking/store"},
     "dvc": {"runner/dvc_api"},
-    "optuna": {"sweeps"},
+    "optuna": {"sweeps", "tracking/sweeps"},
     "typer": {"cli"},
     "ruamel": {"config", "tracking/state"},
     "pydantic": {"config/validation"},
-    "matplotlib": {"report/figures"},
+    "matplotlib": {"report/figures", "sweeps/show"},
     "jinja2": {"report/html"},
     "pandas": {"report", "tracking/runs"},
     "safetensors": {"training/weight_files"},

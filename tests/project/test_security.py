@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE
+from conftest import PATIENCE, wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -358,6 +358,8 @@ def test_no_secret_reaches_store_spool_record_or_words(tmp_path, store):
     done = subprocess.run(
         [sys.executable, "-c", TELLS], cwd=folder, env=environment, capture_output=True, timeout=PATIENCE, check=True
     )
+    if not store:
+        wait_for(lambda: not any(folder.glob(".aelab/*/*.jsonl")))
     files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.relative_to(folder).parts]
     assert {path.name for path in files} >= {"tracked.jsonl", "writer.log"} | (
         {"mlflow.db", "MLmodel"} if not store else {"writer.error"}

@@ -1,23 +1,14 @@
 """Every figure is drawn, again with the same bytes, and does without entries that are gone."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up
 
 from aelab.report.figures import catalogue
 from aelab.report.figures.style import round_ticks
 from aelab.report.results import Results
 from aelab.report.settings import Compare
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -107,49 +98,3 @@ def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):
 def test_round_ticks():
     assert round_ticks(3, 60) == [5, 10, 20, 50]
     assert round_ticks(0.15, 0.5) == pytest.approx([0.2, 0.5])
-
-
-def test_the_stage_writes_everything_twice_the_same(results, settings, tmp_path):
-    """From files to files, as DVC runs it, and without torch."""
-    params = YAML(typ="safe").load(ROOT / "params.yaml")  # shown in the report
-    params |= {"compare": {key: list(v) if isinstance(v, tuple) else v for key, v in vars(settings).items()}}
-    params |= {
-        "models": {item.name: {} for item in results.models},
-        "stacks": {s.name: {} for s in results.stacks},
-        "unrolled": {},
-    }
-    (tmp_path / "params.yaml").write_text(json.dumps(params))
-    for item in results.items.values():
-        folder = tmp_path / "data/evaluate" / item.name
-        folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps(item.about))
-        np.savez(folder / "arrays.npz", **item.arrays)
-    for folder, name, content in (
-        ("prepare/learning", "meta", results.data),
-        ("baselines", "baselines", results.baselines),
-    ):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-        (tmp_path / f"data/{folder}/{name}.json").write_text(json.dumps(content))
-    (tmp_path / "data/capacity").mkdir()
-    (tmp_path / "data/capacity/capacity.json").write_text(json.dumps(results.capacity))
-    (tmp_path / "data/noise_transfer").mkdir()
-    (tmp_path / "data/noise_transfer/noise_transfer.json").write_text(json.dumps(results.noise_transfer))
-    np.savez(tmp_path / "data/baselines/arrays.npz", **results.pictures)
-    stages = str(ROOT / "stages")
-    code = f"import sys; sys.path.insert(0, {stages!r}); sys.argv = ['compare']; import compare; "
-    code += "compare.stage.main(compare.compare); assert 'torch' not in sys.modules"
-    found = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=os.environ | {"AELAB_TRACKING": "off"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        found.append({p.name: p.read_bytes() for p in (tmp_path / "metrics").rglob("*") if p.is_file()})
-    tables = {"comparison.csv", "comparison.md", "curves.csv", "report.html", "summary.json", "tracked.jsonl"}
-    assert set(found[0]) == tables | {f"{name}.png" for name in catalogue.FIGURES}
-    assert found[0] == found[1]
-    assert not any(b"Software" in content for content in found[0].values())

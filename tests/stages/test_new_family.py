@@ -4,7 +4,6 @@ import csv
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,10 +24,6 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def changed(folder: Path) -> list[str]:
-    return run(folder, "git", "status", "--porcelain").split()
-
-
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """The project as git knows it, committed, with the file and the line on top."""
@@ -47,27 +42,6 @@ def copy(tmp_path, monkeypatch):
     (folder / "params.yaml").write_text(text.replace("\nmodels:\n", f"\nmodels:\n  {line}\n", 1))
     monkeypatch.setenv("PYTHONPATH", str(folder / "src"))
     return folder
-
-
-def test_the_shared_checks_cover_it(copy):
-    pytest_run = (
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/models/test_all.py",
-        "-k",
-        NAME,
-    )
-    passed = re.search(r"(\d+) passed", run(copy, *pytest_run))
-    checks = re.findall(r"^def test_", (ROOT / "tests/models/test_all.py").read_text(), re.MULTILINE)
-    assert int(passed[1]) == len(checks)
-    assert {each.split()[-1] for each in run(copy, "git", "status", "--porcelain").splitlines()} == {
-        "params.yaml",
-        FILE[1],
-    }
 
 
 def quick(tree) -> None:

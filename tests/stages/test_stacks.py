@@ -1,8 +1,10 @@
 """Stacks from end to end, as real processes on real digits: pretrained, fine-tuned or unrolled, measured."""
 
 import json
+import shutil
 
 import pytest
+from conftest import Lab
 
 STACKS = {
     "stack_rbm": {"family": "stacked", "widths": [30, 20], "layer": "rbm"},
@@ -21,13 +23,15 @@ def shrink(tree) -> None:
     tree["unrolled"] = {"unrolled": {"stack": "narrow"}}
 
 
-@pytest.fixture
-def small(prepared):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, _prepared, spawner):
     """A lab of small stacks that learn for two epochs, with all that evaluation needs."""
-    prepared.change(shrink)
-    prepared.run("corrupt")
-    prepared.run("baselines")
-    return prepared
+    lab = Lab(tmp_path_factory.mktemp("stacks") / "lab")
+    shutil.copytree(_prepared, lab.folder / "data")
+    lab.change(shrink)
+    for stage in ("corrupt", "baselines"):
+        spawner.works(lab, stage)
+    return lab
 
 
 def load(lab, name):
@@ -35,10 +39,9 @@ def load(lab, name):
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_a_stack_is_pretrained_fine_tuned_and_measured_with_every_budget(small, name):
-    small.run("pretrain", name)
-    small.run("finetune", name)
-    small.run("evaluate", f"finetune/{name}")
+def test_a_stack_is_pretrained_fine_tuned_and_measured_with_every_budget(small, spawner, name):
+    for words in (f"pretrain {name}", f"finetune {name}", f"evaluate finetune/{name}"):
+        spawner.works(small, words)
     about = load(small, f"finetune/{name}/model.json")
     assert about["budgets"] == {"20": 20, "1000": 1000, "all": 3500}
     assert {path.name for path in (small.folder / "data/finetune" / name).iterdir()} == {
@@ -60,10 +63,9 @@ def test_a_stack_is_pretrained_fine_tuned_and_measured_with_every_budget(small, 
     assert epochs[1] > 2
 
 
-def test_a_narrow_stack_is_unrolled_into_a_model_like_any_other(small):
-    small.run("pretrain", "narrow_stacks/narrow")
-    small.run("unroll", "unrolled")
-    small.run("evaluate", "unroll/unrolled")
+def test_a_narrow_stack_is_unrolled_into_a_model_like_any_other(small, spawner):
+    for words in ("pretrain narrow_stacks/narrow", "unroll unrolled", "evaluate unroll/unrolled"):
+        spawner.works(small, words)
     about = load(small, "unroll/unrolled/model.json")
     assert (about["kind"], about["family"], about["num_seeds"]) == ("autoencoder", "dense", 2)
     assert about["config"]["widths"] == [30, 20]
@@ -77,6 +79,5 @@ def test_a_narrow_stack_is_unrolled_into_a_model_like_any_other(small):
 
 def test_more_labels_than_images_is_one_line(small):
     small.change(lambda tree: tree["finetune"].update(labels=[9999]))
-    small.run("pretrain", "stack_rbm")
     line = small.fail("finetune", "stack_rbm")
     assert line == "finetune stack_rbm: labels: 9999 is wrong; allowed: up to the 3500 training images there are, all"

@@ -295,13 +295,12 @@ while Path("wait").exists():
 """
 
 
-@pytest.mark.parametrize("writer", [False, True], ids=["the stage dies", "the writer dies too"])
-def test_a_stage_killed_after_its_record_is_one_run(tmp_path, clean, writer):
+def test_a_stage_killed_after_its_record_is_one_run(tmp_path, clean):
     """kill -9 between the end of what a stage records and DVC's note of its result, several times."""
     lab = Project(tmp_path / "lab", clean)
     (lab.folder / "stages/train.py").write_text(TRAIN + SLOW)
     (lab.folder / "wait").touch()
-    for kills, delay in enumerate((0.0, 0.3, 2.5), 1):
+    for kills, (delay, writer) in enumerate(((0.0, False), (0.3, True), (2.5, True)), 1):
         command = recording(lab, kills)
         time.sleep(delay)
         assert command.poll() is None, command.communicate()

@@ -449,7 +449,7 @@ def test_the_content_key_is_the_name_of_dvcs_run_cache_folder(pipeline):
     assert [run.data.tags["content_key"]] == folders
 
 
-def test_a_queue_of_twelve_loses_no_run_and_doubles_none(pipeline):
+def test_a_queue_loses_no_run_and_doubles_none(pipeline):
     from mlflow import MlflowClient
 
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "AELAB_"))}
@@ -459,17 +459,17 @@ def test_a_queue_of_twelve_loses_no_run_and_doubles_none(pipeline):
             [sys.executable, "-m", "dvc", *words], cwd=pipeline, env=clean, capture_output=True, text=True, check=True
         ).stdout
 
-    dvc("exp", "run", "--queue", "-S", "seed=range(10,22)")
-    dvc("queue", "start", "-j", "4")
-    wait_for(lambda: dvc("queue", "status").count("Success") == 12)
+    dvc("exp", "run", "--queue", "-S", "seed=range(10,14)")
+    dvc("queue", "start", "-j", "2")
+    wait_for(lambda: dvc("queue", "status").count("Success") == 4)
     wait_for(lambda: not spooled(pipeline))
     client = MlflowClient(f"sqlite:///{pipeline}/mlflow.db")
     found = [each for each in client.search_runs(["1"]) if each.info.run_name == "train vae"]
     assert {each.info.status for each in client.search_runs(["1"])} == {"FINISHED"}
     experiments = [each.data.tags["dvc_experiment"] for each in found]
-    assert len(experiments) == len(set(experiments)) == 12 + 1  # and the one of the set-up
+    assert len(experiments) == len(set(experiments)) == 4 + 1  # and the one of the set-up
     seeds = {client.get_run(each.data.tags["mlflow.parentRunId"]).data.params["seed"] for each in found}
-    assert seeds == {"25", *map(str, range(10, 22))}
+    assert seeds == {"25", *map(str, range(10, 14))}
 
 
 def test_switched_off_it_does_nothing_but_still_checks_arguments(monkeypatch, tmp_path):

@@ -229,7 +229,7 @@ def signature(card: Card) -> Any:
     return ModelSignature(outputs=Schema([out]), params=ParamSchema(params))
 
 
-def register(client: Any, model_id: str, run_id: str, card: Card, replaced: Sequence[str]) -> None:
+def register(client: Any, model_id: str, run_id: str, card: Card, replaced: Sequence[str] = ()) -> None:
     """Point the task's aliases to a version with these weights, created if there is none but of replaced runs."""
     import mlflow
     from mlflow.exceptions import MlflowException
