@@ -63,27 +63,38 @@ def draw(name: str, found: optuna.Study, sweep: Sweep) -> list[Path]:
     complete = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete:
         return []
-    files = []
+    files: list[Path] = []
 
-    def save(kind: str, axes: Any, title: str) -> None:
-        picture = (axes.flat[0] if hasattr(axes, "flat") else axes).get_figure()
-        picture.suptitle(f"Sweep {name}: {title}")
+    def save(kind: str, axes: Any, title: str, width: float = 7.0) -> None:
+        panels = list(getattr(axes, "flat", [axes]))
+        picture = panels[0].get_figure()
+        for panel in panels:
+            panel.set_title("")
+            panel.set_title("", loc="left")
+            panel.xaxis.set_minor_formatter("")
+            panel.tick_params(axis="x", labelrotation=30 if len(panels) > 1 else 0)
+        picture.set_size_inches(width, 4.5)
+        picture.suptitle(f"Sweep {name}: {title}", y=0.96)
         files.append(folder(name) / f"{kind}.png")
         picture.savefig(files[-1], bbox_inches="tight", dpi=100)
         pyplot.close(picture)
 
     folder(name).mkdir(parents=True, exist_ok=True)
+    single = len(sweep.objectives) == 1
     for i, objective in enumerate(sweep.objectives):
-        of = {"target": lambda trial, i=i: trial.values[i], "target_name": objective}
-        end = f"-{i + 1}" if len(sweep.objectives) > 1 else ""
-        save(f"history{end}", drawing.plot_optimization_history(found, **of), "each trial, and the best so far")
-        save(f"parameters{end}", drawing.plot_slice(found, **of), "results by parameter")
+        of: dict[str, Any] = {"target_name": objective}
+        of |= {} if single else {"target": lambda trial, i=i: trial.values[i]}
+        end = "" if single else f"-{i + 1}"
+        best = ", and the best so far" if single else ""
+        save(f"history{end}", drawing.plot_optimization_history(found, **of), f"each trial{best}")
+        slices = drawing.plot_slice(found, **of)
+        save(f"parameters{end}", slices, "results by parameter, later trials darker", 2.0 + 2.6 * len(sweep.space))
         varied = len({trial.values[i] for trial in complete}) > 1 and len(sweep.space) > 1
         if len(complete) >= FEWEST and varied:
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=sweep.seed)
             shares = drawing.plot_param_importances(found, evaluator=evaluator, **of)
             save(f"importance{end}", shares, "which parameters decide (fANOVA over complete trials)")
-    if len(sweep.objectives) == 2:
+    if not single:
         front = drawing.plot_pareto_front(found, target_names=list(sweep.objectives))
-        save("front", front, "the trials that none beats in both objectives")
+        save("front", front, "the best are those that no other beats in both objectives")
     return files
