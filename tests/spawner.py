@@ -15,20 +15,16 @@ if TYPE_CHECKING:
 
 # forks a process per line that it reads, which then is `python stages/<stage>.py <item>` with the libraries loaded
 SPAWNER = """
-import json, os, runpy, sys
+import gc, importlib, json, multiprocessing, os, runpy, sys
 from aelab.config import runtime
-import torch, pydantic, ruamel.yaml
+from aelab.runner.fork_server import LIBRARIES
+for library in LIBRARIES:
+    importlib.import_module(library)
 from aelab.training import multi_seed
 from aelab.evaluation import baselines, evaluate
 from aelab.models import rbm, stacked
-for line in sys.stdin:
-    order = json.loads(line)
-    pid = os.fork()
-    if pid:
-        print(pid, flush=True)
-        _, status, used = os.wait4(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-        continue
+gc.freeze()
+def become(order):
     os.chdir(order["folder"])
     os.environ.update(order["env"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -36,7 +32,13 @@ for line in sys.stdin:
     sys.argv = order["argv"]
     sys.path.insert(0, "stages")
     runpy.run_path(sys.argv[0], run_name="__main__")
-    sys.exit()
+for line in sys.stdin:
+    process = multiprocessing.get_context("fork").Process(target=become, args=[json.loads(line)])
+    process.start()
+    print(process.pid, flush=True)
+    process.join()
+    print(process.exitcode, flush=True)
+os._exit(0)  # extensions complain when Python takes them down with what gc.freeze has kept
 """
 
 

@@ -1,4 +1,4 @@
-"""The studies: the stage `power`, every depth with every code size, and `transfer`, one net on every noise."""
+"""The stages `capacity`, every depth with every code size, and `noise_transfer`, one net on every noise."""
 
 import json
 
@@ -10,9 +10,9 @@ def shrink(tree) -> None:
     tree["train"] |= {"epochs": 2, "epochs_factor": {}, "num_seeds": 2}
 
 
-def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared):
+def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared, spawner):
     prepared.change(shrink)
-    prepared.run("capacity")
+    spawner.works(prepared, "capacity")
     folder = prepared.folder / "data/capacity"
     rows = json.loads((folder / "capacity.json").read_text())
     assert [(row["depth"], row["latent_dim"]) for row in rows] == [(1, 2), (1, 16), (2, 2), (2, 16)]
@@ -35,15 +35,9 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
         ("depths: [1, 2, 3]", "depths: [0, 2]", "capacity.depths: (0, 2) is out of range; allowed: 1 or more"),
         (
             "latent_dims: [2, 8, 32, 128]",
-            "latent_dims: []",
-            "capacity.latent_dims: () is out of range; allowed: 1 or more",
-        ),
-        (
-            "latent_dims: [2, 8, 32, 128]",
             "latent_dims: [2, 2]",
             "capacity.latent_dims: [2, 2] names one twice; allowed: different numbers",
         ),
-        ("hidden: 128", "hidden: 0", "capacity.hidden: 0 is out of range; allowed: 1 or more"),
     ],
 )
 def test_a_wrong_grid_is_one_line(prepared, old, new, line):
@@ -51,12 +45,11 @@ def test_a_wrong_grid_is_one_line(prepared, old, new, line):
     assert prepared.fail("capacity") == f"capacity: params.yaml: {line}"
 
 
-def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared):
-    """The stage `transfer`."""
+def test_every_noise_is_learned_from_and_tried_with_every_seed(prepared, spawner):
     prepared.change(shrink)
     prepared.change(lambda tree: tree["corrupt"].update(noises=["masking 0.5", "salt 0.1"]))
-    prepared.run("corrupt")
-    prepared.run("noise_transfer")
+    spawner.works(prepared, "corrupt")
+    spawner.works(prepared, "noise_transfer")
     found = json.loads((prepared.folder / "data/noise_transfer/noise_transfer.json").read_text())
     names = ["clean", "masking-0.5", "salt-0.1"]
     assert list(found) == names
