@@ -58,12 +58,18 @@ def test_an_item_has_a_folder_of_its_own_name(hold):
     assert (hold.folder / "data/hold/ae/half").read_text() == "ae"
 
 
-def test_a_new_result_replaces_the_old_one_entirely(hold):
-    (hold.folder / "data/hold").mkdir(parents=True)
-    (hold.folder / "data/hold/old").touch()
+@pytest.mark.parametrize("linked", [False, True], ids=["a folder", "a link to one"])
+def test_a_new_result_replaces_the_old_one_entirely(hold, linked):
+    old, result = hold.folder / "elsewhere", hold.folder / "data/hold"
+    (old if linked else result).mkdir(parents=True)
+    if linked:
+        result.parent.mkdir()
+        result.symlink_to(old)
+    (result / "old").touch()
     (hold.folder / "go").touch()
     hold.run("hold")
-    assert not (hold.folder / "data/hold/old").exists()
+    assert not (result / "old").exists()
+    assert (old / "old").exists() == linked, "what a link leads to is not ours"
 
 
 COMPARE = """

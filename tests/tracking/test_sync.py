@@ -212,6 +212,17 @@ def test_test_numbers_stand_beside_the_curves_of_their_model(project):
     assert "test/sse" not in project.named("train ae #0")[0].data.metrics
 
 
+def test_a_stage_made_again_by_force_replaces_its_run_and_keeps_its_test_numbers(project):
+    before = [run.info.run_id for run in project.named("train ae")]
+    project.run(AELAB, "repro", "-f", "train@ae")
+    project.arrived()
+    first, second = project.named("train ae")
+    assert first.info.run_id == before[0]
+    assert second.info.run_id != before[1]
+    assert second.data.metrics["test/sse"] == 3.5
+    assert len(project.named("train ae #0")) == 2
+
+
 def test_a_deleted_store_comes_back_whole(project):
     """Every run with its numbers, models and registry; results of a state that is in no commit, no experiment and no
     longer in the working folder are below "earlier results", but for its comparison, which DVC's cache lacks."""

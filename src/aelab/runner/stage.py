@@ -114,7 +114,7 @@ def publish(scratch: Path, result: Path) -> None:
     result.parent.mkdir(parents=True, exist_ok=True)
     moves = {path: result / path.name for path in scratch.iterdir()} if result == METRICS else {scratch: result}
     for old in moves.values():  # all of them first: a kill in between leaves no old file beside a new one
-        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
     for new, place in moves.items():
         place.parent.mkdir(exist_ok=True)
         new.rename(place)

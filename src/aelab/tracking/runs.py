@@ -210,8 +210,12 @@ class Runs:
         for run in self.ids.values():
             self.client.set_terminated(run, status, at)
         while self.earlier:
-            if status == "FINISHED" or self.earlier[0].info.status == "KILLED":
-                models.delete_run(self.client, self.earlier[0])
+            earlier = self.earlier[0]
+            if status == "FINISHED" or earlier.info.status == "KILLED":
+                if earlier.data.tags.get("weights") == self.every.get("weights"):  # evaluated already
+                    tested = {name: value for name, value in earlier.data.metrics.items() if name.startswith("test/")}
+                    models.add(self.client, self.client.get_run(self.run()), tested, at)
+                models.delete_run(self.client, earlier)
             del self.earlier[0]
         if self.parent:
             state.settle(self.client, self.experiment_id, self.parent, at)

@@ -58,7 +58,7 @@ def downsample_stack(
     require(
         height % by == width % by == 0,
         "channels",
-        f"{len(channels)} halvings of {height} x {width} pixels",
+        f"{len(channels)} channels for {height} x {width} pixels",
         "as many as divide both by 2",
     )
     forth: list[nn.Module] = []
