@@ -127,7 +127,7 @@ def learn(start: Any, data: Tensors, steps: int, kept: bool) -> Took:
     """Learn for so many steps."""
     images = min(len(data.x), steps * BATCH)
     epochs = max(1, round(steps * BATCH / images))
-    settings = Training("adam", 1e-3, "constant", 0.0, BATCH, epochs, {}, {}, {}, None, 1, (), (), ())
+    settings = Training("adam", 1e-3, "constant", 0.0, BATCH, epochs, None, 1, (), (), ())
     seen, one = Tensors(data.x[:images], data.y[:images]), Tensors(data.x[:1], data.y[:1])
     model = copy.deepcopy(start)
     Path("data").mkdir(exist_ok=True)

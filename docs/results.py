@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from aelab.report.changed import CHANGED, same_words
 from aelab.report.formatting import title
 from aelab.report.metric_specs import number, spec
 from aelab.tracking.state import leaves
@@ -52,8 +51,9 @@ def table(csv: Path = Path("metrics/comparison.csv")) -> str:
         name = row["name"] + "³" * (row["name"] in changed)
         lines.append(f"| {name} | " + " | ".join(_cell(row, metric) for metric in metrics) + " |")
     if changed:
-        lines += ["", f"³ {CHANGED[0].upper()}{CHANGED[1:]}.", ""]
-        lines += [f"- {names}: {words}" for words, names in same_words(changed).items()]
+        lines += ["", "³ Not the net of its paper:", ""]
+        for words in dict.fromkeys(changed.values()):
+            lines.append(f"- {', '.join(name for name in changed if changed[name] == words)}: {words}")
     return "\n".join(lines)
 
 

@@ -15,8 +15,7 @@ def capacity(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, nets = params.load("seed", "runtime", "train", "capacity")
-        settings = params.merge("train", block, params.Entry("capacity", "dense", {}, {}), meta.name)
-        settings = dataclasses.replace(settings, panel=())
+        settings = dataclasses.replace(block, panel=())
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "capacity": nets})
         device = runtime.setup(machine)
         from aelab.models.common import DenseConfig, Spec

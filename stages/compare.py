@@ -15,7 +15,6 @@ def compare(job: stage.Job) -> None:
         settings, *groups = params.load("compare", "models", "unrolled", "stacks")
         recorder.params({"compare": settings})
         from aelab.report import best_models, headlines, markdown, table
-        from aelab.report.changed import SECTIONS, changed
         from aelab.report.figures import catalogue
         from aelab.report.html import page
         from aelab.report.provenance import PARAMETERS
@@ -35,7 +34,6 @@ def compare(job: stage.Job) -> None:
             storage.load_arrays(baselines / "arrays.npz"),
             storage.load_json(stage.folder("capacity") / "capacity.json"),
             storage.load_json(stage.folder("noise_transfer") / "noise_transfer.json"),
-            changed(data["name"], items.values(), params.written(*SECTIONS)),
         )
         summary = table.summary(results)
         frame = table.frame(results)

@@ -17,7 +17,6 @@ def finetune(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, settings = params.load("seed", "runtime", "finetune")
-        settings = params.merge("finetune", settings, params.Entry(job.name, "stacked", {}, {}), meta.name)
         recorder.params({"seed": seed, "runtime": machine, "finetune": settings})
         device = runtime.setup(machine)
         from aelab.models.common import Autoencoder, Spec

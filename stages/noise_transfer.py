@@ -15,8 +15,7 @@ def noise_transfer(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, corrupt, net = params.load("seed", "runtime", "train", "corrupt", "noise_transfer")
-        settings = params.merge("train", block, params.Entry("noise_transfer", "dense", {}, {}), meta.name)
-        settings = dataclasses.replace(settings, panel=())
+        settings = dataclasses.replace(block, panel=())
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "noise_transfer": net})
         recorder.params({"corrupt": corrupt})
         device = runtime.setup(machine)

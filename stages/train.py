@@ -17,7 +17,7 @@ def train_entry(job: stage.Job, section: str, group: str) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine = params.load("seed", "runtime")
-        entry, settings = params.load_entry(section, group, job.name, meta.name)
+        entry, settings = params.load_entry(section, group, job.name)
         recorder.params({"seed": seed, "runtime": machine, section: settings, "model": entry})
         recorder.dataset(name=meta.name, digest=meta.digest, source="data/prepare", context="train")
         device = runtime.setup(machine)

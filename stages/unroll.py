@@ -15,7 +15,6 @@ def unroll(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, settings, entry = params.load("seed", "runtime", "unroll", f"unrolled.{job.item}")
-        settings = params.merge("unroll", settings, params.Entry(job.name, "dense", {}, {}), meta.name)
         recorder.params({"seed": seed, "runtime": machine, "unroll": settings, "model": entry})
         device = runtime.setup(machine)
         from aelab.models.common import Spec

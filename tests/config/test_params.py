@@ -57,7 +57,7 @@ def test_what_is_written_is_shown_as_it_stands(write):
 
 def test_sections_come_frozen_and_in_the_order_asked_for(write):
     train, seed, data, entry = params.load("train", "seed", "data", "models.vae")
-    assert (train.optimizer, train.batch_size, train.panel) == ("adam", 128, (1, 10, 50, 100))
+    assert (train.optimizer, train.batch_size, train.panel) == ("adam", 32, (1, 10, 50, 100))
     assert (seed, data.name) == (1, "mnist5k")
     assert (entry.name, entry.family) == ("vae", "vae")
     assert entry.config == {"hidden": (400,), "latent_dim": 20, "beta": 1.0, "activation": "relu"}
@@ -81,72 +81,39 @@ def test_only_the_sections_asked_for_are_checked(write):
 
 @pytest.mark.parametrize("text", ["1e-3", "0.001", "1.0e-03", "1E-3"])
 def test_one_thousandth_is_a_number_however_written(write, text):
-    write("  lr: 1e-3\n", f"  lr: {text}\n")
+    write("  lr: 3e-3\n", f"  lr: {text}\n")
     assert params.load("train").lr == 0.001
 
 
 def test_a_whole_number_serves_where_any_number_does(write):
-    write("  lr: 1e-3\n", "  lr: 1\n")
+    write("  lr: 3e-3\n", "  lr: 1\n")
     assert params.load("train").lr == 1.0
 
 
-def merged(data: str = "mnist5k"):
+def merged():
     block, entry = params.load("train", "models.vae")
-    return params.merge("train", block, entry, data)
+    return params.merge("train", block, entry)
 
 
-def test_an_entry_stands_above_the_block_then_comes_the_factor_then_its_word_for_one_data_set(write):
-    write("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}")
-    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch_size, merged().batch_size) == (
-        10,
-        30,
-        128,
-        32,
-    )
-    entry = "{family: vae, hidden: [400], latent_dim: 20, epochs: 20, batch_size: 64, lr: 0.5%s}"
-    text = TEXT.replace("epochs_factor: {mnist5k: 0.7}", "epochs_factor: {mnist5k: 3}").replace(
-        "lr_factor: {mnist5k: 3}", "lr_factor: {}"
-    )
-    params.FILE.write_text(text.replace(VAE, entry % ""))
-    assert (merged("mnist").epochs, merged().epochs, merged("mnist").batch_size, merged().batch_size) == (
-        20,
-        60,
-        64,
-        16,
-    )
-    params.FILE.write_text(text.replace(VAE, entry % ", on: {mnist5k: {epochs: 7, batch_size: 24}, mnist: {lr: 0.25}}"))
-    assert (merged().epochs, merged().batch_size, merged().lr) == (7, 24, 0.5)
-    assert (merged("mnist").epochs, merged("mnist").batch_size, merged("mnist").lr) == (20, 64, 0.25)
-    assert merged("fashion_mnist").lr == 0.5
-    params.FILE.write_text(
-        text.replace(VAE, entry % ", epochs_factor: {mnist5k: 0.001}, batch_factor: {mnist5k: 0.001}")
-    )
-    assert (merged().epochs, merged().batch_size) == (1, 1)  # never none
-    params.FILE.write_text(text.replace(VAE, entry % ", lr_factor: {mnist5k: 3}"))
-    assert (merged().lr, merged("mnist").lr) == (1.5, 0.5)
+def test_an_entry_overrides_its_block_and_nothing_else_does(write):
+    assert merged() == params.load("train")
+    write(VAE, VAE[:-1] + ", epochs: 20, lr: 0.5}")
     block = params.load("train")
-    assert (block.epochs, block.batch_size) == (10, 128)
-
-
-def test_a_data_set_may_have_knobs_of_its_own(write):
-    write(VAE, VAE[:-1] + ", on: {mnist5k: {latent_dim: 5, epochs: 3}}}")
-    entry = params.load("models.vae")
-    assert (entry.on("mnist").config["latent_dim"], entry.on("mnist5k").config["latent_dim"]) == (20, 5)
-    assert entry.on("mnist5k").config == entry.config | {"latent_dim": 5}
-    assert (merged("mnist").epochs, merged().epochs) == (10, 3)
+    assert merged() == dataclasses.replace(block, epochs=20, lr=0.5)
+    assert (block.epochs, block.lr) == (7, 0.003)
 
 
 WRONG = [
     ("data:\n", "dta:\n", "seed", "dta: unknown section (did you mean data?); allowed: seed, runtime, data,"),
-    ("  lr: 1e-3\n", "  lrr: 1e-3\n", "train", "train.lrr: unknown key (did you mean lr?); allowed: optimizer, lr,"),
-    ("  lr: 1e-3\n", "", "train", "train.lr: missing; allowed: float"),
-    ("  lr: 1e-3\n", "  lr: fast\n", "train", "train.lr: 'fast' is wrong; allowed: a valid number"),
-    ("  lr: 1e-3\n", "  lr: true\n", "train", "train.lr: True is wrong; allowed: a valid number"),
-    ("  lr: 1e-3\n", "  lr: .nan\n", "train", "train.lr: nan is wrong; allowed: a finite number"),
-    ("  lr: 1e-3\n", "  lr: -1\n", "train", "train.lr: -1.0 is out of range; allowed: above 0"),
-    ("  batch_size: 128\n", "  batch_size: 0\n", "train", "train.batch_size: 0 is out of range; allowed: 1 or more"),
+    ("  lr: 3e-3\n", "  lrr: 1e-3\n", "train", "train.lrr: unknown key (did you mean lr?); allowed: optimizer, lr,"),
+    ("  lr: 3e-3\n", "", "train", "train.lr: missing; allowed: float"),
+    ("  lr: 3e-3\n", "  lr: fast\n", "train", "train.lr: 'fast' is wrong; allowed: a valid number"),
+    ("  lr: 3e-3\n", "  lr: true\n", "train", "train.lr: True is wrong; allowed: a valid number"),
+    ("  lr: 3e-3\n", "  lr: .nan\n", "train", "train.lr: nan is wrong; allowed: a finite number"),
+    ("  lr: 3e-3\n", "  lr: -1\n", "train", "train.lr: -1.0 is out of range; allowed: above 0"),
+    ("  batch_size: 32\n", "  batch_size: 0\n", "train", "train.batch_size: 0 is out of range; allowed: 1 or more"),
     (
-        "  batch_size: 128\n",
+        "  batch_size: 32\n",
         "  batch_size: 12.8\n",
         "train",
         "train.batch_size: 12.8 is wrong; allowed: a valid integer",
@@ -238,16 +205,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(write, old, new
         ("epochs: 0", "train of vae.epochs: 0 is out of range; allowed: 1 or more"),
         ("lr: -1", "train of vae.lr: -1.0 is out of range"),
         ("noise: [masking]", "train of vae.noise: 'masking' is not a noise"),
-        ("epochs_factor: 3", "train of vae.epochs_factor: 3 is wrong"),
-        ("epochs_factor: {mnist5k: .inf}", "train of vae.epochs_factor.mnist5k: inf is wrong"),
-        ("epochs_factor: {mnst: 2}", "train of vae.epochs_factor.mnst: unknown data set (did you mean mnist?)"),
-        ("on: 5", "train of vae.on: 5 is wrong"),
-        ("on: {mnist5: {epochs: 5}}", "train of vae.on.mnist5: unknown data set (did you mean mnist5k?)"),
-        ("on: {mnist5k: 5}", "train of vae.on.mnist5k: 5 is wrong; allowed: a block of keys"),
-        ("on: {mnist5k: {epoch: 5}}", "models.vae.on.mnist5k.epoch: unknown key (did you mean epochs?)"),
-        ("on: {mnist: {lr: -5}}", "train of vae.on.mnist.lr: -5.0 is out of range"),
-        ("on: {mnist: {latent_dim: x}}", "models.vae.on.mnist.latent_dim: 'x' is wrong; allowed: a valid integer"),
-        ("on: {mnist: {latent_dim: 0}}", "models.vae.on.mnist.latent_dim: 0 is wrong"),
+        ("epoch: 5", "models.vae.epoch: unknown key (did you mean epochs?)"),
     ],
 )
 def test_a_wrong_override_is_named_before_any_training(write, override, line):
@@ -299,7 +257,7 @@ def test_a_missing_section_is_named(file):
 words = st.one_of(
     st.sampled_from(["relu", "linear", "adam", "masking 0.3", "conv 8 k3", "mnist5k", ""]), st.text(max_size=6)
 )
-keys = st.one_of(st.sampled_from([*TREE["train"], "on", "family", "mnist", "mnist5k", "widths", "hidden"]), words)
+keys = st.one_of(st.sampled_from([*TREE["train"], "family", "widths", "hidden"]), words)
 
 
 @settings(max_examples=100, deadline=None)
@@ -310,7 +268,7 @@ def test_a_slip_of_the_pen_is_harmless_or_one_line(file, at, gone, put):
         names = params.load("models")
         block, entry = params.load("train", "models.vae")
         params.load("seed", "runtime", "data", "download", "prepare", "corrupt", "pretrain", "finetune")
-        params.merge("train", block, entry, "mnist5k")
+        params.merge("train", block, entry)
     except params.ParamsError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
     else:

@@ -48,7 +48,6 @@ WRONG = {
     "section": ("\ntrain:\n", "\ntrian:\n", "trian: unknown section (did you mean train?); allowed: seed,"),
     "missing seed": ("seed: 1\n", "", "seed: None is wrong; allowed: a whole number"),
     "value of a section": ("  iwae_samples: 100 ", "  iwae_samples: -1 ", "evaluate.iwae_samples: "),
-    "data set of a factor": ("{mnist5k: 0.25}", "{mnst5k: 1}", "train.batch_factor.mnst5k: unknown data set (did you"),
     "family": (
         "{family: vae,",
         "{family: vea,",
@@ -70,21 +69,6 @@ WRONG = {
         "depth: 2, heads: 4,",
         "depth: 2, heads: 4, lr: -1,",
         "train of masked.lr: -1.0 is out of",
-    ),
-    "key of `on:`": (
-        "on: {mnist5k: {epochs: 4}}",
-        "on: {mnist5k: {epoch: 4}}",
-        "models.conv_dae.on.mnist5k.epoch: unk",
-    ),
-    "value of `on:`": (
-        "on: {mnist5k: {epochs: 4}}",
-        "on: {mnist5k: {epochs: 0}}",
-        "train of conv_dae.on.mnist5k.epochs:",
-    ),
-    "data set of `on:`": (
-        "on: {mnist5k: {epochs: 4}}",
-        "on: {mnist: 4, mnist5: {}}",
-        "train of conv_dae.on.mnist5: unkno",
     ),
     "unrolled stack": (
         "{stack: stack_ae_30}",

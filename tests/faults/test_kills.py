@@ -51,7 +51,6 @@ VICTIMS = ("the stage", "one seed", "all at once")  # kill -9, the out-of-memory
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune", "unroll"):
         tree[section] |= {"batch_size": 20, "epochs": EPOCHS, "num_seeds": 2, "panel": [1, 3], "schedule": "one_cycle"}
-        tree[section] |= {"epochs_factor": {}, "batch_factor": {}, "lr_factor": {}}
     tree["finetune"]["labels"] = [20, "all"]
     tree["prepare"]["limit"] = 100
     tree["models"], tree["stacks"] = MODELS, {"rbm": RBM}

@@ -42,7 +42,6 @@ def test_every_family_has_an_entry():
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune"):
         tree[section] |= {"epochs": 1, "batch_size": 20, "num_seeds": 1}
-        tree[section] |= {"epochs_factor": {}, "batch_factor": {}, "lr_factor": {}}
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]

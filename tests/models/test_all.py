@@ -27,7 +27,7 @@ def entry(request):
     """The entry and its learning settings, as its stage sees them."""
     group, section, name = request.param
     block, item = params.load(section, f"{group}.{name}")
-    return item, params.merge(section, block, item, "mnist")
+    return item, params.merge(section, block, item)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def build(config, seed=0):
 
 def learned(config, data, steps):
     model = build(config)
-    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, {}, {}, {}, None, 1, (), (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, None, 1, (), (), ())
     fit(model, data, data, settings, partial(seeding.generator, 0), Silent())
     return model
 
@@ -167,7 +167,7 @@ def test_bad_knobs_are_named():
 def test_a_batch_of_one_image_is_trained_from_too(digits):
     x, y = digits[0][:5], digits[1][:5]
     model = build(CONFIGS["split"])
-    settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, {}, {}, {}, None, 1, (), (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, None, 1, (), (), ())
     fit(model, Tensors(x, y), Tensors(x, y), settings, partial(seeding.generator, 0), Silent())
     model.eval()
     alone = model.style(x[:1])

@@ -18,7 +18,7 @@ from aelab.training.loop import fit
 from aelab.training.settings import Finetune, Training
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, {}, {}, {}, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, None, 1, (), (), ())
 KINDS = [
     {"layer": "autoencoder"},
     {"layer": "rbm"},

@@ -127,7 +127,7 @@ def test_the_table_is_that_of_the_csv(results, text):
         assert [text for _, text in cells[-3:]] == [row["family"], row["num_seeds"], row["device"]]
         assert cells[1][0]["data-value"] == str(len(row["warnings"].split("; ")) if row["warnings"] else 0)
     known = {name for name in written[0] if not name.endswith("_std")}
-    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "num_seeds", "warnings", "changed"}
+    assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "num_seeds", "warnings"}
 
 
 def test_cells_read_as_people_write_numbers(text):

@@ -65,7 +65,7 @@ def splits(digits):
 def make(group, section, name):
     """A builder of the entry's model and its settings, small."""
     block, entry = params.load(section, f"{group}.{name}")
-    settings = params.merge(section, block, entry, "mnist")
+    settings = params.merge(section, block, entry)
     settings = dataclasses.replace(settings, batch_size=16, epochs=2, schedule="one_cycle")
     return lambda: registry.build(entry.family, entry.config, SPEC, torch.Generator().manual_seed(0)), settings
 
@@ -112,9 +112,7 @@ def classifier():
 def test_killed_at_every_single_step_a_net_with_dropout_noise_and_augmentation_ends_alike(
     optimizer, splits, tmp_path, often
 ):
-    settings = Training(
-        optimizer, 1e-3, "one_cycle", 1e-2, 16, 3, {}, {}, {}, 1, 1, ("masking 0.3",), ("rotate 7", "shift 1"), ()
-    )
+    settings = Training(optimizer, 1e-3, "one_cycle", 1e-2, 16, 3, 1, 1, ("masking 0.3",), ("rotate 7", "shift 1"), ())
     whole, folder = learn(classifier, settings, splits), tmp_path / "0"
     kills = 0
     while (again := learn(classifier, settings, splits, folder, end=checkpointed(folder) + 2)) is None:

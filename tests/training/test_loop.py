@@ -19,7 +19,7 @@ from aelab.training.losses import DivergedError
 from aelab.training.settings import Training
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, {}, {}, {}, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, None, 1, (), (), ())
 
 
 class Heard:
@@ -61,7 +61,7 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
         def private():
             lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
             return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000
-        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, {}, {}, {}, None, 1, (), (), ())
+        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, None, 1, (), (), ())
         images = Tensors(torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.int64))
         few = Tensors(images.x[:100], images.y[:100])
         for train in (few, images):

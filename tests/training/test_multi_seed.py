@@ -18,7 +18,7 @@ from aelab.training.settings import Training
 from aelab.training.task import Task, labelled_subset, new_model_task
 
 MACHINE = Runtime("cpu", 1, "float32", True)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, {}, {}, {}, None, 1, (), (), (1,))
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, None, 1, (), (), (1,))
 
 
 class Copy(nn.Module):

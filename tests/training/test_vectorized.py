@@ -21,7 +21,7 @@ from aelab.training.vectorized import Seed
 
 SEEDS = 3
 IMAGES = 100
-SETTINGS = Training("adam", 1e-2, "constant", 0.0, 40, 4, {}, {}, {}, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-2, "constant", 0.0, 40, 4, None, 1, (), (), ())
 ALONE = {"ae_dropout": "dropout", "vq_vae": "codebook"}
 # after batch norm a bias has no gradient but rounding, which Adam makes a step of
 TOLERANCE = {"split": 5e-3}
@@ -84,7 +84,7 @@ def test_every_entry_learns_together_as_alone(entry, splits):
     group, section, name = entry
     block, item = params.load(section, f"{group}.{name}")
     item = item.on("mnist5k")
-    settings = dataclasses.replace(params.merge(section, block, item, "mnist5k"), batch_size=40, epochs=2)
+    settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, epochs=2)
     build = family(item.family, item.config)
     if name in ALONE:
         assert ALONE[name] in build(0).vmap_unsupported_reason

@@ -2,8 +2,8 @@
 
 The schema of a section is a frozen dataclass beside the code that uses it, imported only when asked for. An entry of
 `models:`, `stacks:` or `narrow_stacks:` is one flat block: its `family`, the parameters of that family, and any key of
-the training section that it overrides; its `on:` block changes any of these for one data set. An entry of `unrolled:`
-names one of `narrow_stacks:`; an entry of `sweeps:` is a search over parameters, and no part of the pipeline.
+the training section that it overrides. An entry of `unrolled:` names one of `narrow_stacks:`; an entry of `sweeps:` is
+a search over parameters, and no part of the pipeline.
 """
 
 from __future__ import annotations
@@ -50,11 +50,6 @@ class Entry:
     family: str
     config: dict[str, Any]  # the parameters of the family, checked by its Config
     overrides: dict[str, Any]  # overrides of the training section
-    special: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # data set -> its `config` there
-
-    def on(self, data: str) -> Entry:
-        """The entry as it is for one data set."""
-        return dataclasses.replace(self, config=self.special.get(data, self.config), special={})
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,13 @@ def load(*sections: str, text: str | None = None) -> Any:
     return result[0] if len(result) == 1 else tuple(result)
 
 
-def load_entry(section: str, group: str, name: str, data: str) -> tuple[Entry, Any]:
-    """An entry of `group` and its training settings: the block `section` with the entry's overrides, for one data set.
+def load_entry(section: str, group: str, name: str) -> tuple[Entry, Any]:
+    """An entry of `group` and its training settings: the block `section` with the entry's overrides.
 
     Raises ParamsError.
     """
     block, entry = load(section, f"{group}.{name}")
-    entry = entry.on(data)
-    return entry, merge(section, block, entry, data)
+    return entry, merge(section, block, entry)
 
 
 def check_all(sweep: str | None = None) -> None:
@@ -97,13 +91,11 @@ def check_all(sweep: str | None = None) -> None:
     _check_outline(tree)
     _section(tree, "seed")
     blocks = {name: _section(tree, name) for name in SCHEMAS}
-    for name in (*LEARNS.values(), "finetune", "unroll"):
-        merge(name, blocks[name], Entry("", "", {}, {}), blocks["data"].name)
     for group in [group for group in LISTS if group != "sweeps" or group in tree]:
         for name in _section(tree, group):
             entry = _section(tree, f"{group}.{name}")
             if group in LEARNS:
-                merge(LEARNS[group], blocks[LEARNS[group]], entry, blocks["data"].name)
+                merge(LEARNS[group], blocks[LEARNS[group]], entry)
             elif group == "sweeps" and name == sweep:
                 _check_sweep(tree, entry, f"sweeps.{name}")
 
@@ -120,29 +112,13 @@ def written(*sections: str) -> dict[str, Any]:
     return {name: tree[name] for name in sections}
 
 
-def merge(section: str, block: Any, entry: Entry, data: str) -> Any:
+def merge(section: str, block: Any, entry: Entry) -> Any:
     """The training settings of one entry: `block` (the object of the section) with the entry's overrides.
 
-    data: the name of the data set, which selects the factors and the `on:` block that apply. Raises ParamsError, also
-    for a wrong value in the `on:` block of another data set.
+    Raises ParamsError.
     """
-    where = f"{section} of {entry.name}" if entry.name else section
     values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
-    on = values.pop("on", {})
-    merged = check(type(block), values, where)
-    _check_names(on, f"{where}.on")
-    for key, factor in (("epochs", "epochs_factor"), ("batch_size", "batch_factor"), ("lr", "lr_factor")):
-        factors = getattr(merged, factor)
-        _check_names(factors, f"{where}.{factor}")
-        scaled = getattr(merged, key) * factors.get(data, 1)
-        values[key] = scaled if key == "lr" else max(1, round(scaled))
-    settings = check(type(block), values, where)
-    for name, here in on.items():
-        if not isinstance(here, Mapping):
-            raise ParamsError(f"{where}.on.{name}: {here!r} is wrong; allowed: a block of keys")
-        special = check(type(block), {**values, **here}, f"{where}.on.{name}")
-        settings = special if name == data else settings
-    return settings
+    return check(type(block), values, f"{section} of {entry.name}")
 
 
 def _read(source: Path | str) -> dict[str, Any]:
@@ -237,24 +213,10 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     if not isinstance(values, dict) or "family" not in values:
         raise ParamsError(f"{where}: needs `family:`; allowed: {', '.join(families())}")
     schema = family_config(values["family"])
-    knobs, allowed = keys(schema), [*keys(schema), *keys(_import(SCHEMAS["train"]))]
-    own, rest = _divided({key: value for key, value in values.items() if key != "family"}, knobs)
-    check_known(own | rest, [*allowed, "on"], where)
-    config, special = dataclasses.asdict(check(schema, own, where)), {}
-    on = rest.get("on")
-    for data, here in on.items() if isinstance(on, Mapping) else ():
-        if isinstance(here, Mapping):  # `merge` refuses anything else
-            check_known(here, allowed, f"{where}.on.{data}")
-            changed, left = _divided(here, knobs)
-            special[data] = dataclasses.asdict(check(schema, own | changed, f"{where}.on.{data}"))
-            rest["on"] = {**rest["on"], data: left}
-    return Entry(name, values["family"], config, rest, special)
-
-
-def _divided(block: Mapping[str, Any], names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The keys of `block` that are in `names`, and the others."""
-    own = {key: value for key, value in block.items() if key in names}
-    return own, {key: value for key, value in block.items() if key not in own}
+    names, own = keys(schema), {key: value for key, value in values.items() if key != "family"}
+    check_known(own, [*names, *keys(_import(SCHEMAS["train"]))], where)
+    overrides = {key: own.pop(key) for key in list(own) if key not in names}
+    return Entry(name, values["family"], dataclasses.asdict(check(schema, own, where)), overrides)
 
 
 def families() -> list[str]:
@@ -265,16 +227,6 @@ def families() -> list[str]:
 def family_config(family: str) -> type:
     """The frozen dataclass with the parameters of a family."""
     return _import(f"aelab.models.{family}:Config")
-
-
-def _check_names(block: Any, where: str) -> None:
-    """Raise ParamsError unless `block` is a mapping whose keys are data sets."""
-    names = list(_import("aelab.data.sources:SOURCES"))
-    if not isinstance(block, Mapping):
-        raise ParamsError(f"{where}: {block!r} is wrong; allowed: data set: value, of {', '.join(names)}")
-    for name in block:
-        if name not in names:
-            raise no_such(f"{where}.{name}", "unknown data set", names)
 
 
 def _import(path: str) -> Any:

@@ -15,11 +15,9 @@ NA = "n/a"
 
 
 def name(results: Results, item: Item, *groups: str) -> str:
-    """The first cell of a row: baselines in italics, ¹ with a warning of these groups, ² if the model uses labels, ³ if
-    its net is changed for this data set."""
+    """The first cell of a row: baselines in italics, ¹ with a warning of these groups, ² if the model uses labels."""
     mark = "¹" if any(flag.group in groups for flag in warnings.of(results, item)) else ""
-    changed = "³" * (item.name in results.changed)
-    return (f"*{item.name}*" if item.is_baseline else item.name + mark) + "²" * item.uses_labels + changed
+    return (f"*{item.name}*" if item.is_baseline else item.name + mark) + "²" * item.uses_labels
 
 
 def ranked(items: Sequence[Item], metrics: Sequence[str]) -> list[list[str]]:

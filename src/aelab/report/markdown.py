@@ -8,7 +8,6 @@ import math
 import numpy as np
 
 from aelab.report import best_models, claims, pretraining, sections, warnings
-from aelab.report.changed import CHANGED, same_words
 from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
@@ -26,9 +25,7 @@ def markdown(results: Results) -> str:
         f"All numbers on the {results.baselines['test_images']:,} test images: mean ± sample standard deviation over "
         "seeds. **Bold**: the best of the comparable rows. *Italic*: untrained baselines. ¹: below a baseline, see "
         "[Warnings](#warnings). ²: uses labels. n/a: does not apply. "
-        f"Made on {', '.join(devices)}. All columns: `comparison.csv`."
-        + " ³: net changed for this data set, see [Cost](#cost)."
-        * bool(results.changed),
+        f"Made on {', '.join(devices)}. All columns: `comparison.csv`.",
         *best_models.section(results),
         *_reconstruction(results),
         *sections.ink(results),
@@ -137,13 +134,11 @@ def _cost(results: Results) -> list[str]:
         [name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
         for item in results.items.values()
     ]
-    changed = [f"- {names}: {text}" for text, names in same_words(results.changed).items()]
     return [
         "## Cost",
         "epochs: run, over all phases, and kept, of the last phase: if the last epoch is kept, more epochs might "
         "be better. A range is over seeds. Stacks: fine-tuning only, all label budgets.",
         grid(["model", *(spec(column).title for column in columns), "epochs run", "kept"], rows),
-        *["³: " + CHANGED, "\n".join(changed)] * bool(changed),
     ]
 
 

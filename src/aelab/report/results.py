@@ -119,7 +119,6 @@ class Results:
     noise_transfer: Mapping[str, Sequence[dict[str, float]]] = field(
         default_factory=dict
     )  # training noise -> per replicate, psnr
-    changed: Mapping[str, str] = field(default_factory=dict)  # entry -> how `on:` changes its net for this data set
 
     @property
     def models(self) -> list[Item]:

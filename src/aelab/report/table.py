@@ -30,7 +30,6 @@ def frame(results: Results) -> pd.DataFrame:
             **about,
             "warnings": "; ".join(f.words for f in result_warnings.of(results, item)),
         }
-        row["changed"] = results.changed.get(item.name, "")
         for metric in item.metrics:
             row[metric] = item.mean(metric)
             if not spec(metric).count:

@@ -30,11 +30,11 @@ def changed(text: str, values: Mapping[str, Any]) -> str:
 
 def check(text: str, values: Mapping[str, Any]) -> None:
     """Raise ParamsError if the sections reject `values`."""
-    text, (data, *names) = changed(text, values), ("data", *sorted({section(name) for name in values}))
-    result = params.load(data, *names, text=text)
+    text, names = changed(text, values), sorted({section(name) for name in values})
+    result = params.load("seed", *names, text=text)
     for name, entry in zip(names, result[1:], strict=True) if names else ():
         if learns := params.LEARNS.get(name.partition(".")[0]):
-            params.merge(learns, params.load(learns, text=text), entry, result[0].name)
+            params.merge(learns, params.load(learns, text=text), entry)
 
 
 def section(name: str) -> str:

@@ -23,9 +23,6 @@ class Training:
     weight_decay: float
     batch_size: int
     epochs: int  # per phase
-    epochs_factor: dict[str, float]  # data set -> factor on `epochs`
-    batch_factor: dict[str, float]  # data set -> factor on `batch_size`
-    lr_factor: dict[str, float]  # data set -> factor on `lr`
     # epochs without improvement of the validation loss before a phase ends; null: no early stopping
     patience: int | None
     num_seeds: int  # seeds
@@ -46,9 +43,6 @@ class Training:
                 raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
-        for key in ("epochs_factor", "batch_factor", "lr_factor"):
-            if any(not 0 < factor < 1e6 for factor in getattr(self, key).values()):
-                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: numbers above 0")
         if self.augment:
             from aelab.training import augmentation
 

@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from aelab.report import claims, warnings
 from aelab.report.best_models import WORDS as ABOUT_BEST
 from aelab.report.best_models import best_models
-from aelab.report.changed import CHANGED
 from aelab.report.figures.captions import GROUPS as CAPTIONS
 from aelab.report.html import images
 from aelab.report.html.gallery import learning, noise
@@ -74,8 +73,6 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         about_pretraining=ABOUT_PRETRAINING,
         best=best_models(results),
         about_best=ABOUT_BEST,
-        changed=results.changed,
-        about_changed=CHANGED.replace("`", ""),  # Markdown's
         budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
         pretraining=stacks,
         helped={

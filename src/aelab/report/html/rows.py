@@ -34,7 +34,6 @@ class Entry:
     device: str
     replicates: str
     uses_labels: bool
-    changed: str  # how its net differs for this data set, "" for not at all
     warnings: list[ResultWarning]
     cells: list[Cell]
     listed: bool
@@ -63,8 +62,7 @@ def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
     role = "stack" if item.is_stack else "baseline" if item.is_baseline else "model"
     about = item.about["family"], item.about["device"], str(item.about["num_seeds"])
     cells = [made(column) for column in columns]
-    changed = results.changed.get(item.name, "")
-    return Entry(item.name, role, *about, item.uses_labels, changed, warnings.of(results, item), cells, listed=True)
+    return Entry(item.name, role, *about, item.uses_labels, warnings.of(results, item), cells, listed=True)
 
 
 def _baseline(name: str, values: Mapping[str, float], columns: Sequence[Column]) -> Entry:
@@ -74,7 +72,7 @@ def _baseline(name: str, values: Mapping[str, float], columns: Sequence[Column])
         return Cell(number(value, column.metric), plain(value, column.metric), column.groups)
 
     cells = [made(column) for column in columns]
-    return Entry(name, "baseline", "", "", "", False, "", [], cells, listed=False)
+    return Entry(name, "baseline", "", "", "", False, [], cells, listed=False)
 
 
 def plain(value: float, metric: str) -> str:
