@@ -83,7 +83,6 @@ def agree(one, other, tolerance):
 def test_every_entry_learns_together_as_alone(entry, splits):
     group, section, name = entry
     block, item = params.load(section, f"{group}.{name}")
-    item = item.on("mnist5k")
     settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, epochs=2)
     build = family(item.family, item.config)
     if name in ALONE:
