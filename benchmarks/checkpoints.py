@@ -127,12 +127,12 @@ def learn(start: Any, data: Tensors, steps: int, kept: bool) -> Took:
     """Learn for so many steps."""
     images = min(len(data.x), steps * BATCH)
     epochs = max(1, round(steps * BATCH / images))
-    settings = Training("adam", 1e-3, "constant", 0.0, BATCH, epochs, None, 1, (), (), ())
+    settings = Training("adam", 1e-3, "constant", 0.0, BATCH, epochs, None, None, None, 1, (), (), ())
     seen, one = Tensors(data.x[:images], data.y[:images]), Tensors(data.x[:1], data.y[:1])
     model = copy.deepcopy(start)
     Path("data").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir="data") as folder:  # on the disk of those of stages
-        keeper = Timed(Path(folder, "0"), settings.epochs, (*seen, *one), Silent()) if kept else None
+        keeper = Timed(Path(folder, "0"), epochs, (*seen, *one), Silent()) if kept else None
         began, cpu = time.perf_counter(), time.process_time()
         fit(model, seen, one, settings, partial(seeding.generator, 0), Silent(), keeper)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

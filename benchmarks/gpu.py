@@ -79,7 +79,7 @@ def arguments() -> argparse.Namespace:
 
 
 def settings(noise: tuple[str, ...]) -> Training:
-    return Training("adam", LR, "constant", 0.0, BATCH, 1, None, 1, noise, (), ())
+    return Training("adam", LR, "constant", 0.0, BATCH, 1, None, None, None, 1, noise, (), ())
 
 
 def one_by_one(seeds: list[Seed], settings: Training, precision: runtime.Precision) -> None:

@@ -45,7 +45,7 @@ def ours(
     precision: runtime.Precision = "float32",
 ) -> Callable[[], None]:
     """aelab.training.loop.fit on a split that is on the device, as in every stage."""
-    settings = Training("adam", LR, "constant", 0.0, BATCH, epochs, None, 1, noise, (), ())
+    settings = Training("adam", LR, "constant", 0.0, BATCH, epochs, None, None, None, 1, noise, (), ())
     split = on(device, train)
     few = Tensors(split.x[:BATCH], split.y[:BATCH])  # to choose the best epoch by: the usual loop has none to choose
     draw = partial(seeding.generator, 0, device=device)

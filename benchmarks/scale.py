@@ -43,7 +43,7 @@ from aelab.training.settings import Training
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 128, 1, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 128, 1, None, None, None, 1, (), (), ())
 WARM = 512  # images before the clock: torch.optim's first step imports the compiler
 READING = 0.005  # seconds between two readings of a process's memory
 CLASSES = 10

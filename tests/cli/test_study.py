@@ -60,7 +60,7 @@ def shrink(tree) -> None:
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
     tree["baselines"] |= {"epochs": 1, "steps": 5, "max_ood_images": 50, "num_samples": 100}
-    tree["train"] |= {"epochs": 1, "num_seeds": 1}
+    tree["train"] |= {"max_epochs": 1, "num_seeds": 1}
 
 
 def edit(path: Path, change) -> None:

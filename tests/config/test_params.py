@@ -97,10 +97,10 @@ def merged():
 
 def test_an_entry_overrides_its_block_and_nothing_else_does(write):
     assert merged() == params.load("train")
-    write(VAE, VAE[:-1] + ", epochs: 20, lr: 0.5}")
+    write(VAE, VAE[:-1] + ", max_epochs: 20, lr: 0.5}")
     block = params.load("train")
-    assert merged() == dataclasses.replace(block, epochs=20, lr=0.5)
-    assert (block.epochs, block.lr) == (7, 0.003)
+    assert merged() == dataclasses.replace(block, max_epochs=20, lr=0.5)
+    assert (block.max_epochs, block.lr) == (7, 0.003)
 
 
 WRONG = [
@@ -201,11 +201,11 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(write, old, new
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("epochs: ten", "train of vae.epochs: 'ten' is wrong; allowed: a valid integer"),
-        ("epochs: 0", "train of vae.epochs: 0 is out of range; allowed: 1 or more"),
+        ("max_epochs: ten", "train of vae.max_epochs: 'ten' is wrong; allowed: a valid integer"),
+        ("max_epochs: 0", "train of vae.max_epochs: 0 is out of range; allowed: 1 or more"),
         ("lr: -1", "train of vae.lr: -1.0 is out of range"),
         ("noise: [masking]", "train of vae.noise: 'masking' is not a noise"),
-        ("epoch: 5", "models.vae.epoch: unknown key (did you mean epochs?)"),
+        ("max_epoch: 5", "models.vae.max_epoch: unknown key (did you mean max_epochs?)"),
     ],
 )
 def test_a_wrong_override_is_named_before_any_training(write, override, line):

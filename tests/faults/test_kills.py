@@ -50,7 +50,13 @@ VICTIMS = ("the stage", "one seed", "all at once")  # kill -9, the out-of-memory
 
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune", "unroll"):
-        tree[section] |= {"batch_size": 20, "epochs": EPOCHS, "num_seeds": 2, "panel": [1, 3], "schedule": "one_cycle"}
+        tree[section] |= {
+            "batch_size": 20,
+            "max_epochs": EPOCHS,
+            "num_seeds": 2,
+            "panel": [1, 3],
+            "schedule": "one_cycle",
+        }
     tree["finetune"]["labels"] = [20, "all"]
     tree["prepare"]["limit"] = 100
     tree["models"], tree["stacks"] = MODELS, {"rbm": RBM}

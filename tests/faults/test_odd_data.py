@@ -41,7 +41,7 @@ def test_every_family_has_an_entry():
 
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune"):
-        tree[section] |= {"epochs": 1, "batch_size": 20, "num_seeds": 1}
+        tree[section] |= {"max_epochs": 1, "batch_size": 20, "num_seeds": 1}
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
@@ -159,9 +159,9 @@ def test_arrays_that_are_no_images_are_named_by_whoever_reads_them(change, small
 
 
 def test_no_epochs_are_out_of_range(small, spawner):
-    small.change(lambda tree: tree["train"].update(epochs=0))
+    small.change(lambda tree: tree["train"].update(max_epochs=0))
     said = line(small, spawner, "train dense")
-    assert said == "train dense: params.yaml: train.epochs: 0 is out of range; allowed: 1 or more"
+    assert said == "train dense: params.yaml: train.max_epochs: 0 is out of range; allowed: 1 or more"
 
 
 def test_a_missing_test_split_is_named_by_those_who_read_it_and_missed_by_no_other(small, spawner):

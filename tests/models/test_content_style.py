@@ -167,7 +167,7 @@ def test_bad_knobs_are_named():
 def test_a_batch_of_one_image_is_trained_from_too(digits):
     x, y = digits[0][:5], digits[1][:5]
     model = build(CONFIGS["split"])
-    settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, None, 1, (), (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, 4, 1, None, None, None, 1, (), (), ())
     fit(model, Tensors(x, y), Tensors(x, y), settings, partial(seeding.generator, 0), Silent())
     model.eval()
     alone = model.style(x[:1])

@@ -16,7 +16,7 @@ from aelab.training.settings import Training
 
 SPEC = Spec((1, 12, 12), 3)
 N = 6
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 80, 2, None, 1, ("masking 0.5",), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 80, 2, None, None, None, 1, ("masking 0.5",), (), ())
 CONV = {"encoder": ("conv 4 k3 p1 relu", "maxpool 2"), "decoder": ("up 2", "conv 1 k3 p1")}
 SIGMOID = {"widths": (9,), "code_activation": "sigmoid"}
 

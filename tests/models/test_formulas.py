@@ -164,7 +164,7 @@ def test_a_linear_autoencoder_spans_the_principal_subspace_where_the_spectrum_ha
     scales = torch.cat([torch.linspace(3, 2, 32), torch.full((752,), 0.05)])
     x = (torch.randn(4000, 784, generator=generator) * scales @ basis.T).unflatten(1, SPEC.shape)
     model = entry("linear_ae")
-    settings = Training("adam", 4e-3, "one_cycle", 0.0, 128, 40, None, 1, (), (), ())
+    settings = Training("adam", 4e-3, "one_cycle", 0.0, 128, 40, None, None, None, 1, (), (), ())
     data = Tensors(x, torch.zeros(len(x)))
     fit(model, data, data, settings, partial(seeding.generator, 0), Silent())
     learned = torch.linalg.qr(model.decoder[0].weight)[0]  # type: ignore[index, arg-type]

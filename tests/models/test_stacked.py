@@ -18,7 +18,7 @@ from aelab.training.loop import fit
 from aelab.training.settings import Finetune, Training
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 1, None, None, None, 1, (), (), ())
 KINDS = [
     {"layer": "autoencoder"},
     {"layer": "rbm"},
@@ -252,14 +252,17 @@ def test_budgets_are_balanced_and_nested():
     assert len(balanced(data, 100, torch.Generator()).y) == 85
 
 
-FINETUNE = Finetune(**{**vars(SETTINGS), "epochs": 20, "patience": 4}, labels=(100, "all"))
+FINETUNE = Finetune(**{**vars(SETTINGS), "max_epochs": 20, "early_stopping_patience": 4}, labels=(100, "all"))
 
 
 def test_fewer_labels_get_more_epochs_by_the_square_root():
     assert FINETUNE.for_labels(3500, 3500) == FINETUNE
     few = FINETUNE.for_labels(100, 10_000)
-    assert (few.epochs, few.patience) == (200, 40)
-    assert dataclasses.replace(FINETUNE, patience=None).for_labels(100, 10_000).patience is None
+    assert (few.max_epochs, few.early_stopping_patience) == (200, 40)
+    assert (
+        dataclasses.replace(FINETUNE, early_stopping_patience=None).for_labels(100, 10_000).early_stopping_patience
+        is None
+    )
     with pytest.raises(ValueError, match="labels: 101 is wrong; allowed: up to the 100 training images there are, all"):
         FINETUNE.for_labels(101, 100)
 
@@ -300,6 +303,6 @@ def test_pretraining_lowers_the_layer_s_error_on_digits(kind, digits):
     model: Autoencoder = build(widths=(100,), **kind)
     x = Tensors(digits[0][:500], digits[1][:500])
     before = model.phases()[0].loss(Batch(x.x, x.x, x.y), torch.Generator()).terms["reconstruction"]
-    fit(model, x, x, dataclasses.replace(SETTINGS, epochs=10), partial(seeding.generator, 0), Heard())
+    fit(model, x, x, dataclasses.replace(SETTINGS, max_epochs=10), partial(seeding.generator, 0), Heard())
     after = model.phases()[0].loss(Batch(x.x, x.x, x.y), torch.Generator()).terms["reconstruction"]
     assert after < 0.5 * before

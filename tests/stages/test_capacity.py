@@ -7,7 +7,7 @@ import pytest
 
 def shrink(tree) -> None:
     tree["capacity"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20}
-    tree["train"] |= {"epochs": 2, "num_seeds": 2}
+    tree["train"] |= {"max_epochs": 2, "num_seeds": 2}
 
 
 def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared, spawner):

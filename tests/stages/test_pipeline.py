@@ -92,12 +92,12 @@ def shrink(tree) -> None:
     tree["finetune"]["labels"] = [20, "all"]
     tree["capacity"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8}
     for section in ("train", "pretrain", "finetune", "unroll"):
-        tree[section] |= {"epochs": 1, "num_seeds": 2}
+        tree[section] |= {"max_epochs": 1, "num_seeds": 2}
     for group, kept in (("models", MODELS), ("stacks", STACKS), ("narrow_stacks", NARROW), ("unrolled", UNROLLED)):
         for name in set(tree[group]) - set(kept):
             del tree[group][name]
         for entry in tree[group].values():
-            entry.pop("epochs", None)
+            entry.pop("max_epochs", None)
     for entry in (*tree["stacks"].values(), *tree["narrow_stacks"].values()):
         if "widths" in entry:
             entry["widths"] = [30, 20]

@@ -14,7 +14,7 @@ STACKS = {
 
 def shrink(tree) -> None:
     for section in ("pretrain", "finetune", "unroll"):
-        tree[section] |= {"epochs": 2, "num_seeds": 2}
+        tree[section] |= {"max_epochs": 2, "num_seeds": 2}
     tree["finetune"]["labels"] = [20, 1000, "all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 500, "max_ood_images": 50, "num_samples": 200}

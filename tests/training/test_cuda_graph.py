@@ -13,7 +13,7 @@ from aelab.training.settings import Training
 from aelab.training.vectorized import Seed
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "one_cycle", 0.0, 40, 3, None, 1, ("masking 0.3",), (), ())
+SETTINGS = Training("adam", 1e-3, "one_cycle", 0.0, 40, 3, None, None, None, 1, ("masking 0.3",), (), ())
 VAE = ("vae", {"hidden": (30,), "latent_dim": 5})
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees none")

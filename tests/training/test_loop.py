@@ -19,7 +19,7 @@ from aelab.training.losses import DivergedError
 from aelab.training.settings import Training
 
 SPEC = Spec((1, 28, 28), 10)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 50, 4, None, None, None, 1, (), (), ())
 
 
 class Heard:
@@ -61,7 +61,7 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
         def private():
             lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
             return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000
-        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, None, 1, (), (), ())
+        settings = Training("adam", 1e-3, "constant", 0.0, 100, 1, None, None, None, 1, (), (), ())
         images = Tensors(torch.rand(60_000, 1, 28, 28), torch.zeros(60_000, dtype=torch.int64))
         few = Tensors(images.x[:100], images.y[:100])
         for train in (few, images):
@@ -124,15 +124,43 @@ def test_the_best_validation_epoch_is_kept():
 def test_an_epoch_names_the_term_that_decides_which_one_is_kept(family, knobs, term):
     model = registry.build(family, knobs, SPEC, torch.Generator().manual_seed(0))
     x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100, dtype=torch.int64))
-    for epoch in run(model, dataclasses.replace(SETTINGS, epochs=2), x, x).epochs:
+    for epoch in run(model, dataclasses.replace(SETTINGS, max_epochs=2), x, x).epochs:
         assert epoch.monitored == term
         assert epoch.monitor == epoch.validation[term]
         assert term in epoch.train
 
 
 def test_patience_counts_epochs_without_a_better_value():
-    heard = run(Scripted([3, 2, 2, 2.5, 1]), dataclasses.replace(SETTINGS, epochs=9, patience=2))
+    heard = run(Scripted([3, 2, 2, 2.5, 1]), dataclasses.replace(SETTINGS, max_epochs=9, early_stopping_patience=2))
     assert [epoch.monitor for epoch in heard.epochs] == [3, 2, 2, 2.5]
+
+
+def test_a_budget_in_steps_is_evaluated_every_so_many_and_at_its_end():
+    settings = dataclasses.replace(SETTINGS, max_epochs=None, max_steps=7, eval_every=3)
+    heard = run(Scripted([3, 2, 1]), settings, train=data(120))
+    assert [epoch.step for epoch in heard.epochs] == [3, 6, 7]
+    assert heard.done == heard.total == 7
+    assert [epoch.train["total"] for epoch in heard.epochs] == pytest.approx(
+        # Adam moves the one weight by lr a step; batches of 50, 50, 20 images
+        [-1e-3 * (0 * 50 + 1 * 50 + 2 * 20) / 120, -1e-3 * (3 * 50 + 4 * 50 + 5 * 20) / 120, -6e-3],
+        rel=1e-3,
+    )
+
+
+def test_every_image_is_seen_once_per_epoch_wherever_evaluations_lie():
+    seen = []
+
+    class Watching(Scripted):
+        def loss(self, batch, generator):
+            if self.training:
+                seen.extend(batch.label.tolist())
+            return super().loss(batch, generator)
+
+    train = Tensors(data(120).x, torch.arange(120))
+    settings = dataclasses.replace(SETTINGS, max_epochs=None, max_steps=6, eval_every=2)
+    run(Watching([1, 1, 1]), settings, train=train)
+    assert sorted(seen[:120]) == sorted(seen[120:]) == list(range(120))
+    assert seen[:120] != seen[120:]
 
 
 def test_every_image_is_seen_once_per_epoch_and_the_last_batch_may_be_smaller():
@@ -169,23 +197,23 @@ def test_a_loss_that_blows_up_names_phase_epoch_and_step():
     model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = torch.rand(100, *SPEC.shape)
     x[70] = float("nan")
-    with pytest.raises(DivergedError, match=r"phase all, epoch 1, step [12]: the loss is nan"):
+    with pytest.raises(DivergedError, match=r"phase all, step [12]: the loss is nan"):
         run(model, SETTINGS, Tensors(x, torch.zeros(100)), data(10)._replace(x=torch.rand(10, *SPEC.shape)))
 
 
 def test_a_validation_loss_that_blows_up_stops_too():
-    with pytest.raises(DivergedError, match=r"phase all, epoch 2: the validation loss is nan"):
+    with pytest.raises(DivergedError, match=r"phase all, step 4: the validation loss is nan"):
         run(Scripted([1, float("nan")]), SETTINGS)
     model = registry.build("rbm", {"units": 8}, SPEC, torch.Generator().manual_seed(0))
     x = torch.full((10, *SPEC.shape), float("nan"))
-    with pytest.raises(DivergedError, match=r"phase all, epoch 1: the validation reconstruction is nan"):
+    with pytest.raises(DivergedError, match=r"phase all, step 2: the validation reconstruction is nan"):
         run(model, SETTINGS, data()._replace(x=torch.rand(100, *SPEC.shape)), data(10)._replace(x=x))
 
 
 def test_one_cycle_ends_with_a_vanishing_rate():
     model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = Tensors(torch.rand(100, *SPEC.shape), torch.zeros(100))
-    heard = run(model, dataclasses.replace(SETTINGS, schedule="one_cycle", epochs=20), x, x)
+    heard = run(model, dataclasses.replace(SETTINGS, schedule="one_cycle", max_epochs=20), x, x)
     moved = [
         sum((b[name] - a[name]).abs().sum().item() for name in a)
         for a, b in zip(heard.weights[:-1], heard.weights[1:], strict=True)
@@ -197,7 +225,7 @@ def test_one_cycle_ends_with_a_vanishing_rate():
 def test_every_optimizer_lowers_the_loss(optimizer):
     model = registry.build("dense", {"widths": (8,), "reduction": "mean"}, SPEC, torch.Generator().manual_seed(0))
     x = Tensors(torch.rand(100, *SPEC.shape) ** 4, torch.zeros(100))
-    heard = run(model, dataclasses.replace(SETTINGS, optimizer=optimizer, lr=0.01, epochs=10), x, x)
+    heard = run(model, dataclasses.replace(SETTINGS, optimizer=optimizer, lr=0.01, max_epochs=10), x, x)
     assert heard.epochs[-1].train["total"] < heard.epochs[0].train["total"]
 
 
@@ -216,7 +244,7 @@ def test_a_phase_moves_its_own_layer_and_no_other(digits):
         "stacked", {"widths": (20, 10), "layer": "autoencoder"}, SPEC, torch.Generator().manual_seed(0)
     )
     before = {name: tensor.clone() for name, tensor in stack.state_dict().items()}
-    heard = run(stack, dataclasses.replace(SETTINGS, epochs=2), x, x)
+    heard = run(stack, dataclasses.replace(SETTINGS, max_epochs=2), x, x)
     first, second = heard.weights[1], heard.weights[3]
     assert [epoch.phase for epoch in heard.epochs] == ["layer0", "layer0", "layer1", "layer1"]
     moved = {name for name in before if not torch.equal(before[name], first[name])}
@@ -233,7 +261,7 @@ def test_fine_tuning_moves_every_layer_and_learns_the_digits(digits):
     x, y = digits
     run(
         model,
-        dataclasses.replace(SETTINGS, epochs=15, lr=3e-3),
+        dataclasses.replace(SETTINGS, max_epochs=15, lr=3e-3),
         Tensors(x[:2000], y[:2000]),
         Tensors(x[2000:2500], y[2000:2500]),
     )

@@ -18,7 +18,7 @@ from aelab.training.settings import Training
 from aelab.training.task import Task, labelled_subset, new_model_task
 
 MACHINE = Runtime("cpu", 1, "float32", True)
-SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, None, 1, (), (), (1,))
+SETTINGS = Training("adam", 1e-3, "constant", 0.0, 1, 1, None, None, None, 1, (), (), (1,))
 
 
 class Copy(nn.Module):
@@ -149,7 +149,7 @@ def learnt(folder, config, learn):
     folder.mkdir()
     digits = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     data = tuple(Tensors(digits[part], torch.arange(30) % 10) for part in (slice(30), slice(30, 60)))
-    settings = dataclasses.replace(SETTINGS, batch_size=10, epochs=3, noise=("masking 0.3",))
+    settings = dataclasses.replace(SETTINGS, batch_size=10, max_epochs=3, noise=("masking 0.3",))
     task = new_model_task("dense", config, Spec((1, 8, 8), 10), settings, (1, "train", "one"))
     drawn = ReconstructionPreview(data[1], settings, task.stream, Recorder())
     seeds = [

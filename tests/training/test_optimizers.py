@@ -8,7 +8,7 @@ import torch
 from aelab.training import optimizers
 from aelab.training.settings import Training
 
-SETTINGS = Training("adam", 1e-2, "constant", 0.0, 128, 10, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-2, "constant", 0.0, 128, 10, None, None, None, 1, (), (), ())
 
 
 def parameters(*shapes):

@@ -21,7 +21,7 @@ from aelab.training.vectorized import Seed
 
 SEEDS = 3
 IMAGES = 100
-SETTINGS = Training("adam", 1e-2, "constant", 0.0, 40, 4, None, 1, (), (), ())
+SETTINGS = Training("adam", 1e-2, "constant", 0.0, 40, 4, None, None, None, 1, (), (), ())
 ALONE = {"ae_dropout": "dropout", "vq_vae": "codebook"}
 # after batch norm a bias has no gradient but rounding, which Adam makes a step of
 TOLERANCE = {"split": 5e-3}
@@ -83,7 +83,7 @@ def agree(one, other, tolerance):
 def test_every_entry_learns_together_as_alone(entry, splits):
     group, section, name = entry
     block, item = params.load(section, f"{group}.{name}")
-    settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, epochs=2)
+    settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, max_epochs=2)
     build = family(item.family, item.config)
     if name in ALONE:
         assert ALONE[name] in build(0).vmap_unsupported_reason
@@ -106,7 +106,7 @@ def test_weights_end_alike_with_noise_augmentation_decay_and_schedule(optimizer,
 
 def test_each_seed_has_its_own_best_epoch_and_patience(splits):
     build = family("dense", {"widths": (200,), "output": "linear", "loss": "mse"})
-    settings = dataclasses.replace(SETTINGS, lr=1e-2, epochs=12, patience=1, noise=("gaussian 1",))
+    settings = dataclasses.replace(SETTINGS, lr=1e-2, max_epochs=12, early_stopping_patience=1, noise=("gaussian 1",))
     one, other = alone(build, splits, settings), all_together(build, splits, settings)
     lengths = [len(seed.callback.epochs) for seed in one]
     assert len(set(lengths)) > 1, "this test needs seeds that stop at different epochs"
@@ -118,9 +118,12 @@ def test_each_seed_has_its_own_best_epoch_and_patience(splits):
             torch.testing.assert_close(weight, theirs.model.state_dict()[name], rtol=1e-2, atol=1e-3)
 
 
-def test_where_patience_ends_draws_of_the_next_phase_begin_as_alone(splits):
+@pytest.mark.parametrize(
+    "budget", [{"max_epochs": 12}, {"max_epochs": None, "max_steps": 60, "eval_every": 3}], ids=["epochs", "steps"]
+)
+def test_where_patience_ends_draws_of_the_next_phase_begin_as_alone(budget, splits):
     build = family("stacked", {"widths": (60, 30), "layer": "autoencoder"})
-    settings = dataclasses.replace(SETTINGS, lr=0.3, epochs=12, patience=1, noise=("masking 0.7",))
+    settings = dataclasses.replace(SETTINGS, lr=0.3, early_stopping_patience=1, noise=("masking 0.7",), **budget)
     one, other = alone(build, splits, settings), all_together(build, splits, settings)
     first = [
         sum(epoch["phase"] == one[0].callback.epochs[0]["phase"] for epoch in seed.callback.epochs) for seed in one
@@ -135,7 +138,7 @@ def test_where_patience_ends_draws_of_the_next_phase_begin_as_alone(splits):
 def test_cut_short_at_a_random_step_it_goes_on_from_the_last_epoch(splits, tmp_path, monkeypatch):
     monkeypatch.setenv("AELAB_CHECKPOINT", "0")
     build = family("stacked", {"widths": (20, 10), "layer": "autoencoder"})
-    settings = dataclasses.replace(SETTINGS, noise=("masking 0.3",), patience=1, schedule="one_cycle")
+    settings = dataclasses.replace(SETTINGS, noise=("masking 0.3",), early_stopping_patience=1, schedule="one_cycle")
     whole = all_together(build, splits, settings)
     path = tmp_path / "all.safetensors"
     end = random.Random(0).randint(4, whole[0].callback.done - 1)
@@ -154,7 +157,7 @@ def test_a_seed_that_diverges_is_named(splits):
     bad.x[70] = float("nan")
     seeds = seeds_of(family("dense", {"widths": (8,)}), splits)
     seeds[1] = seeds[1]._replace(train=bad)
-    with pytest.raises(DivergedError, match=r"^replicate 1, phase all, epoch 1, step \d: the loss is nan"):
+    with pytest.raises(DivergedError, match=r"^replicate 1, phase all, step \d: the loss is nan"):
         vectorized.fit(seeds, SETTINGS, None, "float32")
 
 
@@ -163,7 +166,7 @@ def test_a_seed_whose_validation_diverges_is_named(splits):
     bad.x[70] = float("nan")
     seeds = seeds_of(family("dense", {"widths": (8,)}), splits)
     seeds[2] = seeds[2]._replace(validation=bad)
-    with pytest.raises(DivergedError, match=r"^replicate 2, phase all, epoch 1: the validation loss is nan"):
+    with pytest.raises(DivergedError, match=r"^replicate 2, phase all, step \d+: the validation loss is nan"):
         vectorized.fit(seeds, SETTINGS, None, "float32")
 
 

@@ -39,6 +39,7 @@ SCHEMAS = {
 # entries -> the section that they override
 LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
+BUDGETS = ("max_steps", "max_epochs")
 NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes the name of a folder
 
 
@@ -115,9 +116,12 @@ def written(*sections: str) -> dict[str, Any]:
 def merge(section: str, block: Any, entry: Entry) -> Any:
     """The training settings of one entry: `block` (the object of the section) with the entry's overrides.
 
-    Raises ParamsError.
+    A budget of the entry, in steps or in epochs, stands instead of the block's. Raises ParamsError.
     """
-    values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)} | entry.overrides
+    values = {f.name: getattr(block, f.name) for f in dataclasses.fields(block)}
+    if any(entry.overrides.get(key) is not None for key in BUDGETS):
+        values |= dict.fromkeys(BUDGETS)
+    values |= entry.overrides
     return check(type(block), values, f"{section} of {entry.name}")
 
 

@@ -37,11 +37,11 @@ class SeedCallback:
         self.images, self.began = images, 0.0
         self.progress = Progress(replicate)
         self.history: list[dict[str, Any]] = []
-        self.passed = 0  # epochs over all phases: the step in MLflow
+        self.passed, self.before = 0, 0  # evaluations over all phases: the step in MLflow; steps before the last one
 
     def steps(self, phase: str, total: int) -> None:
         self.progress.start(f"{self.task.stream[2]} #{self.replicate} {phase}", total)
-        self.began = time.monotonic()
+        self.began, self.before = time.monotonic(), 0
 
     def step(self) -> None:
         self.progress.step()
@@ -49,9 +49,11 @@ class SeedCallback:
     def epoch(self, epoch: Epoch, model: nn.Module) -> None:
         self.history.append(dataclasses.asdict(epoch))
         self.tell(self.history[-1])
-        self.progress.note(f"epoch {epoch.epoch}, validation {epoch.monitor:.4g}")
-        seconds = time.monotonic() - self.began
-        cost = {"seconds_per_epoch": seconds, "images_per_second": self.images / seconds}
+        self.progress.note(f"step {epoch.step}, validation {epoch.monitor:.4g}")
+        seconds, settings = time.monotonic() - self.began, self.task.settings
+        steps = min(epoch.step - self.before, settings.steps_between(self.images))  # since it began or went on
+        epochs, self.before = steps / settings.steps_per_epoch(self.images), epoch.step
+        cost = {"seconds_per_epoch": seconds / epochs, "images_per_second": epochs * self.images / seconds}
         prefix = self.prefix(epoch.phase)
         self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
         self.began += seconds

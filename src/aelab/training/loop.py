@@ -1,4 +1,4 @@
-"""The training loop: data on the device, shuffled batches, fresh noise, the best validation epoch kept.
+"""The training loop: data on the device, shuffled batches, fresh noise, the best validation result kept.
 
 The model says what to optimise (`phases`), the loop does it. Nothing here reads or writes files, prints or tracks:
 callbacks do.
@@ -30,7 +30,8 @@ class Epoch:
     """The result of one epoch: mean losses per image, by term."""
 
     phase: str
-    epoch: int  # from 1, within its phase
+    epoch: int  # the number of the evaluation, from 1, within its phase
+    step: int  # optimizer steps of the phase before it
     train: dict[str, float]
     validation: dict[str, float]
     monitored: str  # the term that selects the best epoch
@@ -131,38 +132,57 @@ class Learning:
     def begin(self, number: int, phase: Phase, images: int) -> None:
         """Start phase `number` with this number of training images."""
         self.number, self.phase = number, phase
-        self.steps = math.ceil(images / self.settings.batch_size)
-        self.optimizer, self.schedule = optimizers.build(
-            phase.parameters, self.settings, self.settings.epochs * self.steps
-        )
-        self.epoch, self.step, self.waited = 1, 0, 0  # the next step: epochs count from 1, steps from 0
+        self.images, self.total = images, self.settings.steps(images)
+        self.optimizer, self.schedule = optimizers.build(phase.parameters, self.settings, self.total)
+        self.step, self.evaluations, self.waited = 0, 0, 0  # done so far
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
+        self.permutation: tuple[Tensor, ...] = ()  # of the epoch, by batch
         self.before = self.order.get_state()  # random state before the permutation of the epoch
-        self.values: dict[str, Tensor] = {}  # the loss and its terms, one value per step of the epoch
-        self.images = losses.counts(images, self.settings.batch_size)  # images of each step
-        self.callback.steps(phase.name, self.settings.epochs * self.steps)
+        self.values: dict[str, Tensor] = {}  # the loss and its terms, one value per step since the last evaluation
+        self.callback.steps(phase.name, self.total)
 
     def run(self, train: Tensors, validation: Tensors) -> None:
-        """Run the remaining epochs of the phase; the model then has the weights of the best one."""
+        """Run the remaining steps of the phase; the model then has the weights of the best evaluation."""
         moves = parse(self.settings.augment) if train.x.dim() == 4 else {}  # codes of the layers below are no images
-        while self.epoch <= self.settings.epochs:
+        while self.going():
             self.learn(train, moves)
             self.measure(train, validation)
-            if self.settings.patience is not None and self.waited >= self.settings.patience:
-                break
-            self.epoch, self.step, self.values = self.epoch + 1, 0, {}
-            self.before = self.order.get_state()
+            self.values = {}
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
 
+    def going(self) -> bool:
+        """Whether the phase has steps or an evaluation left, and has not stopped early."""
+        patience = self.settings.early_stopping_patience
+        return self.span()[0] < self.total and (patience is None or self.waited < patience)
+
+    def span(self) -> tuple[int, int]:
+        """The steps between the last evaluation and the next one: from, to (exclusive)."""
+        start = self.evaluations * self.settings.steps_between(self.images)
+        return start, min(start + self.settings.steps_between(self.images), self.total)
+
+    def rows(self) -> Tensor:
+        """The images of the next batch: every epoch is a new permutation of all."""
+        if not self.permutation:
+            drawn = torch.randperm(self.images, generator=self.order)
+            self.permutation = drawn.to(self.noise.device).split(self.settings.batch_size)
+        return self.permutation[self.step % len(self.permutation)]
+
+    def advance(self) -> None:
+        """Count a step."""
+        self.step += 1
+        if self.step % len(self.permutation) == 0:
+            self.permutation, self.before = (), self.order.get_state()
+
     def learn(self, train: Tensors, moves: dict[str, float]) -> None:
-        """Run the remaining steps of the epoch."""
+        """Run the remaining steps until the next evaluation."""
         self.model.train()
-        rows = torch.randperm(len(train.x), generator=self.order).to(train.x.device).split(self.settings.batch_size)
-        for batch_rows in rows[self.step :]:
-            clean = train.x.index_select(0, batch_rows)  # takes half the time of train.x[batch_rows]
+        start, stop = self.span()
+        while self.step < stop:
+            rows = self.rows()
+            clean = train.x.index_select(0, rows)  # takes half the time of train.x[rows]
             clean = augment(clean, moves, self.noise) if moves else clean
-            labels = train.y.index_select(0, batch_rows)
+            labels = train.y.index_select(0, rows)
             batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
             with self.autocast:
                 result = self.phase.loss(batch, self.noise)
@@ -170,33 +190,38 @@ class Learning:
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.schedule.step()
-            losses.note(self.values, result, self.step, self.steps)
-            self.step += 1
+            losses.note(self.values, result, self.step - start, stop - start)
+            self.advance()
             self.callback.step()
             if self.checkpointer and self.checkpointer.due():
                 self.checkpointer.keep(self.snapshot())
-        losses.check(self.values["total"], self.phase.name, self.epoch, self.settings.lr)
+        losses.check(self.values["total"], self.phase.name, start, self.settings.lr)
 
     def measure(self, train: Tensors, validation: Tensors) -> None:
-        """End the epoch: compute the validation loss, keep the weights if it is the best so far."""
+        """Compute the validation loss, keep the weights if it is the best so far."""
         self.model.eval()
-        seen = losses.means(self.values, self.images)
+        start, stop = self.span()
+        of_batch = losses.counts(self.images, self.settings.batch_size)
+        seen = losses.means(self.values, of_batch[torch.arange(start, stop) % len(of_batch)])
+        self.evaluations += 1
         held_out = losses.over(self.phase.loss, validation, self.noises, self.draw("validation"))
         name, monitored = self.phase.name, self.phase.monitor
         monitor = held_out[monitored]
         if not math.isfinite(monitor):
             term = "loss" if monitored == "total" else monitored
-            raise DivergedError(f"phase {name}, epoch {self.epoch}: the validation {term} is {monitor}")
+            raise DivergedError(f"phase {name}, step {self.step}: the validation {term} is {monitor}")
         better = monitor < self.best
         self.waited = 0 if better else self.waited + 1
         if better:
             self.best = monitor
             self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.callback.epoch(Epoch(name, self.epoch, seen, held_out, monitored, monitor, better), self.model)
+        self.callback.epoch(
+            Epoch(name, self.evaluations, self.step, seen, held_out, monitored, monitor, better), self.model
+        )
 
     def snapshot(self) -> Snapshot:
         """The state of training now."""
-        numbers = {"phase": self.number, "epoch": self.epoch, "step": self.step}
+        numbers = {"phase": self.number, "evaluations": self.evaluations, "step": self.step}
         # their order: tensors are restored by name
         numbers |= {"best": self.best, "waited": self.waited, "terms": list(self.values)}
         numbers["schedule"] = self.schedule.state_dict()
@@ -216,7 +241,7 @@ class Learning:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Restore the phase from a snapshot; the model has its weights already."""
-        self.epoch, self.step = snapshot.numbers["epoch"], snapshot.numbers["step"]
+        self.evaluations, self.step = snapshot.numbers["evaluations"], snapshot.numbers["step"]
         self.best, self.waited = snapshot.numbers["best"], snapshot.numbers["waited"]
         device, states = self.noise.device, part("generator", snapshot)
         self.best_weights = {name: item.to(device) for name, item in part("best", snapshot).items()}
@@ -232,11 +257,13 @@ class Learning:
             group["lr"] = rate
         self.before = states["order"]
         self.order.set_state(self.before)
+        if self.step % self.settings.steps_per_epoch(self.images):
+            self.rows()  # draws the permutation again
         self.noise.set_state(states["noise"])
         torch.set_rng_state(states["modules"])
         if "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"], device)
-        for _ in range((self.epoch - 1) * self.steps + self.step):
+        for _ in range(self.step):
             self.callback.step()
 
 

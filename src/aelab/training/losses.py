@@ -63,12 +63,12 @@ def counts(images: int, size: int) -> Tensor:
     return torch.tensor([min(size, images - start) for start in range(0, images, size)], dtype=torch.float64)
 
 
-def check(totals: Tensor, phase: str, epoch: int, lr: float) -> None:
-    """Raise DivergedError if the loss of a step is not finite."""
+def check(totals: Tensor, phase: str, start: int, lr: float) -> None:
+    """Raise DivergedError if the loss of a step is not finite. start: the steps of the phase before them."""
     bad = (~totals.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0, 0])
         raise DivergedError(
-            f"phase {phase}, epoch {epoch}, step {step + 1}: the loss is {totals[step].item()}; "
+            f"phase {phase}, step {start + step + 1}: the loss is {totals[step].item()}; "
             f"a smaller lr (now {lr:g}) often helps"
         )

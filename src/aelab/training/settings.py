@@ -22,9 +22,12 @@ class Training:
     schedule: Literal["constant", "one_cycle"]
     weight_decay: float
     batch_size: int
-    epochs: int  # per phase
-    # epochs without improvement of the validation loss before a phase ends; null: no early stopping
-    patience: int | None
+    # the budget of a phase: one of the two, the other is null
+    max_epochs: int | None
+    max_steps: int | None  # optimizer steps
+    eval_every: int | None  # steps between two evaluations on validation images; null: an epoch
+    # evaluations without improvement of the validation loss before a phase ends; null: no early stopping
+    early_stopping_patience: int | None
     num_seeds: int  # seeds
     noise: tuple[str, ...]  # "kind level": noise added to the input; the target is clean
     augment: tuple[str, ...]  # "kind most": random transforms of training images, see augmentation.py
@@ -33,14 +36,21 @@ class Training:
     def __post_init__(self) -> None:
         for key, least in (
             ("batch_size", 1),
-            ("epochs", 1),
+            ("max_epochs", 1),
+            ("max_steps", 1),
+            ("eval_every", 1),
             ("num_seeds", 1),
             ("weight_decay", 0),
-            ("patience", 1),
+            ("early_stopping_patience", 1),
         ):
             value = getattr(self, key)
             if value is not None and value < least:
                 raise ValueError(f"{key}: {value} is out of range; allowed: {least} or more")
+        if (self.max_epochs is None) == (self.max_steps is None):
+            raise ValueError(
+                f"max_steps: {self.max_steps} beside max_epochs: {self.max_epochs} is wrong; allowed: one of them, "
+                "the other null"
+            )
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
         if self.augment:
@@ -53,13 +63,25 @@ class Training:
             for text in self.noise:
                 Noise.parse(text)
 
+    def steps_per_epoch(self, images: int) -> int:
+        """Optimizer steps that see each of `images` training images once."""
+        return math.ceil(images / self.batch_size)
+
+    def steps(self, images: int) -> int:
+        """The budget of a phase with `images` training images, in optimizer steps."""
+        return self.max_steps or (self.max_epochs or 0) * self.steps_per_epoch(images)
+
+    def steps_between(self, images: int) -> int:
+        """Optimizer steps between two evaluations."""
+        return self.eval_every or self.steps_per_epoch(images)
+
 
 @dataclass(frozen=True)
 class Finetune(Training):
     """How a pretrained stack is fine-tuned as a classifier, once per label budget.
 
-    A budget is a number of labelled training images; at most as many validation images are used. `epochs` and
-    `patience` are those with all labels (see `for_labels`).
+    A budget is a number of labelled training images; at most as many validation images are used. A budget
+    in epochs and the patience are those with all labels (see `for_labels`); one in steps is for any number of them.
     """
 
     labels: tuple[int | Literal["all"], ...]
@@ -72,16 +94,19 @@ class Finetune(Training):
             raise ValueError(f"labels: {list(self.labels)} names one twice; allowed: different budgets")
 
     def for_labels(self, labelled: int, images: int) -> Finetune:
-        """The settings for `labelled` of all `images`: epochs and patience times sqrt(images / labelled).
+        """The settings for `labelled` of all `images`: a budget in epochs, and the patience, times
+        sqrt(images / labelled); a budget in steps as it is.
 
         This lies half-way between equal numbers of epochs and equal numbers of updates: a hundredth of the labels gets
         ten times the epochs and a tenth of the updates. Raises ValueError if there are fewer images than `labelled`.
         """
         if labelled > images:
             raise ValueError(f"labels: {labelled} is wrong; allowed: up to the {images} training images there are, all")
+        if self.max_epochs is None:
+            return self
         factor = math.sqrt(images / labelled)
-        patience = None if self.patience is None else round(factor * self.patience)
-        return dataclasses.replace(self, epochs=round(factor * self.epochs), patience=patience)
+        patience = None if self.early_stopping_patience is None else round(factor * self.early_stopping_patience)
+        return dataclasses.replace(self, max_epochs=round(factor * self.max_epochs), early_stopping_patience=patience)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Seed(NamedTuple):
 
 
 def fit(seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision) -> None:
-    """Like loop.fit, for every seed. Checkpoints are saved between epochs. Raises DivergedError, naming the
+    """Like loop.fit, for every seed. Checkpoints are saved after evaluations. Raises DivergedError, naming the
     replicate."""
     for seed in seeds:
         seed.model.fit_statistics(seed.train.x, seed.train.y)
@@ -84,29 +84,24 @@ class VectorizedTraining:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         parameters = [self.weights[f"model.{names[id(parameter)]}"] for parameter in phase.parameters]
         first = self.learnings[0]  # keeps the state of the one optimizer that updates all seeds
-        first.optimizer, first.schedule = optimizers.build(
-            parameters, self.settings, self.settings.epochs * first.steps, stacked=True
-        )
+        first.optimizer, first.schedule = optimizers.build(parameters, self.settings, first.total, stacked=True)
         self.loss = _Loss(model, phase.loss)
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
         self.batch, self.whole_batch = min(self.settings.batch_size, len(self.seeds[0].train.x)), self.step
 
     def run(self) -> None:
-        """Run the remaining epochs of the phase; the models then have the weights of their best ones."""
+        """Run the remaining steps of the phase; the models then have the weights of their best evaluations."""
         if cuda_graph.serves(self.which.device):
             self.record()
-        while self.learnings[0].epoch <= self.settings.epochs and any(self.going(item) for item in self.learnings):
-            self.learn()
+        while going := [learning for learning in self.learnings if learning.going()]:
+            self.learn(going)
             for replicate, (learning, splits) in enumerate(zip(self.learnings, self.data, strict=True)):
-                if self.going(learning):
+                if learning in going:
                     with of_replicate(replicate):
                         learning.measure(*splits)
-                    learning.before, self.drawn[replicate] = learning.order.get_state(), learning.noise.get_state()
-                # it drew with the others; reset its random streams, so that the next phase starts as it would alone
-                else:
-                    learning.order.set_state(learning.before)
+                    self.drawn[replicate], learning.values = learning.noise.get_state(), {}
+                else:  # it drew noise with the others; the next phase starts as it would alone
                     learning.noise.set_state(self.drawn[replicate])
-                learning.epoch, learning.values = learning.epoch + 1, {}
             if self.checkpointer and self.checkpointer.due():
                 self.checkpointer.keep(self.snapshot())
         for learning in self.learnings:
@@ -124,25 +119,23 @@ class VectorizedTraining:
         nn.ModuleList(seed.model for seed in self.seeds).train()
         self.whole_batch = cuda_graph.recorded(self.step, rows, state, [item.noise for item in self.learnings])
 
-    def going(self, learning: Learning) -> bool:
-        """Whether a seed has not stopped early."""
-        return self.settings.patience is None or learning.waited < self.settings.patience
-
-    def learn(self) -> None:
-        """Run the steps of an epoch."""
-        orders = []
-        for learning, (train, _) in zip(self.learnings, self.data, strict=True):
+    def learn(self, going: Sequence[Learning]) -> None:
+        """Run the steps until the next evaluation. going: the seeds that still learn; the others get the batches of the
+        first of these."""
+        for learning in self.learnings:
             learning.model.train()
-            orders.append(torch.randperm(len(train.x), generator=learning.order))
-        rows = torch.stack(orders).to(self.which.device).split(self.settings.batch_size, 1)
         values = []  # [terms, R] for every step
-        for batch in rows:
-            step = self.whole_batch if batch.shape[1] == self.batch else self.step
-            values.append(step(batch).clone())
+        start, stop = going[0].span()
+        for _ in range(start, stop):
+            rows = torch.stack([(item if item in going else going[0]).rows() for item in self.learnings])
+            step = self.whole_batch if rows.shape[1] == self.batch else self.step
+            values.append(step(rows).clone())
             self.learnings[0].schedule.step()
             for learning in self.learnings:
                 learning.callback.step()
-        self.tell(torch.stack(values))
+            for learning in going:
+                learning.advance()
+        self.tell(going, torch.stack(values), start)
 
     def step(self, rows: Tensor) -> Tensor:
         """One update from the images `rows` [R, B]; returns the losses before it, [terms, R]."""
@@ -164,16 +157,16 @@ class VectorizedTraining:
         with _Draws(generators, which), self.learnings[0].autocast:
             return functional_call(self.loss, weights, (batch, generators[0]))
 
-    def tell(self, values: Tensor) -> None:
-        """Pass the losses of the steps, [steps, terms, R], to every seed's Learning."""
+    def tell(self, going: Sequence[Learning], values: Tensor, start: int) -> None:
+        """Pass the losses of the steps from `start` on, [steps, terms, R], to each Learning that still learns."""
         for replicate, learning in enumerate(self.learnings):
-            learning.values = {name: values[:, term, replicate] for term, name in enumerate(self.terms)}
-            if self.going(learning):
+            if learning in going:
+                learning.values = {name: values[:, term, replicate] for term, name in enumerate(self.terms)}
                 with of_replicate(replicate):
-                    check(values[:, 0, replicate], learning.phase.name, learning.epoch, self.settings.lr)
+                    check(values[:, 0, replicate], learning.phase.name, start, self.settings.lr)
 
     def snapshot(self) -> Snapshot:
-        """The state of training between two epochs."""
+        """The state of training after an evaluation."""
         item = [learning.snapshot() for learning in self.learnings]
         tensors = {f"{i}/{name}": tensor for i, one in enumerate(item) for name, tensor in one.tensors.items()}
         return Snapshot({"phase": self.number, "seeds": [one.numbers for one in item]}, tensors)
