@@ -53,9 +53,9 @@ def project(folder: Path) -> Path:
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, folder)
     for name in ("masked", "lstm", "vq_vae", "pca"):
-        entry = params.load(f"models.{name}").on("mnist5k")
+        entry = params.load(f"models.{name}")
         leave(folder, name, entry.family, entry.config)
-    stack = params.load("stacks.stack_conv").on("mnist5k")
+    stack = params.load("stacks.stack_conv")
     leave(folder, "ae", "dense", {"widths": [8]})
     leave(folder, "vae", "vae", {"hidden": [16], "latent_dim": 3})
     leave(folder, "cvae", "cvae", {"hidden": [16], "latent_dim": 3})

@@ -24,7 +24,7 @@ def of_each_family(group: str) -> dict[str, dict]:
     """Family -> the first entry of params.yaml that is of it, as small as can be."""
     found: dict[str, dict] = {}
     for name in params.load(group):
-        entry = params.load(f"{group}.{name}").on("mnist5k")
+        entry = params.load(f"{group}.{name}")
         knobs = {key: shrunk(value) for key, value in entry.config.items()}
         found.setdefault(entry.family, {"family": entry.family, **knobs})
     return found

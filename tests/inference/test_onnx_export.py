@@ -13,9 +13,9 @@ from aelab.models.common import Spec, registry
 from aelab.training.classifier import Classifier
 
 SPEC = Spec((1, 28, 28), 10)
-ENTRIES = [params.load(f"models.{name}").on("mnist5k") for name in params.load("models")]
+ENTRIES = [params.load(f"models.{name}") for name in params.load("models")]
 FAMILIES = {entry.family: entry for entry in ENTRIES}
-STACK = params.load("stacks.stack_conv").on("mnist5k")
+STACK = params.load("stacks.stack_conv")
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
