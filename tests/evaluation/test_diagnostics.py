@@ -12,7 +12,8 @@ WELL |= {"hidden_units": [8, 8], "dead_hidden": [0, 0], "codes": [16, 16], "dead
 
 
 def history(*losses, phase="all"):
-    return [{"phase": phase, "monitored": "total", "train": {"total": loss}} for loss in losses]
+    rows = [{"phase": phase, "monitored": "total", "train": {"total": loss}, "monitor": 1.0} for loss in losses]
+    return [row | {"step": step, "budget": len(rows)} for step, row in enumerate(rows, 1)]
 
 
 FELL = [history(9.0, 5.0), history(9.0, 6.0)]
@@ -61,6 +62,32 @@ def test_a_loss_that_never_fell():
     )
     phases = [history(9.0, 5.0, phase="layer0") + history(7.0, 7.0, phase="layer1")]
     assert diagnostics.diagnose(WELL, phases, BASELINES) == {"never_fell": "layer1: 7 at first, 7 at best"}
+
+
+def judged(*validation, phase="all", budget=None):
+    rows = [{"phase": phase, "monitored": "total", "train": {"total": 1.0 / i}} for i in range(1, len(validation) + 1)]
+    return [
+        row | {"monitor": value, "step": 10 * number, "budget": budget or 10 * len(rows)}
+        for number, (row, value) in enumerate(zip(rows, validation, strict=True), 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (judged(9, 8, 7, 6, 5.93), {"not_converged": "all: 1.2% lower after the last fifth of the steps"}),
+        (judged(9, 8, 7, 6, 5.95), {}),  # less than 1%
+        (judged(9, 8, 7, 6, 7), {}),
+        (judged(9, 8, 5, 6, 4.9), {"not_converged": "all: 2.0% lower after the last fifth of the steps"}),
+        (judged(9, 8, 7, 6, 3, budget=60), {}),  # ended by early stopping
+        (judged(9), {}),
+        (judged(9, 3), {"not_converged": "all: 66.7% lower after the last fifth of the steps"}),
+        (judged(-5, -5, -5, -5, -5.1), {"not_converged": "all: 2.0% lower after the last fifth of the steps"}),
+        (judged(2, 2) + judged(2, 1, phase="b"), {"not_converged": "b: 50.0% lower after the last fifth of the steps"}),
+    ],
+)
+def test_a_loss_that_still_falls_at_the_end_of_the_budget(rows, expected):
+    assert diagnostics.diagnose(WELL, [judged(2, 2), rows], BASELINES) == expected
 
 
 def test_a_stack_has_no_code():

@@ -135,6 +135,12 @@ def test_patience_counts_epochs_without_a_better_value():
     assert [epoch.monitor for epoch in heard.epochs] == [3, 2, 2, 2.5]
 
 
+def test_of_a_one_cycle_schedule_patience_counts_in_the_last_third():
+    script = Scripted([1, 2, 2, 2, 2, 2, 3, 3, 3])
+    settings = dataclasses.replace(SETTINGS, schedule="one_cycle", max_epochs=9, early_stopping_patience=2)
+    assert len(run(script, settings).epochs) == 8
+
+
 def test_a_budget_in_steps_is_evaluated_every_so_many_and_at_its_end():
     settings = dataclasses.replace(SETTINGS, max_epochs=None, max_steps=7, eval_every=3)
     heard = run(Scripted([3, 2, 1]), settings, train=data(120))

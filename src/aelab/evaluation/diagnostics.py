@@ -9,6 +9,7 @@ from typing import Any
 COLLAPSED = 0.05  # share of active latents, mean over seeds, up to which the posterior has collapsed. Many inactive
 # ones are normal: a VAE prunes what it does not need (of Burda 2015's 50, 19 were active at a good likelihood)
 FELL = 0.01  # share of the first epoch's training loss that training must remove
+FLAT, LAST = 0.01, 0.2  # converged: the validation loss fell by less than FLAT over the LAST share of the steps
 SPARE = 0.1  # share of hidden units that may be dead
 SLACK = 1.001  # tolerance: PCA itself, rounded to float32, is not below PCA
 
@@ -74,6 +75,27 @@ def never_fell(metrics: Columns, history: History, baselines: dict[str, Any]) ->
     return "; ".join(stuck)
 
 
+def not_converged(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
+    """A phase that used its whole budget while the validation loss still fell, in some replicate: the best value of the
+    last fifth of the steps is 1% or more below the best one before.
+
+    The loss is the term that selects the best evaluation. Phases that early stopping ended have converged; those with
+    one evaluation are not diagnosed.
+    """
+    result = {}
+    for rows in history:
+        for phase in dict.fromkeys(row["phase"] for row in rows):
+            mine = [row for row in rows if row["phase"] == phase]
+            budget = mine[-1]["budget"]
+            if len(mine) == 1 or mine[-1]["step"] < budget:
+                continue
+            before = [row["monitor"] for row in mine if row["step"] <= (1 - LAST) * budget] or [mine[0]["monitor"]]
+            fall = (min(before) - min(row["monitor"] for row in mine)) / max(abs(min(before)), 1e-12)
+            if fall >= FLAT:
+                result[phase] = max(fall, result.get(phase, 0))
+    return "; ".join(f"{phase}: {fall:.1%} lower after the last fifth of the steps" for phase, fall in result.items())
+
+
 def below_baseline(metrics: Columns, history: History, baselines: dict[str, Any]) -> str:
     """A reconstruction error above that of PCA with the same latent dimension."""
     if "sse" not in metrics:
@@ -84,7 +106,7 @@ def below_baseline(metrics: Columns, history: History, baselines: dict[str, Any]
 
 
 DIAGNOSES: dict[str, Callable[[Columns, History, dict[str, Any]], str]] = {
-    ask.__name__: ask for ask in (posterior_collapse, dead_units, dead_codes, never_fell, below_baseline)
+    ask.__name__: ask for ask in (posterior_collapse, dead_units, dead_codes, never_fell, not_converged, below_baseline)
 }
 
 

@@ -24,6 +24,8 @@ from aelab.training.augmentation import augment, parse
 from aelab.training.losses import DivergedError
 from aelab.training.settings import Training
 
+SETTLING = 2 / 3  # of a one-cycle schedule: what comes later counts for early stopping
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -32,6 +34,7 @@ class Epoch:
     phase: str
     epoch: int  # the number of the evaluation, from 1, within its phase
     step: int  # optimizer steps of the phase before it
+    budget: int  # the most steps of the phase
     train: dict[str, float]
     validation: dict[str, float]
     monitored: str  # the term that selects the best epoch
@@ -211,12 +214,14 @@ class Learning:
             term = "loss" if monitored == "total" else monitored
             raise DivergedError(f"phase {name}, step {self.step}: the validation {term} is {monitor}")
         better = monitor < self.best
-        self.waited = 0 if better else self.waited + 1
+        # the loss of a one-cycle schedule may rise until the rate falls
+        counts = self.settings.schedule != "one_cycle" or self.step > SETTLING * self.total
+        self.waited = self.waited + 1 if counts and not better else 0
         if better:
             self.best = monitor
             self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.callback.epoch(
-            Epoch(name, self.evaluations, self.step, seen, held_out, monitored, monitor, better), self.model
+            Epoch(name, self.evaluations, self.step, self.total, seen, held_out, monitored, monitor, better), self.model
         )
 
     def snapshot(self) -> Snapshot:

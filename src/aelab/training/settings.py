@@ -26,7 +26,8 @@ class Training:
     max_epochs: int | None
     max_steps: int | None  # optimizer steps
     eval_every: int | None  # steps between two evaluations on validation images; null: an epoch
-    # evaluations without improvement of the validation loss before a phase ends; null: no early stopping
+    # evaluations without improvement of the validation loss before a phase ends (of one_cycle: in the last third of its
+    # steps); null: no early stopping
     early_stopping_patience: int | None
     num_seeds: int  # seeds
     noise: tuple[str, ...]  # "kind level": noise added to the input; the target is clean
