@@ -29,7 +29,7 @@ def build(config, seed=0):
 
 def learned(config, data, steps):
     model = build(config)
-    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, None, 1, (), (), ())
+    settings = Training("adam", 2e-3, "constant", 0.0, len(data.x), steps, None, None, None, 1, (), (), ())
     fit(model, data, data, settings, partial(seeding.generator, 0), Silent())
     return model
 
