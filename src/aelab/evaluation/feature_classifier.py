@@ -64,8 +64,8 @@ def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator])
         augment=(),
         panel=(),
     )
-    model = build(spec, draw("judge init")).to(data.train.x.device)
-    fit(model, data.train, data.validation, settings, lambda use: draw(f"judge {use}"), Quiet())
+    model = build(spec, draw("feature classifier init")).to(data.train.x.device)
+    fit(model, data.train, data.validation, settings, lambda use: draw(f"feature classifier {use}"), Quiet())
     return model.eval()
 
 
