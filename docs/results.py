@@ -40,20 +40,14 @@ PUBLISHED = (
 
 
 def table(csv: Path = Path("metrics/comparison.csv")) -> str:
-    """The headline columns of the comparison as Markdown, models first, then stacks; below, whose net is changed."""
+    """The headline columns of the comparison as Markdown, models first, then stacks."""
     frame = pd.read_csv(csv)
     metrics = [metric for metric in METRICS if metric in frame]
     rows = frame.to_dict("records")
-    changed = {row["name"]: row["changed"] for row in rows if isinstance(row.get("changed"), str)}
     lines = ["| model | " + " | ".join(f"{title(m)} {spec(m).arrow}".strip() for m in metrics) + " |"]
     lines.append("|---|" + "---:|" * len(metrics))
     for row in rows:
-        name = row["name"] + "³" * (row["name"] in changed)
-        lines.append(f"| {name} | " + " | ".join(_cell(row, metric) for metric in metrics) + " |")
-    if changed:
-        lines += ["", "³ Not the net of its paper:", ""]
-        for words in dict.fromkeys(changed.values()):
-            lines.append(f"- {', '.join(name for name in changed if changed[name] == words)}: {words}")
+        lines.append(f"| {row['name']} | " + " | ".join(_cell(row, metric) for metric in metrics) + " |")
     return "\n".join(lines)
 
 

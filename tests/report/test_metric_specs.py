@@ -12,7 +12,7 @@ from aelab.report.html.table_columns import GROUPS, table_columns
 from aelab.report.metric_specs import SPECS, TABLE, spec
 
 ROOT = Path(__file__).parents[2]
-ABOUT = {"name", "family", "device", "num_seeds", "warnings", "changed"}  # changed: until the next full run
+ABOUT = {"name", "family", "device", "num_seeds", "warnings"}
 
 HIGHER = {"psnr", "ssim", "psnr_foreground", "psnr_background", "probe_accuracy", "knn_accuracy", "few_labels_accuracy"}
 HIGHER |= {"cluster_nmi", "cluster_ari", "cluster_accuracy", "infomax_accuracy", "same_class_accuracy", "probe_content"}
