@@ -88,21 +88,21 @@ def page() -> str:
 
 
 def published() -> str:
-    """What papers report, beside the same measure here and the epochs it took."""
+    """What papers report, beside the same measure here and the steps it took."""
     rows = {row["name"]: row for row in pd.read_csv("metrics/comparison.csv").to_dict("records")}
     curves = pd.read_csv("metrics/curves.csv")
-    epochs = curves.groupby("name")["epoch"].last()  # of the last phase; of a stack: with all labels
+    steps = curves.groupby("name")["step"].last()  # of the last phase; of a stack: with all labels
     lines = [
         "",
         "## Beside published numbers",
         "",
-        "| model | | here | epochs | published | |",
+        "| model | | here | steps | published | |",
         "|---|---|---:|---:|---:|---|",
     ]
     for name, metric, words, reported, source in PUBLISHED:
         if name in rows and metric in rows[name]:
             ours = _cell(rows[name], metric)
-            lines.append(f"| {name} | {words} | {ours} | {epochs[name]} | {reported:.2f} | {source} |")
+            lines.append(f"| {name} | {words} | {ours} | {steps[name]} | {reported:.2f} | {source} |")
     return "\n".join([*lines, ""])
 
 

@@ -57,7 +57,7 @@ def test_what_is_written_is_shown_as_it_stands(write):
 
 def test_sections_come_frozen_and_in_the_order_asked_for(write):
     train, seed, data, entry = params.load("train", "seed", "data", "models.vae")
-    assert (train.optimizer, train.batch_size, train.panel) == ("adam", 32, (1, 10, 50, 100))
+    assert (train.optimizer, train.batch_size, train.preview_steps) == ("adam", 32, (1, 10, 50, 100))
     assert (seed, data.name) == (1, "mnist5k")
     assert (entry.name, entry.family) == ("vae", "vae")
     assert entry.config == {"hidden": (400,), "latent_dim": 20, "beta": 1.0, "activation": "relu"}
@@ -118,8 +118,18 @@ WRONG = [
         "train",
         "train.batch_size: 12.8 is wrong; allowed: a valid integer",
     ),
-    ("  panel: [1, ", "  panel: [x, ", "train", "train.panel.0: 'x' is wrong; allowed: a valid integer"),
-    ("  panel: [1, 10, 50, 100]", "  panel: 1", "train", "train.panel: 1 is wrong; allowed: a valid list"),
+    (
+        "  preview_steps: [1, ",
+        "  preview_steps: [x, ",
+        "train",
+        "train.preview_steps.0: 'x' is wrong; allowed: a valid integer",
+    ),
+    (
+        "  preview_steps: [1, 10, 50, 100]",
+        "  preview_steps: 1",
+        "train",
+        "train.preview_steps: 1 is wrong; allowed: a valid list",
+    ),
     (
         "optimizer: adam",
         "optimizer: adm",

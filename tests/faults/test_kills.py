@@ -54,7 +54,7 @@ def shrink(tree) -> None:
             "batch_size": 20,
             "max_epochs": EPOCHS,
             "num_seeds": 2,
-            "panel": [1, 3],
+            "preview_steps": [1, 3],
             "schedule": "one_cycle",
         }
     tree["finetune"]["labels"] = [20, "all"]

@@ -80,6 +80,15 @@ def test_the_sparsity_penalty_by_hand(units, reduce, code):
     assert model.loss(batch(x), seeded()).terms["sparsity"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_penalty_on_weights_is_their_absolute_sum():
+    model = build("sparse", widths=(6, 4), penalty="l1_weights", weight=0.5)
+    terms = model.loss(batch(images(8)), seeded()).terms
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    assert len(weights) == 4
+    assert terms["weights"].item() == pytest.approx(0.5 * sum(each.abs().sum().item() for each in weights), rel=1e-5)
+    assert "sparsity" not in terms
+
+
 def test_the_running_mean_remembers_past_batches_while_learning_alone():
     model = build("sparse", widths=(6,), code_activation="sigmoid", weight=1.0, rho=0.1, memory=0.9)
     one, two = images(8), images(8, seed=2)

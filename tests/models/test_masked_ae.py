@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from aelab.config import seeding
 from aelab.models import masked_ae
-from aelab.models.common import Batch, Spec, registry
+from aelab.models.common import Batch, Spec, grid_positions, registry
+from aelab.models.common.transformer import Attention
 from aelab.training.loop import fit
 from aelab.training.settings import Training
 
@@ -21,7 +22,7 @@ CONFIGS = {
 class Silent:
     def steps(self, phase, total): ...
     def step(self): ...
-    def epoch(self, epoch, model): ...
+    def evaluated(self, evaluation, model): ...
 
 
 def build(config, seed=0):
@@ -95,7 +96,7 @@ def test_the_loss_counts_hidden_patches_of_the_clean_image_only(model, digits):
 
 
 def test_positions_tell_all_patches_apart_and_an_order_of_tokens_changes_nothing(model):
-    where = masked_ae.positions(7, 7, 16)
+    where = grid_positions(7, 7, 16)
     assert where.shape == (49, 16)
     assert torch.cdist(where, where).add(9 * torch.eye(49)).min() > 0.1
     torch.testing.assert_close(where[0], torch.tensor([0.0] * 4 + [1.0] * 4 + [0.0] * 4 + [1.0] * 4))
@@ -109,7 +110,7 @@ def test_positions_tell_all_patches_apart_and_an_order_of_tokens_changes_nothing
 
 def test_attention_is_torch_s():
     torch.manual_seed(0)
-    ours = masked_ae.Attention(12, 3)
+    ours = Attention(12, 3)
     x = torch.randn(2, 5, 12)
     q, k, v = (part.unflatten(2, (3, 4)).transpose(1, 2) for part in ours.qkv(x).chunk(3, 2))
     expected = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from aelab.models import rbm
 from aelab.models.common import Batch, RBMLayer, Spec, Transposed, registry
 
 V, H = 4, 3
@@ -140,6 +141,17 @@ def test_persistent_chains_go_on_between_batches_and_rest_while_measured():
     assert set(losses.terms) == {"contrast", "reconstruction", "pseudo_likelihood"}
     assert "chain" in model.state_dict()
     assert "chain" not in small().state_dict()
+
+
+def test_persistent_chains_start_at_different_images(monkeypatch):
+    monkeypatch.setattr(rbm, "CHAINS", 3)
+    model, x = small(persistent=True), torch.eye(8, 4).repeat_interleave(2, 0)[:8].view(8, 1, 2, 2)
+    model.fit_statistics(x, torch.zeros(8))
+    assert torch.equal(model.chain, x[[0, 2, 5]].flatten(1))
+    starts = []
+    monkeypatch.setattr(model.machine, "gibbs", lambda v, steps, generator: starts.append(v) or v)
+    model.sample(6, torch.Generator().manual_seed(0))
+    assert sorted(map(tuple, starts[0].tolist())) == sorted(map(tuple, model.chain.repeat(2, 1).tolist()))
 
 
 def test_without_persistence_chains_start_at_the_data():

@@ -40,8 +40,8 @@ class Heard:
     def steps(self, phase, total): ...
     def step(self): ...
 
-    def epoch(self, epoch, model):
-        self.weights[epoch.phase] = copy.deepcopy(model.state_dict())
+    def evaluated(self, evaluation, model):
+        self.weights[evaluation.phase] = copy.deepcopy(model.state_dict())
 
 
 def moves(model, x, settings=SETTINGS) -> dict[str, set[str]]:

@@ -128,3 +128,41 @@ def test_perplexity_is_the_number_of_codes_in_even_use():
     model.fit_statistics(x, torch.zeros(3))
     expected = vq_vae.perplexity(model.indices(x).flatten(), 5)
     torch.testing.assert_close(loss(model.eval(), x).terms["perplexity"], expected)
+
+
+def test_the_prior_sees_earlier_places_alone():
+    prior = build().prior
+    with torch.no_grad():
+        one = prior(torch.tensor([[0, 1, 2]]))
+        other = prior(torch.tensor([[0, 1, 4]]))
+    assert one.shape == (1, 4, 5), "logits of all four places"
+    torch.testing.assert_close(one[:, :3], other[:, :3])
+    assert not torch.allclose(one[:, 3], other[:, 3])
+
+
+def test_the_prior_is_a_distribution_over_maps_of_indices():
+    prior = build(codebook_size=3).prior
+    every = torch.cartesian_prod(*4 * [torch.arange(3)])
+    with torch.no_grad():
+        nll = prior.nll(every)
+    assert nll.neg().exp().sum().item() == pytest.approx(1, rel=1e-4)
+    drawn = prior.sample(20_000, seeded())
+    counts = torch.bincount(drawn @ torch.tensor([27, 9, 3, 1]), minlength=81) / 20_000
+    torch.testing.assert_close(counts, nll.neg().exp(), rtol=0, atol=0.02)
+
+
+def test_the_prior_learns_last_and_by_itself():
+    model, x = build(), torch.rand(6, *TINY.shape, generator=seeded(4))
+    first, last = model.phases()
+    assert not {id(each) for each in first.parameters} & {id(each) for each in last.parameters}
+    assert {id(each) for each in model.parameters()} == {id(p) for phase in (first, last) for p in phase.parameters}
+    indices = last.inputs(x)
+    assert torch.equal(indices.long(), model.indices(x).flatten(1))
+    optimizer = torch.optim.Adam(last.parameters, 0.005)
+    for _ in range(200):
+        optimizer.zero_grad()
+        last.loss(Batch(indices, indices, torch.zeros(6)), seeded()).total.backward()
+        optimizer.step()
+    known = {tuple(row) for row in indices.long().tolist()}
+    drawn = model.prior.sample(50, seeded()).tolist()
+    assert sum(tuple(row) in known for row in drawn) > 45, "it has learned the six maps by heart"

@@ -34,7 +34,7 @@ def pixels(figure) -> list[np.ndarray]:
 
 
 NEEDS = {
-    "noisy-epochs": ("two", "preview/noisy-epoch-001", "preview/noisy-epoch-003"),
+    "noisy-epochs": ("two", "preview/noisy-step-00001", "preview/noisy-step-00003"),
     "codes-3d": ("vae", "codes"),
     "grids": ("two", "grid"),
     "chosen": ("vae", "chosen"),
@@ -60,11 +60,11 @@ def test_noisy_digits_come_with_their_psnr(results):
     arrays = results.items["two"].arrays
     arrays["preview/input"] = np.zeros((DIGITS, SIDE, SIDE), np.uint8)
     arrays["preview/noisy-input"] = np.full((DIGITS, SIDE, SIDE), 255, np.uint8)
-    arrays["preview/noisy-epoch-001"] = np.where(np.arange(SIDE) < 4, 0, arrays["preview/noisy-input"])
-    arrays["preview/noisy-epoch-003"] = arrays["preview/input"]
+    arrays["preview/noisy-step-00001"] = np.where(np.arange(SIDE) < 4, 0, arrays["preview/noisy-input"])
+    arrays["preview/noisy-step-00003"] = arrays["preview/input"]
     figure = drawn(results, "noisy-epochs")
     assert {"0.0", "3.0", "inf", "two, epoch 1", "epoch 2 (kept)"} <= set(words(figure))
-    np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["preview/noisy-epoch-001"]))
+    np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["preview/noisy-step-00001"]))
 
 
 def test_swaps_have_their_content_above_and_their_style_beside(results):

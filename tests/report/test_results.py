@@ -105,7 +105,11 @@ def pictures_of_every_kind() -> dict[str, np.ndarray]:
 def made_up() -> Results:
     """64 pixels, two noises, four models and two stacks: numbers that can be checked by hand."""
     random = np.random.default_rng(5)
-    panel = {"preview/input": images(seed=6), "preview/epoch-001": images(seed=7), "preview/epoch-003": images(seed=8)}
+    panel = {
+        "preview/input": images(seed=6),
+        "preview/step-00001": images(seed=7),
+        "preview/step-00003": images(seed=8),
+    }
     shown_noisy = {f"preview/noisy-{key[8:]}": 255 - value for key, value in panel.items()}
     grid = {"grid": images(9, 10), "grid_codes": np.array([[-1, 0, 1], [-2, 0, 2]], np.float32)}
     filters = {"filters": random.normal(size=(12, SIDE, SIDE)).astype(np.float32)}

@@ -41,8 +41,8 @@ class Watch:
         if self.done == self.end:
             raise Killed
 
-    def epoch(self, epoch, model):
-        self.epochs.append(dataclasses.asdict(epoch))
+    def evaluated(self, evaluation, model):
+        self.epochs.append(dataclasses.asdict(evaluation))
 
     def state(self):
         return self.epochs, {"seen": torch.tensor(self.done)}

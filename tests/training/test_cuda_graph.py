@@ -52,8 +52,8 @@ class Heard:
     def steps(self, phase, total): ...
     def step(self): ...
 
-    def epoch(self, epoch, model):
-        self.epochs.append(dataclasses.asdict(epoch))
+    def evaluated(self, evaluation, model):
+        self.epochs.append(dataclasses.asdict(evaluation))
 
 
 def seeds(digits, device="cpu", model=VAE):

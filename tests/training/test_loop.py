@@ -14,7 +14,7 @@ from aelab.data.tensors import Tensors
 from aelab.models.common import Batch, Losses, Phase, Spec, registry
 from aelab.training import losses
 from aelab.training.classifier import Classifier, predictions
-from aelab.training.loop import Epoch, fit
+from aelab.training.loop import Evaluation, fit
 from aelab.training.losses import DivergedError
 from aelab.training.settings import Training
 
@@ -26,7 +26,7 @@ class Heard:
     """A watch that remembers."""
 
     def __init__(self):
-        self.epochs: list[Epoch] = []
+        self.epochs: list[Evaluation] = []
         self.weights: list[dict] = []
         self.total = self.done = 0
 
@@ -36,8 +36,8 @@ class Heard:
     def step(self):
         self.done += 1
 
-    def epoch(self, epoch, model):
-        self.epochs.append(epoch)
+    def evaluated(self, evaluation, model):
+        self.epochs.append(evaluation)
         self.weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
@@ -57,7 +57,7 @@ def test_an_epoch_of_many_steps_takes_no_more_memory_than_one_of_few():
         class Silent:
             def steps(self, phase, total): ...
             def step(self): ...
-            def epoch(self, epoch, model): ...
+            def evaluated(self, evaluation, model): ...
         def private():
             lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
             return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000

@@ -34,7 +34,7 @@ class Recorder:
         self.images.append((name, picture.shape, step))
 
 
-def panel(item="one", noise=()):
+def preview(item="one", noise=()):
     labels = torch.arange(30) % 10
     digits = (labels / 9)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     settings = dataclasses.replace(SETTINGS, noise=noise)
@@ -42,40 +42,40 @@ def panel(item="one", noise=()):
 
 
 def test_a_model_of_clean_images_is_shown_the_noise_too():
-    made = panel()
+    made = preview()
     made.draw(Copy(), 1)
     made.draw(Copy(), 12, kept=True)
-    keys = {f"{kind}{name}" for kind in ("", "noisy-") for name in ("input", "epoch-001", "epoch-012")}
+    keys = {f"{kind}{name}" for kind in ("", "noisy-") for name in ("input", "step-00001", "step-00012")}
     assert set(made.pictures) == keys
     clean, noisy = made.pictures["input"], made.pictures["noisy-input"]
     assert clean[:, 0, 0, 0].tolist() == [round(255 * k / 9) for k in range(10)], "one digit per class"
     assert (clean != noisy).mean() == pytest.approx(2 * ReconstructionPreview.NOISE.level, abs=0.07)
-    np.testing.assert_array_equal(made.pictures["noisy-epoch-012"], noisy)
+    np.testing.assert_array_equal(made.pictures["noisy-step-00012"], noisy)
     assert made.recorder.images == [("preview", (16, 80), 1), ("preview", (16, 80), 12), ("preview_best", (16, 80), 0)]
 
 
 def test_the_noise_is_the_same_for_every_model():
-    first, second = panel("one"), panel("two")
+    first, second = preview("one"), preview("two")
     for made in (first, second):
         made.draw(Copy(), 1)
     np.testing.assert_array_equal(first.pictures["noisy-input"], second.pictures["noisy-input"])
 
 
 def test_a_model_that_met_noise_is_shown_its_own_alone():
-    made = panel(noise=("masking 0.5",))
+    made = preview(noise=("masking 0.5",))
     made.draw(Copy(), 1)
-    assert set(made.pictures) == {"input", "epoch-001"}
+    assert set(made.pictures) == {"input", "step-00001"}
 
 
 def test_a_classifier_draws_nothing():
-    made = panel()
+    made = preview()
     made.draw(nn.Identity(), 1)
     assert made.pictures == {}
 
 
 def test_the_figure_s_words_are_true():
     words = f"noise: {ReconstructionPreview.NOISE.kind} {ReconstructionPreview.NOISE.level:g}, a fifth of the pixels"
-    assert 2 * ReconstructionPreview.NOISE.level == 1 / 5
+    assert 2 * ReconstructionPreview.NOISE.level == 1 / 10
     assert words in Path(__file__).parents[2].joinpath("src/aelab/report/figures/pictures.py").read_text()
 
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from aelab.data.tensors import Data, mapped
 from aelab.models.common import Autoencoder, Output, Spec, initialise
 from aelab.training.classifier import Classifier, predictions
-from aelab.training.loop import Epoch, fit
+from aelab.training.loop import Evaluation, fit
 from aelab.training.settings import Training
 
 FEATURES = 64
@@ -26,7 +26,7 @@ class Quiet:
 
     def steps(self, phase: str, total: int) -> None: ...
     def step(self) -> None: ...
-    def epoch(self, epoch: Epoch, model: nn.Module) -> None: ...
+    def evaluated(self, evaluation: Evaluation, model: nn.Module) -> None: ...
 
 
 def build(spec: Spec, generator: Generator) -> Classifier:
@@ -62,7 +62,7 @@ def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator])
         num_seeds=1,
         noise=(),
         augment=(),
-        panel=(),
+        preview_steps=(),
     )
     model = build(spec, draw("feature classifier init")).to(data.train.x.device)
     fit(model, data.train, data.validation, settings, lambda use: draw(f"feature classifier {use}"), Quiet())

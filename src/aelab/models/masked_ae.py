@@ -22,7 +22,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from aelab.models.common import Autoencoder, Batch, Losses, Output, Spec, initialise, require
+from aelab.models.common import (
+    Autoencoder,
+    Batch,
+    Block,
+    Losses,
+    Output,
+    Spec,
+    grid_positions,
+    initialise,
+    require,
+)
 
 FIXED_MASK = 0  # seed of the one mask that reconstruct() uses, the same for every model
 
@@ -49,34 +59,6 @@ class Config:
         require(0 < self.mask_ratio < 1, "mask_ratio", self.mask_ratio, "between 0 and 1")
 
 
-class Attention(nn.Module):
-    """softmax(Q K^T / sqrt(d)) V for each head of size d (Vaswani et al. 2017): [B, T, D] -> [B, T, D]."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, heads, T, d]
-        share = (q @ k.transpose(2, 3) * q.shape[3] ** -0.5).softmax(3)  # [B, heads, T, T]
-        return self.out((share @ v).transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block, x + attention(norm x), then x + mlp(norm x): [B, T, D] -> [B, T, D]."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 def patchify(x: Tensor, size: int) -> Tensor:
     """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row."""
     b, c, h, w = x.shape
@@ -89,18 +71,6 @@ def unpatchify(patches: Tensor, size: int, shape: tuple[int, int, int]) -> Tenso
     c, h, w = shape
     x = patches.reshape(patches.shape[0], h // size, w // size, size, size, c)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(patches.shape[0], c, h, w)
-
-
-def positions(rows: int, columns: int, width: int) -> Tensor:
-    """Position embeddings [rows * columns, width]: sines and cosines of row and column (Vaswani 2017)."""
-    speed = 10_000 ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-    row, column = (torch.arange(n, dtype=torch.float64)[:, None] * speed for n in (rows, columns))
-    waves = [
-        wave
-        for angles in (row[:, None].expand(-1, columns, -1), column[None].expand(rows, -1, -1))
-        for wave in (angles.sin(), angles.cos())
-    ]
-    return torch.cat(waves, 2).flatten(0, 1).float()
 
 
 def pick(rows: Tensor, which: Tensor) -> Tensor:
@@ -131,8 +101,10 @@ class MaskedAutoencoder(Autoencoder):
             *light, nn.LayerNorm(config.decoder_embed_dim), nn.Linear(config.decoder_embed_dim, pixels)
         )
         fixed = torch.randperm(self.patches, generator=torch.Generator().manual_seed(FIXED_MASK))
-        self.register_buffer("where", positions(rows, columns, config.embed_dim)[None], persistent=False)
-        self.register_buffer("light_where", positions(rows, columns, config.decoder_embed_dim)[None], persistent=False)
+        self.register_buffer("where", grid_positions(rows, columns, config.embed_dim)[None], persistent=False)
+        self.register_buffer(
+            "light_where", grid_positions(rows, columns, config.decoder_embed_dim)[None], persistent=False
+        )
         self.register_buffer("fixed", fixed[None], persistent=False)
 
     where: Tensor  # positions of the encoder's tokens [1, T, embed_dim]

@@ -32,7 +32,7 @@ from aelab.models.common import (
     require,
 )
 
-CHAINS = 100  # of PCD, side by side
+CHAINS = 500  # of PCD, side by side: each starts at another training image
 STEPS = 500  # Gibbs steps per sample
 DEVIATION = 0.01  # of the initial weights
 
@@ -68,6 +68,9 @@ class RestrictedBoltzmannMachine(Autoencoder):
     def fit_statistics(self, clean: Tensor, label: Tensor) -> None:
         with torch.no_grad():
             self.machine.back.bias.copy_(clean.flatten(1).mean(0).clamp(1e-3, 1 - 1e-3).logit())
+            if self.chain is not None:
+                rows = torch.arange(CHAINS, device=clean.device) * len(clean) // CHAINS
+                self.chain.copy_(clean[rows].flatten(1).round())
 
     def phases(self) -> list[Phase]:
         return [Phase("all", self.machine.parameters(), self.loss, "reconstruction")]
@@ -101,12 +104,13 @@ class RestrictedBoltzmannMachine(Autoencoder):
     def sample(self, n: int, generator: Generator) -> Tensor:
         """p(v = 1|h) at the end of n chains of STEPS Gibbs steps.
 
-        They start from PCD's chains, or from draws of the visible biases.
+        They start from PCD's chains, each once before any is taken again, or from draws of the visible biases.
         """
         if self.chain is None:
             start = bernoulli(torch.sigmoid(self.machine.back.bias).expand(n, -1), generator)
         else:
-            start = self.chain[torch.randint(CHAINS, (n,), generator=generator, device=self.chain.device)]
+            order = torch.randperm(CHAINS, generator=generator, device=self.chain.device)
+            start = self.chain[order.repeat(-(-n // CHAINS))[:n]]
         with torch.no_grad():
             v = self.machine.gibbs(start, STEPS - 1, generator)
             return self.machine.chances(v, generator).view(n, *self.spec.shape)

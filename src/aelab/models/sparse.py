@@ -1,6 +1,7 @@
 """Sparse autoencoders: a dense autoencoder whose units are mostly inactive.
 
-l1: weight * sum over units of |h| on the first layer's activations, mean over images. kl: weight * mean (or sum) over
+l1: weight * sum over units of |h| on the first layer's activations, mean over images. l1_weights: weight * sum of |w|
+over the weights of all layers, a control: small weights are no sparse activations. kl: weight * mean (or sum) over
 units of KL(rho || rho_hat), where rho_hat is a unit's mean activation over the batch (Ng, "Sparse autoencoder", CS294A
 2011) or, with `memory`, a running mean over batches:
 
@@ -36,13 +37,13 @@ from aelab.models.common import (
 
 @dataclass(frozen=True)
 class Config(DenseConfig):
-    """penalty: l1 or kl; weight: its factor in the loss (beta); rho: the target mean activation of kl.
+    """penalty: l1, kl or l1_weights; weight: its factor in the loss (beta); rho: the target mean activation of kl.
 
     units: whether kl is averaged or summed over units; memory: weight of the running mean in rho_hat, 0: the batch
     only; patch: rows and columns of the crops, null: whole images.
     """
 
-    penalty: Literal["l1", "kl"] = "kl"
+    penalty: Literal["l1", "kl", "l1_weights"] = "kl"
     weight: float = 0.0
     rho: float = 0.05
     units: Reduction = "mean"
@@ -54,8 +55,8 @@ class Config(DenseConfig):
         require(self.weight >= 0, "weight", self.weight, "0 or more")
         require(0 < self.rho < 1, "rho", self.rho, "between 0 and 1")
         require(0 <= self.memory < 1, "memory", self.memory, "0 up to, without, 1")
-        fits = self.penalty == "l1" or self.first in ("sigmoid", "tanh")
-        require(fits, "penalty", f"kl on {self.first} units", "kl on sigmoid or tanh units, l1")
+        fits = self.penalty != "kl" or self.first in ("sigmoid", "tanh")
+        require(fits, "penalty", f"kl on {self.first} units", "kl on sigmoid or tanh units, l1, l1_weights")
 
     @property
     def first(self) -> str:
@@ -64,7 +65,7 @@ class Config(DenseConfig):
 
 
 class SparseAutoencoder(Autoencoder):
-    """Overrides the penalty only; it acts on the first layer's activations."""
+    """Overrides the penalty only; it acts on the first layer's activations, or (l1_weights) on all weights."""
 
     running: Tensor  # the mean activations [units] of past batches
 
@@ -78,6 +79,9 @@ class SparseAutoencoder(Autoencoder):
         first, config = hidden[0], self.config  # [B, units]
         if config.penalty == "l1":
             return {"sparsity": config.weight * first.abs().sum(1).mean()}
+        if config.penalty == "l1_weights":
+            weights = [weight for weight in self.parameters() if weight.dim() > 1]
+            return {"weights": config.weight * torch.stack([weight.abs().sum() for weight in weights]).sum()}
         rho_hat = ((1 + first) / 2 if config.first == "tanh" else first).mean(0)
         if config.memory:
             rho_hat = config.memory * self.running + (1 - config.memory) * rho_hat

@@ -13,8 +13,13 @@ dead and moves to a random vector of the batch (Dhariwal et al. 2020, Jukebox). 
 ones. Unlike in `gumbel_vae` codes are not drawn and there is no KL term: with a uniform prior over the codes it is the
 constant (vectors per image) * log(codes).
 
+Samples need a prior over whole maps of indices. It is learned afterwards, in a phase of its own, from the maps of the
+training images (section 3.2 of the paper, which takes a PixelCNN): here a small causal transformer, row by row,
+
+    -log p(k) = -sum over places t of log p(k_t | k_1 ... k_t-1).
+
 MNIST, 7 x 7 vectors of 128 codes (43 bytes): expect a reconstruction error far below that of `vae`, and most codes in
-use (perplexity of 50 or more). The paper samples from a PixelCNN over the indices; here there is none.
+use (perplexity of 50 or more).
 """
 
 from __future__ import annotations
@@ -29,10 +34,13 @@ from torch.nn import functional as F
 from aelab.models.common import (
     Autoencoder,
     Batch,
+    Block,
     Losses,
     Output,
+    Phase,
     Spec,
     downsample_stack,
+    grid_positions,
     initialise,
     require,
     require_widths,
@@ -46,7 +54,7 @@ class Config:
     """channels: of each halving of the image, mirrored in the decoder; depth: dimension of a code vector.
 
     codebook_size: number of code vectors; commitment: beta of the paper; decay: gamma, of the codebook's moving
-    averages.
+    averages. prior_dim, prior_depth, prior_heads: width, blocks and attention heads of the transformer over indices.
     """
 
     channels: tuple[int, ...]
@@ -54,6 +62,9 @@ class Config:
     codebook_size: int = 128
     commitment: float = 0.25
     decay: float = 0.99
+    prior_dim: int = 64
+    prior_depth: int = 2
+    prior_heads: int = 4
 
     def __post_init__(self) -> None:
         require_widths("channels", self.channels)
@@ -61,6 +72,45 @@ class Config:
         require(self.codebook_size > 1, "codebook_size", self.codebook_size, "2 or more")
         require(self.commitment >= 0, "commitment", self.commitment, "0 or more")
         require(0 <= self.decay < 1, "decay", self.decay, "0 up to, without, 1")
+        for key in ("prior_depth", "prior_heads"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "1 or more")
+        fits = self.prior_dim > 0 and self.prior_dim % 4 == 0 and self.prior_dim % self.prior_heads == 0
+        require(fits, "prior_dim", self.prior_dim, f"multiples of 4 and of {self.prior_heads} heads")
+
+
+class Prior(nn.Module):
+    """p(k) of maps of indices, place by place: a causal transformer.
+
+    Its input at a place is the index at the place before (at the first one: a vector of its own) and its position.
+    """
+
+    where: Tensor  # positions [T, width]
+
+    def __init__(self, codes: int, rows: int, columns: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(codes + 1, width)  # the last one stands before the first place
+        self.blocks = nn.Sequential(*(Block(width, heads, causal=True) for _ in range(depth)))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, codes))
+        self.register_buffer("where", grid_positions(rows, columns, width), persistent=False)
+
+    def forward(self, before: Tensor) -> Tensor:
+        """The first t - 1 indices, int64 [B, t - 1] -> logits of the first t, [B, t, codes]."""
+        tokens = F.pad(before, (1, 0), value=self.embed.num_embeddings - 1)
+        return self.head(self.blocks(self.embed(tokens) + self.where[: tokens.shape[1]]))
+
+    def nll(self, indices: Tensor) -> Tensor:
+        """-log p(k) in nats for each map of indices, int64 [B, T] -> [B]."""
+        logits = self(indices[:, :-1])
+        return F.cross_entropy(logits.transpose(1, 2), indices, reduction="none").sum(1)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """n maps of indices, int64 [n, T], drawn place by place."""
+        drawn = torch.zeros(n, 0, dtype=torch.int64, device=generator.device)
+        for _ in self.where:
+            chances = self(drawn)[:, -1].softmax(1)
+            drawn = torch.cat([drawn, torch.multinomial(chances, 1, generator=generator)], 1)
+        return drawn
 
 
 class VQVAE(Autoencoder):
@@ -84,6 +134,23 @@ class VQVAE(Autoencoder):
         self.register_buffer("codebook", torch.zeros(config.codebook_size, config.depth))
         self.register_buffer("count", torch.ones(config.codebook_size))
         self.register_buffer("total", torch.zeros(config.codebook_size, config.depth))
+        self.prior = Prior(
+            config.codebook_size, height, width, config.prior_dim, config.prior_depth, config.prior_heads
+        )
+
+    def phases(self) -> list[Phase]:
+        """The autoencoder, then the prior over the indices of its codes."""
+        own = [*self.encoder.parameters(), *self.decoder.parameters()]
+        indices = lambda x: self.indices(x).flatten(1).float()  # noqa: E731  (of the inputs of a phase all are float)
+        return [
+            Phase("autoencoder", own, self.loss),
+            Phase("prior", list(self.prior.parameters()), self.prior_loss, inputs=indices),
+        ]
+
+    def prior_loss(self, batch: Batch, generator: Generator) -> Losses:
+        """-log p of maps of indices, float [B, T], in nats per image."""
+        nll = self.prior.nll(batch.clean.long()).mean()
+        return Losses(nll, {"nll": nll})
 
     def start(self, codes: Tensor) -> None:
         """Set the codebook [codes, depth], each code as if it had one vector."""
@@ -154,14 +221,8 @@ class VQVAE(Autoencoder):
         self.codebook.copy_(self.total / self.count[:, None])
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """Each place draws its code independently, with the frequencies of training: there is no prior over whole
-        images.
-
-        So neighbouring places do not match and no digit appears; it shows what the prior would have to do.
-        """
-        places = n * self.map[1] * self.map[2]
-        drawn = torch.multinomial(self.count, places, replacement=True, generator=generator)
-        return self.decode(self.looked_up(drawn).flatten(1))
+        """Maps of indices drawn from the learned prior, decoded."""
+        return self.decode(self.looked_up(self.prior.sample(n, generator).flatten()).flatten(1))
 
 
 def straight_through(z_e: Tensor, e: Tensor) -> Tensor:
@@ -178,5 +239,6 @@ def perplexity(indices: Tensor, codes: int) -> Tensor:
 def build(config: Config, spec: Spec, generator: Generator) -> VQVAE:
     model = VQVAE(config, spec)
     initialise(model, generator)
+    nn.init.normal_(model.prior.embed.weight, std=0.5, generator=generator)
     model.start(torch.randn(config.codebook_size, config.depth, generator=generator))
     return model.to(memory_format=torch.channels_last)  # as in `conv`: faster on a CPU

@@ -131,23 +131,24 @@ def _generation(results: Results) -> list[str]:
 def _cost(results: Results) -> list[str]:
     columns = ("parameters", "flops", "code_bytes")
     rows = [
-        [name(results, item), *(cell(item, column) for column in columns), *_epochs(item)]
+        [name(results, item), *(cell(item, column) for column in columns), *_steps(item)]
         for item in results.items.values()
     ]
     return [
         "## Cost",
-        "epochs: run, over all phases, and kept, of the last phase: if the last epoch is kept, more epochs might "
-        "be better. A range is over seeds. Stacks: fine-tuning only, all label budgets.",
-        grid(["model", *(spec(column).title for column in columns), "epochs run", "kept"], rows),
+        "steps: run, over all phases, and kept, of the last phase; converged: early stopping ended every phase, or its "
+        "validation loss fell by less than 1% over the last fifth of its steps. A range is over seeds. Stacks: "
+        "fine-tuning only, all label budgets.",
+        grid(["model", *(spec(column).title for column in columns), "steps run", "kept", "converged"], rows),
     ]
 
 
-def _epochs(item: Item) -> list[str]:
+def _steps(item: Item) -> list[str]:
     curves = item.curves()
     if not curves:
-        return ["0", "n/a"]
-    run = np.sum([np.isfinite(phase.validation).sum(1) for phase in curves], 0)
-    return [span(run.tolist()), span(curves[-1].kept.tolist())]
+        return ["0", "n/a", "n/a"]
+    run = np.sum([phase.steps[np.isfinite(phase.validation).sum(1) - 1] for phase in curves], 0)
+    return [span(run.tolist()), span(curves[-1].kept.tolist()), "no" if "not_converged" in item.diagnoses else "yes"]
 
 
 def _warnings(results: Results) -> list[str]:

@@ -14,15 +14,17 @@ FILTERS = ("median", "gaussian", "non_local_means")
 
 @dataclass(frozen=True)
 class Curves:
-    """One training phase: the monitored term, which selects the best epoch, by epoch, [replicates, epochs].
+    """One training phase: the monitored term, which selects the best evaluation, [replicates, evaluations].
 
-    NaN after a replicate has stopped. kept [replicates]: the best epoch, counted from 1.
+    NaN after a replicate has stopped. steps [evaluations]: optimizer steps before each; kept [replicates]: those of the
+    best one.
     """
 
     phase: str
     term: str  # "total", the loss itself, or one of its terms, such as "error" of a classifier
     train: np.ndarray
     validation: np.ndarray
+    steps: np.ndarray
     kept: np.ndarray
 
 
@@ -94,9 +96,10 @@ class Item:
         for phase in dict.fromkeys(row["phase"] for rows in histories for row in rows):
             mine = [[row for row in rows if row["phase"] == phase] for rows in histories]
             term = mine[0][0]["monitored"]
-            kept = [max((i for i, row in enumerate(rows, 1) if row["best"]), default=0) for rows in mine]
+            steps = [row["step"] for row in max(mine, key=len)]
+            kept = [max((row["step"] for row in rows if row["best"]), default=0) for rows in mine]
             sides = [_padded([[row[side][term] for row in rows] for rows in mine]) for side in ("train", "validation")]
-            result.append(Curves(phase, term, *sides, kept=np.array(kept)))
+            result.append(Curves(phase, term, *sides, steps=np.array(steps), kept=np.array(kept)))
         return result
 
 

@@ -41,7 +41,7 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def curves(results: Results) -> pd.DataFrame:
-    """One row per item, phase and epoch: the monitored `term` in training and validation, mean over the `seeds`
+    """One row per item, phase and evaluation: the monitored `term` in training and validation, mean over the `seeds`
     replicates that were still training, and the standard deviation in validation."""
     rows = []
     for item in results.items.values():
@@ -55,10 +55,9 @@ def curves(results: Results) -> pd.DataFrame:
                     "validation": np.nanmean(phase.validation, 0),
                     "validation_std": np.nanstd(phase.validation, 0, ddof=1),
                 }
-            epochs = np.arange(1, phase.validation.shape[1] + 1)
-            keys = {"name": item.name, "phase": phase.phase, "epoch": epochs, "term": phase.term}
+            keys = {"name": item.name, "phase": phase.phase, "step": phase.steps, "term": phase.term}
             rows.append(pd.DataFrame({**keys, **columns}))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["name", "phase", "epoch", "term"])
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["name", "phase", "step", "term"])
 
 
 def csv(table: pd.DataFrame) -> str:

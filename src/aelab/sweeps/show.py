@@ -20,7 +20,7 @@ def words(trial: FrozenTrial) -> str:
     if trial.state == TrialState.COMPLETE:
         result = ", ".join(f"{value:.6g}" for value in trial.values)
     elif trial.state == TrialState.PRUNED:
-        result = f"pruned after {len(trial.intermediate_values)} epochs"
+        result = f"pruned after {len(trial.intermediate_values)} evaluations"
     else:
         result = f"{trial.state.name.lower()}: {trial.user_attrs.get('error', '')}"
     return f"{result} ({short(trial.params)})"
@@ -41,7 +41,7 @@ def table(found: optuna.Study, sweep: Sweep) -> str:
     for trial in found.get_trials(deepcopy=False):
         complete = trial.state == TrialState.COMPLETE
         results = [f"{value:.6g}" for value in trial.values] if complete else [""] * len(sweep.objectives)
-        pruned = f" ({len(trial.intermediate_values)} epochs)" if trial.state == TrialState.PRUNED else ""
+        pruned = f" ({len(trial.intermediate_values)} evaluations)" if trial.state == TrialState.PRUNED else ""
         values = [figure(trial.params.get(name, "")) for name in sweep.space]
         about = ["*" * (trial.number in marked), str(trial.number), trial.state.name.lower() + pruned]
         rows.append([*about, *results, *values])

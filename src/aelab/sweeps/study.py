@@ -25,7 +25,7 @@ from aelab.sweeps.settings import Range, Sweep, label
 HOME = Path(".aelab/sweeps")
 DYING = 30.0  # seconds that the trials of a killed sweep may take to end
 OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-YOUNG = 3  # epochs before which the median pruner waits: a small learning rate starts slowly
+YOUNG = 3  # evaluations before which the median pruner waits: a small learning rate starts slowly
 PRUNERS = {
     "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=YOUNG),
     "successive_halving": optuna.pruners.SuccessiveHalvingPruner,

@@ -110,7 +110,7 @@ def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path)
 def value(out: Path, objective: str) -> float:
     """The value of an objective in a trial's result.
 
-    [<folder>/]validation/<term>: that term of the validation loss at the best epoch, mean over replicates; for a stage
+    [<folder>/]validation/<term>: that term of the validation loss at the best evaluation, mean over replicates; for a stage
     with several results, <folder> names one of them. parameters: the number of learned values. Raises OSError or
     ValueError if there is no such value.
     """
@@ -123,10 +123,10 @@ def value(out: Path, objective: str) -> float:
         return cost.parameters(artifacts.load(out, 0, torch.device("cpu")))
     folder, _, term = objective.rpartition("validation/")
     path = out / folder / "history.json"
-    kept = [[epoch for epoch in history if epoch["best"]] for history in storage.load_json(path)]
+    kept = [[row for row in history if row["best"]] for history in storage.load_json(path)]
     if not all(kept):
-        raise ValueError(f"{path}: holds no epochs, so no {objective}")
-    terms = [epochs[-1]["validation"] for epochs in kept]
+        raise ValueError(f"{path}: holds no evaluations, so no {objective}")
+    terms = [rows[-1]["validation"] for rows in kept]
     if term not in terms[0]:
         raise ValueError(f"{path}: no {objective}; there: {', '.join(f'validation/{item}' for item in terms[0])}")
     mean = sum(item[term] for item in terms) / len(terms)

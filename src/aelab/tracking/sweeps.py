@@ -93,7 +93,7 @@ class Tracked:
                 self.client.log_metric(run, name, value, stamp(trial.datetime_complete), 0)
                 self.client.log_metric(self.parent, name, value, stamp(trial.datetime_complete), trial.number)
         elif trial.state.name == "PRUNED":
-            self.client.set_tag(run, "pruned", f"after {len(trial.intermediate_values)} epochs")
+            self.client.set_tag(run, "pruned", f"after {len(trial.intermediate_values)} evaluations")
         elif "error" in trial.user_attrs:
             self.client.set_tag(run, "error", cut(trial.user_attrs["error"]))
         if status == "RUNNING":  # taken up again

@@ -1,10 +1,10 @@
 """The files of a trained model, written by the training stages and read by everything after them.
 
-weights-<replicate>.safetensors   weights of the best validation epoch
+weights-<replicate>.safetensors   weights of the best evaluation
 model.json                        how to build the model, and the device it was trained on
-history.json                      for each replicate one row per epoch
-preview.npz                       validation digits as replicate 0 reconstructed them: input, epoch-<n>; for a model
-                                  trained on clean images also noisy-input, noisy-epoch-<n>
+history.json                      for each replicate one row per evaluation
+preview.npz                       validation digits as replicate 0 reconstructed them: input, step-<n>; for a model
+                                  trained on clean images also noisy-input, noisy-step-<n>
 
 A fine-tuned stack has such a folder for each label budget, and a model.json that names them.
 """
@@ -25,7 +25,7 @@ from aelab.models.common import Spec, registry
 from aelab.training import weight_files
 from aelab.training.classifier import Classifier
 
-History = list[dict[str, Any]]  # one row per epoch
+History = list[dict[str, Any]]  # one row per evaluation
 
 
 def weights_file(folder: Path, replicate: int) -> Path:
@@ -65,7 +65,7 @@ def parts(folder: Path) -> list[Path]:
 
 
 def history(folder: Path) -> list[History]:
-    """For each replicate of a result its rows, one per epoch; those of all label budgets one after another."""
+    """For each replicate of a result its rows, one per evaluation; those of all label budgets one after another."""
     histories = [storage.load_json(part / "history.json") for part in parts(folder)]
     return [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
 

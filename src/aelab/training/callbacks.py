@@ -16,7 +16,7 @@ from aelab.data.corruption import Noise, corrupt_mixed
 from aelab.data.tensors import Tensors
 from aelab.runner import parallel
 from aelab.runner.progress import Progress
-from aelab.training.loop import Epoch
+from aelab.training.loop import Evaluation
 from aelab.training.settings import Training
 
 if TYPE_CHECKING:
@@ -37,35 +37,43 @@ class SeedCallback:
         self.images, self.began = images, 0.0
         self.progress = Progress(replicate)
         self.history: list[dict[str, Any]] = []
-        self.passed, self.before = 0, 0  # evaluations over all phases: the step in MLflow; steps before the last one
 
     def steps(self, phase: str, total: int) -> None:
         self.progress.start(f"{self.task.stream[2]} #{self.replicate} {phase}", total)
-        self.began, self.before = time.monotonic(), 0
+        self.began = time.monotonic()
 
     def step(self) -> None:
         self.progress.step()
 
-    def epoch(self, epoch: Epoch, model: nn.Module) -> None:
-        self.history.append(dataclasses.asdict(epoch))
-        self.tell(self.history[-1])
-        self.progress.note(f"step {epoch.step}, validation {epoch.monitor:.4g}")
+    def evaluated(self, evaluation: Evaluation, model: nn.Module) -> None:
+        last = self.history[-1]["step"] if self.history and self.history[-1]["phase"] == evaluation.phase else 0
+        self.history.append(row := dataclasses.asdict(evaluation))
+        self.tell(row)
+        self.progress.note(f"step {evaluation.step}, validation {evaluation.monitor:.4g}")
         seconds, settings = time.monotonic() - self.began, self.task.settings
-        steps = min(epoch.step - self.before, settings.steps_between(self.images))  # since it began or went on
-        epochs, self.before = steps / settings.steps_per_epoch(self.images), epoch.step
+        steps, total = evaluation.step - last, self.total_steps(row)
+        epochs = steps / settings.steps_per_epoch(self.images)
         cost = {"seconds_per_epoch": seconds / epochs, "images_per_second": epochs * self.images / seconds}
-        prefix = self.prefix(epoch.phase)
-        self.metrics({prefix + name: value for name, value in cost.items()}, self.passed, self.replicate)
+        prefix = self.prefix(evaluation.phase)
+        self.metrics({prefix + name: value for name, value in cost.items()}, total, self.replicate)
         self.began += seconds
-        if self.preview and self.passed in self.task.settings.panel:
-            self.preview.draw(model, self.passed)
+        if self.preview and any(total - steps < step <= total for step in settings.preview_steps):
+            self.preview.draw(model, total)
 
-    def tell(self, epoch: dict[str, Any]) -> None:
-        """Log the metrics of the next epoch, given as a row of the history."""
-        self.passed += 1
+    def total_steps(self, row: dict[str, Any]) -> int:
+        """The optimizer steps of all phases up to an evaluation, a row of the history: the step in MLflow."""
+        ended: dict[str, int] = {}  # steps of the earlier phases
+        for each in self.history:
+            if each["phase"] == row["phase"]:
+                break
+            ended[each["phase"]] = each["step"]
+        return sum(ended.values()) + row["step"]
+
+    def tell(self, row: dict[str, Any]) -> None:
+        """Log the metrics of an evaluation, given as a row of the history."""
         for kind in ("train", "validation"):
-            values = {f"{self.prefix(epoch['phase'])}{kind}/{term}": value for term, value in epoch[kind].items()}
-            self.metrics(values, self.passed, self.replicate)
+            values = {f"{self.prefix(row['phase'])}{kind}/{term}": value for term, value in row[kind].items()}
+            self.metrics(values, self.total_steps(row), self.replicate)
 
     def prefix(self, phase: str) -> str:
         """The prefix of the metric names in MLflow."""
@@ -74,7 +82,8 @@ class SeedCallback:
     def end(self, model: nn.Module) -> list[dict[str, Any]]:
         """The end of training: the last preview; returns the history."""
         if self.preview:
-            self.preview.draw(model, self.passed, kept=True)
+            last = self.total_steps(self.history[-1]) if self.history else 0
+            self.preview.draw(model, last, kept=True)
         return self.history
 
     def __enter__(self) -> None:
@@ -92,13 +101,13 @@ class SeedCallback:
     def restore(self, numbers: Any, pictures: dict[str, torch.Tensor]) -> None:
         """Continue from what `state` returned, and log it again: the tracking store adds what it lacks."""
         self.history = numbers["history"]
-        for epoch in self.history:
-            self.tell(epoch)
+        for row in self.history:
+            self.tell(row)
         if self.preview:
             self.preview.pictures = {name: pictures[name].numpy() for name in numbers["pictures"]}
             for name in self.preview.pictures:
-                if name.startswith("epoch-"):
-                    self.preview.track(int(name.removeprefix("epoch-")))
+                if name.startswith("step-"):
+                    self.preview.track(int(name.removeprefix("step-")))
 
 
 class CallbackList:
@@ -131,22 +140,22 @@ class ReconstructionPreview:
     2.4). The noise is the same for every model.
     """
 
-    NOISE = Noise("impulse", 0.1)
+    NOISE = Noise("impulse", 0.05)
 
     def __init__(self, validation: Tensors, settings: Training, stream: tuple[Any, ...], recorder: Any) -> None:
         first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
         noises = [Noise.parse(item) for item in settings.noise]
         clean, self.labels = validation.x[first], validation.y[first]
-        shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "panel", device=clean.device))
+        shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "preview", device=clean.device))
         self.seen = {"": shown}  # by prefix of the names in `pictures`
         if not noises:
-            generator = seeding.generator(stream[0], "panel", device=clean.device)
+            generator = seeding.generator(stream[0], "preview", device=clean.device)
             self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
         self.recorder = recorder
         self.pictures: dict[str, np.ndarray] = {}
 
     def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
-        """Reconstruct the digits after `step` epochs, keep the images and log them. kept: with the best weights.
+        """Reconstruct the digits after `step` optimizer steps, keep the images and log them. kept: with the best weights.
 
         Classifiers reconstruct nothing.
         """
@@ -157,14 +166,14 @@ class ReconstructionPreview:
             with torch.no_grad():
                 rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
             self.pictures[f"{kind}input"] = _bytes(x)
-            self.pictures[f"{kind}epoch-{step:03d}"] = rebuilt
+            self.pictures[f"{kind}step-{step:05d}"] = rebuilt
         self.track(step)
-        if kept:  # models train for different numbers of epochs: this image has the same step for all
+        if kept:  # models train for different numbers of steps: this image has the same step for all
             self.track(step, name="preview_best", as_step=0)
 
     def track(self, step: int, name: str = "preview", as_step: int | None = None) -> None:
-        """Log the reconstructions after `step` epochs to the tracking store, below the inputs."""
-        shown = self.pictures["input"], self.pictures[f"epoch-{step:03d}"]
+        """Log the reconstructions after `step` optimizer steps to the tracking store, below the inputs."""
+        shown = self.pictures["input"], self.pictures[f"step-{step:05d}"]
         pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
         self.recorder.image(name, pair, step=step if as_step is None else as_step)
 

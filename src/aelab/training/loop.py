@@ -28,26 +28,25 @@ SETTLING = 2 / 3  # of a one-cycle schedule: what comes later counts for early s
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """The result of one epoch: mean losses per image, by term."""
+class Evaluation:
+    """Mean losses per image, by term: in training since the evaluation before, and on validation images."""
 
     phase: str
-    epoch: int  # the number of the evaluation, from 1, within its phase
     step: int  # optimizer steps of the phase before it
     budget: int  # the most steps of the phase
     train: dict[str, float]
     validation: dict[str, float]
-    monitored: str  # the term that selects the best epoch
+    monitored: str  # the term that selects the best evaluation
     monitor: float  # its validation value
     best: bool  # so far
 
 
 class Callback(Protocol):
-    """Called by the loop: `steps` before a phase, `step` after each step, `epoch` after each epoch."""
+    """Called by the loop: `steps` before a phase, `step` after each step, `evaluated` after each evaluation."""
 
     def steps(self, phase: str, total: int) -> None: ...
     def step(self) -> None: ...
-    def epoch(self, epoch: Epoch, model: nn.Module) -> None: ...
+    def evaluated(self, evaluation: Evaluation, model: nn.Module) -> None: ...
 
 
 class Checkpointer(Protocol):
@@ -82,12 +81,12 @@ def fit(
     checkpointer: Checkpointer | None = None,
     precision: Precision = "float32",
 ) -> None:
-    """Train `model` in place, phase by phase; it ends with the weights of each phase's best validation epoch.
+    """Train `model` in place, phase by phase; it ends with the weights of each phase's best evaluation.
 
     draw(use) returns a new generator for a use, the same one every time: "order" and "modules" on the CPU, "noise" and
     "validation" on the device. checkpointer: training resumes from its latest snapshot, and ends with the same bits as
     if it had never stopped. precision: of the training steps (see runtime.autocast); validation is
-    always float32. Raises DivergedError with phase, epoch and step.
+    always float32. Raises DivergedError with phase and step.
     """
     torch.manual_seed(draw("modules").initial_seed())  # dropout takes no generator
     model.fit_statistics(train.x, train.y)
@@ -220,9 +219,8 @@ class Learning:
         if better:
             self.best = monitor
             self.best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.callback.epoch(
-            Epoch(name, self.evaluations, self.step, self.total, seen, held_out, monitored, monitor, better), self.model
-        )
+        evaluation = Evaluation(name, self.step, self.total, seen, held_out, monitored, monitor, better)
+        self.callback.evaluated(evaluation, self.model)
 
     def snapshot(self) -> Snapshot:
         """The state of training now."""

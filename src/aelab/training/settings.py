@@ -15,7 +15,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained; the weights of the best validation epoch are kept."""
+    """How a model is trained; the weights of the best evaluation are kept."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float
@@ -32,7 +32,7 @@ class Training:
     num_seeds: int  # seeds
     noise: tuple[str, ...]  # "kind level": noise added to the input; the target is clean
     augment: tuple[str, ...]  # "kind most": random transforms of training images, see augmentation.py
-    panel: tuple[int, ...]  # epochs after which the preview is drawn, besides the last one
+    preview_steps: tuple[int, ...]  # the preview is drawn at the first evaluation after so many steps, and at the end
 
     def __post_init__(self) -> None:
         for key, least in (

@@ -7,6 +7,7 @@ feedforward  the dense autoencoder and its parameters
 gaussian     gaussian posteriors, shared by the variational families
 rbm_layer    the restricted Boltzmann machine
 greedy       stacks that are pretrained layer by layer
+transformer  transformer blocks
 registry     a model by its family's name
 """
 
@@ -30,3 +31,4 @@ from aelab.models.common.layers import (
 from aelab.models.common.output import Output, OutputActivation, ReconstructionLoss, Reduction, cross_entropy
 from aelab.models.common.protocol import DROPOUT, Autoencoder, Batch, Generative, Likelihood, Losses, Phase, Spec
 from aelab.models.common.rbm_layer import RBMLayer, bernoulli
+from aelab.models.common.transformer import Block, grid_positions

@@ -15,14 +15,14 @@ from aelab.report.statistics import share_interval
 
 
 def curves(results: Results, settings: Compare) -> Figure | None:
-    """Loss by epoch, one panel per model and phase."""
-    title = "Learning curves: monitored loss by epoch, each in its model's own unit (compare shapes, not heights)"
+    """Loss by optimizer step, one panel per model and phase."""
+    title = "Learning curves: monitored loss by step, each in its model's own unit (compare shapes, not heights)"
     return _curves(results.models, title, "total loss, or the term named above (logarithmic where it is positive)")
 
 
 def stack_curves(results: Results, settings: Compare) -> Figure | None:
-    """Error by epoch during fine-tuning."""
-    title = "Fine-tuning the stacks: wrong labels by epoch"
+    """Error by optimizer step during fine-tuning."""
+    title = "Fine-tuning the stacks: wrong labels by step"
     return _curves(results.stacks, title, "wrong labels, %, logarithmic (train falls below)", 100.0, shared=True)
 
 
@@ -42,7 +42,7 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
         _curve(entry, phase, factor)
         _scale(entry, np.concatenate([value[np.isfinite(value)] for value in values]))
         if i + columns >= len(result):
-            entry.set_xlabel("epoch")
+            entry.set_xlabel("step")
         alone = len(item.curves()) == 1
         term = [] if shared or phase.term == "total" else [phase.term]
         entry.set_title(", ".join([item.name, *([] if alone else [phase.phase]), *term]))
@@ -55,14 +55,13 @@ def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, share
 def _curve(axes: Axes, phase: Curves, factor: float) -> None:
     """Validation as a line (mean over seeds) in a band (minimum to maximum), training thin and dashed."""
     train, validation = factor * phase.train, factor * phase.validation
-    epochs = np.arange(1, validation.shape[1] + 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # epochs that no seed reached
+        warnings.simplefilter("ignore", RuntimeWarning)  # steps that no seed reached
         middle, low, high = (f(validation, 0) for f in (np.nanmean, np.nanmin, np.nanmax))
-        axes.fill_between(epochs, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed")
-        axes.plot(epochs, middle, color=BLUE, label="validation, mean of the seeds still training")
-        axes.plot(epochs, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
-    kept = [(epoch, validation[i, epoch - 1]) for i, epoch in enumerate(phase.kept) if epoch]
+        axes.fill_between(phase.steps, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed")
+        axes.plot(phase.steps, middle, color=BLUE, label="validation, mean of the seeds still training")
+        axes.plot(phase.steps, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
+    kept = [(step, row[phase.steps == step][0]) for step, row in zip(phase.kept, validation, strict=True) if step]
     axes.plot(*zip(*kept, strict=True), "o", ms=3, color="black", label="kept weights")
     axes.locator_params(axis="x", nbins=4, integer=True)
 

@@ -92,17 +92,17 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
     """Validation digits reconstructed during training, a group of rows per model."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "epochs"):
-        drawn = sorted(key for key in item.arrays if key.startswith("preview/epoch-"))
+        drawn = sorted(key for key in item.arrays if key.startswith("preview/step-"))
         seen = Row(f"input, {trained(item)}" if item.noise else "original", item.arrays["preview/input"])
         if item.noise:
             groups.append([seen])
         elif not any(group[0].label == "original" for group in groups):
             groups.insert(0, [seen])
-        labels = [str(int(key[-3:])) for key in drawn[:-1]] + [f"{kept(item)} (kept)"]
-        labels[0] = f"{item.name}, epoch {labels[0]}"
+        labels = [f"{drawn_at(key):,}" for key in drawn[:-1]] + [f"{kept(item):,} (kept)"]
+        labels[0] = f"{item.name}, step {labels[0]}"
         groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
     title = "Validation images reconstructed during training"
-    note = "rows: after so many epochs; kept: the epoch with\nthe smallest validation loss; first seed"
+    note = "rows: after so many optimizer steps; kept: the one with\nthe smallest validation loss; first seed"
     return strips(groups, title, note=note) if groups else None
 
 
@@ -110,20 +110,25 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
     """Noisy validation digits reconstructed by models trained on clean ones, during training."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "noisy_epochs"):
-        drawn = sorted(key for key in item.arrays if key.startswith("preview/noisy-epoch-"))
+        drawn = sorted(key for key in item.arrays if key.startswith("preview/noisy-step-"))
         clean, noisy = item.arrays["preview/input"], item.arrays["preview/noisy-input"]
         if not groups:
             groups.append([Row("clean", clean), Row("noisy, the input", noisy, (f"{decibels(clean, noisy):.1f}",))])
-        labels = [f"epoch {int(key[-3:])}" for key in drawn[:-1]] + [f"epoch {kept(item)} (kept)"]
+        labels = [f"step {drawn_at(key):,}" for key in drawn[:-1]] + [f"step {kept(item):,} (kept)"]
         labels[0] = f"{item.name}, {labels[0]}"
         images = [item.arrays[key] for key in drawn]
         groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in zip(labels, images, strict=True)])
     title = "Trained on clean images, tested on noisy ones: does the model learn to copy the noise?"
     note = (
-        "noise: impulse 0.1, a fifth of the pixels become random; psnr: of the row against\n"
-        "the clean images, dB; kept: the epoch with the smallest validation loss; first seed"
+        "noise: impulse 0.05, a tenth of the pixels become random; psnr: of the row against\n"
+        "the clean images, dB; kept: the step with the smallest validation loss; first seed"
     )
     return strips(groups, title, ("psnr",), note) if groups else None
+
+
+def drawn_at(key: str) -> int:
+    """The optimizer step of a preview, from its key: "preview/noisy-step-00050" -> 50."""
+    return int(key.rpartition("-")[2])
 
 
 def decibels(clean: np.ndarray, x: np.ndarray) -> float:
@@ -155,9 +160,9 @@ def pca(results: Results, settings: Compare) -> Figure | None:
 
 
 def kept(item: Item) -> int:
-    """The epoch, counted over all phases, whose weights the first seed kept; its preview is the last one."""
+    """The optimizer step, counted over all phases, whose weights the first seed kept; its preview is the last one."""
     curves = item.curves()
-    return int(sum(np.isfinite(phase.validation[0]).sum() for phase in curves[:-1]) + curves[-1].kept[0])
+    return int(sum(phase.steps[np.isfinite(phase.validation[0])][-1] for phase in curves[:-1]) + curves[-1].kept[0])
 
 
 def interpolations(results: Results, settings: Compare) -> Figure | None:

@@ -50,8 +50,8 @@ HOLDS: dict[str, Callable[[Results, Item], bool]] = {
     "filters": _array("filters"),
     "units": _array("filters"),
     "interpolations": _array("interpolation"),
-    "epochs": _learning("preview/epoch-"),
-    "noisy_epochs": _learning("preview/noisy-epoch-"),
+    "epochs": _learning("preview/step-"),
+    "noisy_epochs": _learning("preview/noisy-step-"),
     "denoising": _denoised,
     "pca": _beside_pca,
 }

@@ -79,18 +79,18 @@ def learning(results: Results) -> Gallery | None:
     items = [item for item in results.models if _drawn(item, "")]
     if not items:
         return None
-    epochs = sorted({epoch for item in items for epoch in _drawn(item, "")[:-1]})
-    places = [f"after {epoch} epoch{'s' * (epoch > 1)}" for epoch in epochs] + ["at the end"]
+    all_drawn = sorted({step for item in items for step in _drawn(item, "")[:-1]})
+    places = [f"after {step:,} steps" for step in all_drawn] + ["at the end"]
     clean = [item for item in items if not item.noise]
     tracks = {LEARNT: places} | ({UNMET: places} if any(_drawn(item, "noisy-") for item in items) else {})
     strips = [_reference(clean[0], len(places))] if clean else []
-    strips += [_learner(item, epochs) for item in items]
+    strips += [_learner(item, all_drawn) for item in items]
     return Gallery("learning", tracks, strips, *_size(items[0].arrays["preview/input"]))
 
 
 def _drawn(item: Item, kind: str) -> list[int]:
-    """The epochs after which digits were reconstructed; the last is the end. kind: "" or "noisy-"."""
-    start = f"preview/{kind}epoch-"
+    """The optimizer steps after which digits were reconstructed; the last is the end. kind: "" or "noisy-"."""
+    start = f"preview/{kind}step-"
     return sorted(int(key.removeprefix(start)) for key in item.arrays if key.startswith(start))
 
 
@@ -105,21 +105,21 @@ def _reference(item: Item, places: int) -> Strip:
     return Strip("input", "validation digits", "pinned", _sprite(frames), len(frames), steps)
 
 
-def _learner(item: Item, epochs: Sequence[int]) -> Strip:
+def _learner(item: Item, all_drawn: Sequence[int]) -> Strip:
     frames: list[np.ndarray] = []
     steps: dict[str, list[Step | None]] = {}
     for track, kind in ((LEARNT, ""), (UNMET, "noisy-")):
         if not (drawn := _drawn(item, kind)):
             continue
-        end = f"epoch {kept(item)}, kept" if item.curves() else "solved, no epochs"
-        labels = [f"epoch {epoch}" for epoch in drawn[:-1]] + [end]
+        end = f"step {kept(item):,}, kept" if item.curves() else "solved in closed form"
+        labels = [f"step {step:,}" for step in drawn[:-1]] + [end]
         result = []
         for index, label in enumerate(labels):
-            digits = item.arrays[f"preview/{kind}epoch-{drawn[index]:03d}"]
+            digits = item.arrays[f"preview/{kind}step-{drawn[index]:05d}"]
             psnr = decibels(item.arrays["preview/input"], digits) if kind else None
             result.append(Step(len(frames), label if psnr is None else f"{psnr:.1f} dB, {label}", psnr))
             frames.append(digits)
-        steps[track] = [result[sum(entry <= epoch for entry in drawn[1:])] for epoch in epochs] + result[-1:]
+        steps[track] = [result[sum(entry <= step for entry in drawn[1:])] for step in all_drawn] + result[-1:]
     given = _sprite([item.arrays["preview/input"]]) if item.noise else ""
     kind = "baseline" if item.is_baseline else "model"
     return Strip(item.name, _met(item), kind, _sprite(frames), len(frames), steps, given)
