@@ -84,7 +84,9 @@ def main() -> None:
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="top learning rates")
     parser.add_argument("--steps", type=int, help="another budget than that of params.yaml")
     arguments = parser.parse_args()
-    names = arguments.entries or [n for n in params.load("models") if params.load(f"models.{n}").family != "closed_form"]
+    names = arguments.entries or [
+        n for n in params.load("models") if params.load(f"models.{n}").family != "closed_form"
+    ]
     done = set()
     if CSV.exists():
         with CSV.open(encoding="utf-8", newline="") as file:

@@ -30,7 +30,9 @@ def baselines(job: stage.Job) -> None:
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(seeding.generator, seed, "baselines")
-        classifier = feature_classifier.train(data, Spec(meta.shape, len(meta.classes)), settings.epochs, draw)
+        classifier = feature_classifier.train(
+            data, Spec(meta.shape, len(meta.classes)), settings.classifier_steps, draw
+        )
         context = evaluate.EvalContext(data, noisy, settings, classifier, partial(draw, device=device))
         results, arrays = baselines.everything(context)
         arrays |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))

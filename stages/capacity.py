@@ -15,7 +15,7 @@ def capacity(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, nets = params.load("seed", "runtime", "train", "capacity")
-        settings = dataclasses.replace(block, preview_steps=())
+        settings = block.auxiliary(nets.max_steps, nets.num_seeds)
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "capacity": nets})
         device = runtime.setup(machine)
         from aelab.models.common import DenseConfig, Spec

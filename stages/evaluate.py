@@ -4,6 +4,7 @@ The metrics that select the best model are computed on the validation split, and
 """
 
 from functools import partial
+from typing import Any
 
 import add_src_to_path  # noqa: F401
 from aelab import tracking
@@ -22,6 +23,8 @@ def evaluate(job: stage.Job) -> None:
         seed, machine, sizes, settings = params.load("seed", "runtime", "baselines", "evaluate", text=written)
         recorder.params({"seed": seed, "runtime": machine, "evaluate": settings})
         device = runtime.setup(machine)
+        import numpy as np
+
         from aelab.data import tensors
         from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier
         from aelab.models.common import Spec
@@ -36,7 +39,7 @@ def evaluate(job: stage.Job) -> None:
         context = evaluate.EvalContext(data, noisy, sizes, classifier, shared)
         model_facts, kept = {}, {}
 
-        def measure(replicate: int, metrics: parallel.Metrics) -> dict[str, dict[str, float]]:
+        def measure(replicate: int, metrics: parallel.Metrics) -> dict[str, dict[str, Any]]:
             draw = partial(seeding.generator, seed, "evaluate", job.name, replicate, device=device)
             results = evaluate.Metrics({})
             for part in artifacts.parts(source):
@@ -46,12 +49,17 @@ def evaluate(job: stage.Job) -> None:
                     model_facts.update(evaluate.about(model, data.test, settings))
                     kept.update(arrays.of(model, data, settings, draw))
             metrics(results.test, replicate=replicate)
-            return vars(results)
+            return {"test": results.test, "validation": results.validation} | {
+                "per_image": {name: values.cpu().numpy() for name, values in results.per_image.items()}
+            }
 
         about = storage.load_json(source / "model.json")
         measured = parallel.run(measure, about["num_seeds"], recorder.metrics, sequential=device.type != "cpu")
         kept |= {f"preview/{step}": digits[:, 0] for step, digits in artifacts.preview(source).items()}
         storage.save_arrays(job.out / "arrays.npz", kept)
+        names = measured[0]["per_image"]
+        per_image = {name: np.stack([row["per_image"][name] for row in measured]).astype(np.float32) for name in names}
+        storage.save_arrays(job.out / "per_image.npz", per_image)  # [seeds, test images]
         test, validation = (
             {name: [row[split][name] for row in measured] for name in measured[0][split]}
             for split in ("test", "validation")

@@ -15,7 +15,7 @@ def noise_transfer(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, corrupt, net = params.load("seed", "runtime", "train", "corrupt", "noise_transfer")
-        settings = dataclasses.replace(block, preview_steps=())
+        settings = block.auxiliary(net.max_steps, net.num_seeds)
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "noise_transfer": net})
         recorder.params({"corrupt": corrupt})
         device = runtime.setup(machine)

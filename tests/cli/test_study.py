@@ -59,7 +59,7 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 200
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
-    tree["baselines"] |= {"epochs": 1, "steps": 5, "max_ood_images": 50, "num_samples": 100}
+    tree["baselines"] |= {"classifier_steps": 20, "steps": 5, "max_ood_images": 50, "num_samples": 100}
     tree["train"] |= {"max_epochs": 1, "num_seeds": 1}
 
 

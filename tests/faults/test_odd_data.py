@@ -45,7 +45,13 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
+    tree["baselines"] |= {
+        "classifier_steps": 20,
+        "steps": 5,
+        "max_train_codes": 100,
+        "max_ood_images": 50,
+        "num_samples": 100,
+    }
     tree["evaluate"] |= {"iwae_samples": 2, "nll_images": 20}
     tree["models"] = SMALL | {
         "pca": {"family": "closed_form", "components": 32},

@@ -50,7 +50,13 @@ def quick(tree) -> None:
     tree["stacks"], tree["unrolled"] = {}, {}
     tree["prepare"]["limit"] = 100
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
+    tree["baselines"] |= {
+        "classifier_steps": 20,
+        "steps": 5,
+        "max_train_codes": 100,
+        "max_ood_images": 50,
+        "num_samples": 100,
+    }
     tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
     tree["train"] |= {"max_epochs": 1, "num_seeds": 1}
 

@@ -17,7 +17,13 @@ def shrink(tree) -> None:
         tree[section] |= {"max_epochs": 2, "num_seeds": 2}
     tree["finetune"]["labels"] = [20, 1000, "all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["baselines"] |= {"epochs": 1, "steps": 5, "max_train_codes": 500, "max_ood_images": 50, "num_samples": 200}
+    tree["baselines"] |= {
+        "classifier_steps": 20,
+        "steps": 5,
+        "max_train_codes": 500,
+        "max_ood_images": 50,
+        "num_samples": 200,
+    }
     tree["stacks"] = STACKS
     tree["narrow_stacks"] = {"narrow": STACKS["stack_rbm"] | {"code_activation": "linear"}}
     tree["unrolled"] = {"unrolled": {"stack": "narrow"}}

@@ -31,7 +31,7 @@ def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str
     codes = mapped(model.encode, *data.test)
     if codes.shape[1] <= 3:
         kept |= {"codes": codes.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
-    kept |= decoded.of(model, data.test, rows, codes, settings, draw)
+    kept |= decoded.of(model, data, rows, codes, settings, draw)
     filters = first_layer(model)
     if filters is not None:
         side = math.isqrt(filters.shape[1])

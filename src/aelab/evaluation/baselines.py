@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from aelab.data.tensors import Tensors, pixels
 from aelab.evaluation import feature_classifier, filters, reconstruction
 from aelab.evaluation.evaluate import EvalContext, representation_metrics
-from aelab.evaluation.generation import random_codes
+from aelab.evaluation.generation import fitted_codes
 from aelab.evaluation.images import shown, spread
 from aelab.evaluation.pca import PCA
 
@@ -103,7 +103,7 @@ def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str
     train, code = context.data.train.x, context.sizes.latent_dim
     codes = pca.encode(train[: context.sizes.max_train_codes].flatten(1), code)
     n = min(context.sizes.num_samples, len(context.data.test.x))
-    made = pca.decode(random_codes(codes, n, generator)).view(-1, *train.shape[1:])
+    made = pca.decode(fitted_codes(codes, n, generator)).view(-1, *train.shape[1:])
     return {
         "training images": context.generation_metrics(train[:n]).test,
         f"PCA {code} gaussian": context.generation_metrics(made).test,

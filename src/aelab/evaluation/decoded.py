@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.tensors import Tensors, mapped
+from aelab.data.tensors import Data, Tensors, mapped
 from aelab.evaluation import generation
 from aelab.evaluation.evaluate import Draw
 from aelab.evaluation.images import shown
@@ -21,6 +21,7 @@ from aelab.models.common import Autoencoder, Generative
 GRID = 15  # steps along each axis of a 2-D code
 REACH = (0.02, 0.98)  # quantiles of the test codes that the grid spans
 CHOSEN = (1.19, -3.36, 2.06)  # the code that the chapter of "Learn deep learning with PyTorch" decodes
+PAIRS = 3  # of digits, between whose codes images are decoded
 STYLES = 5  # codes decoded with every label
 
 
@@ -57,16 +58,18 @@ class Masking(Protocol):
 
 
 def of(
-    model: Autoencoder, test: Tensors, rows: Tensor, codes: Tensor, settings: Evaluate, draw: Draw
+    model: Autoencoder, data: Data, rows: Tensor, codes: Tensor, settings: Evaluate, draw: Draw
 ) -> dict[str, np.ndarray]:
     """Everything that applies to `model`, as uint8 [n, H, W] unless said otherwise.
 
     rows: the test digits that are shown; codes [N, K]: of all test images.
     """
     kept: dict[str, np.ndarray] = {}
+    test = data.test
     digits, labels = test.x[rows], test.y[rows]
     if model.decodes:
-        kept |= mixed(model, codes, rows, labels, settings, draw)
+        kept["interpolation"] = interpolation(model, codes, rows, labels, settings)
+        kept |= random_codes(model, data, labels, settings, draw("random_codes"))
         if codes.shape[1] == 2:
             kept |= grid(model, codes, labels)
         if codes.shape[1] == len(CHOSEN):
@@ -86,19 +89,24 @@ def of(
     return kept
 
 
-def mixed(
-    model: Autoencoder, codes: Tensor, rows: Tensor, labels: Tensor, settings: Evaluate, draw: Draw
-) -> dict[str, np.ndarray]:
-    """`interpolation`: equal steps between the codes of two test images; `random_codes`: codes of a fitted gaussian."""
-    first, last = codes[rows[0]], codes[rows[1 % len(rows)]]
+def interpolation(model: Autoencoder, codes: Tensor, rows: Tensor, labels: Tensor, settings: Evaluate) -> np.ndarray:
+    """Decoded codes in equal steps from one digit's to another's, [PAIRS * steps, H, W]: the first digit and the
+    second, the third and the fourth, ..."""
     steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
-    between = torch.lerp(first, last, steps)
-    fitted = generation.random_codes(codes, settings.samples, draw("random_codes"))
-    values = labels.repeat(len(fitted))[: len(fitted)]
-    return {
-        "interpolation": shown(mapped(model.decode, between, labels[:1].expand(len(between)))),
-        "random_codes": shown(mapped(model.decode, fitted, values)),
-    }
+    pairs = [(2 * pair % len(rows), (2 * pair + 1) % len(rows)) for pair in range(PAIRS)]
+    between = torch.cat([torch.lerp(codes[rows[first]], codes[rows[last]], steps) for first, last in pairs])
+    return shown(mapped(model.decode, between, torch.cat([labels[first].expand(settings.steps) for first, _ in pairs])))
+
+
+def random_codes(
+    model: Autoencoder, data: Data, labels: Tensor, settings: Evaluate, generator: Generator
+) -> dict[str, np.ndarray]:
+    """`random_codes`: decoded codes from N(0, I); `fitted_codes`: from a gaussian fitted to training codes."""
+    n, train = settings.samples, mapped(model.encode, *data.train)
+    drawn = {"random_codes": generation.normal_codes(train, n, generator)}
+    drawn["fitted_codes"] = generation.fitted_codes(train, n, generator)
+    values = labels.repeat(n)[:n]
+    return {name: shown(mapped(model.decode, codes, values)) for name, codes in drawn.items()}
 
 
 def grid(model: Autoencoder, codes: Tensor, labels: Tensor) -> dict[str, np.ndarray]:

@@ -11,17 +11,18 @@ from aelab.evaluation import reconstruction
 from aelab.models.common import Autoencoder
 
 
-def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:
+def measure(model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, Tensor]]:
     """PSNR (dB) and SSIM of reconstructed noisy images, uint8 [N, C, H, W] by noise; PSNR of fore- and background
-    too."""
-    result = {}
+    too. And the PSNR of each image, float64 [N]."""
+    result, psnrs = {}, {}
     for label, images in noisy.items():
         rebuilt = _rebuilt(model, images, clean.y)
-        result[f"psnr/{label}"] = reconstruction.psnr(clean.x, rebuilt).mean().item()
+        psnrs[f"psnr/{label}"] = reconstruction.psnr(clean.x, rebuilt)
+        result[f"psnr/{label}"] = psnrs[f"psnr/{label}"].mean().item()
         result[f"ssim/{label}"] = reconstruction.ssim(clean.x, rebuilt).mean().item()
         by_ink = reconstruction.by_ink(clean.x, rebuilt)
         result |= {f"{metric}/{label}": value for metric, value in by_ink.items()}
-    return result
+    return result, psnrs
 
 
 def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor]) -> dict[str, float]:

@@ -71,13 +71,15 @@ class Parted(Protocol):
 
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics by name: on the test split; and on the validation split those that select the best model."""
+    """Metrics by name: on the test split; on the validation split those that select the best model; and the values of
+    single test images [N] whose mean is a metric."""
 
     test: dict[str, float]
     validation: dict[str, float] = field(default_factory=dict)
+    per_image: dict[str, Tensor] = field(default_factory=dict)
 
     def __or__(self, other: Metrics) -> Metrics:
-        return Metrics(self.test | other.test, self.validation | other.validation)
+        return Metrics(self.test | other.test, self.validation | other.validation, self.per_image | other.per_image)
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,11 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
 
 
 def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:
-    """Facts about a model for the table: uses_labels; samples ("prior", "random codes" or null); if `nll` is estimated,
+    """Facts about a model for the table: uses_labels; samples ("prior", "N(0, I)" or null); if `nll` is estimated,
     the number of images and of draws; if there is a likelihood, its targets."""
     if not isinstance(model, Autoencoder):
         return {}
-    samples = "prior" if isinstance(model, Generative) else "random codes" if model.decodes else None
+    samples = "prior" if isinstance(model, Generative) else "N(0, I)" if model.decodes else None
     result: dict[str, Any] = {"uses_labels": model.uses_labels, "samples": samples}
     if isinstance(model, Likelihood):
         result["targets"] = model.targets
@@ -154,11 +156,13 @@ def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Te
     data, x = context.data, context.data.test.x
     result = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
     result["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
-    result |= denoising.measure(model, data.test, data.noisy) | ood(model, context.ood, result["sse"])
+    denoised, per_image = denoising.measure(model, data.test, data.noisy)
+    result |= denoised | ood(model, context.ood, result["sse"])
+    per_image["sse"] = reconstruction.squared_errors(x, rebuilt)
     held_out, rebuilt = data.validation, mapped(model.reconstruct, *data.validation)
     psnrs = denoising.psnrs(model, held_out, context.noisy_validation)
     chosen_by = {"sse": reconstruction.squared_errors(held_out.x, rebuilt).mean().item(), "psnr": psnrs.pop("clean")}
-    return Metrics(result, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()})
+    return Metrics(result, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()}, per_image)
 
 
 def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
@@ -177,16 +181,20 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
 
 
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:
-    """Metrics of samples from the prior or, without one, of decoded codes drawn like training codes [N, K]."""
-    n = min(context.sizes.num_samples, len(context.data.test.x))
-    if isinstance(model, Generative):
-        with torch.no_grad():
-            made = model.sample(n, generator)
-    elif model.decodes:
-        made = mapped(model.decode, generation.random_codes(codes[: context.sizes.max_train_codes], n, generator))
-    else:
+    """Metrics of samples from the prior or, without one, of decoded codes from N(0, I); and of decoded codes from a
+    gaussian that is fitted to codes of training images [N, K] (Ghosh et al. 2020, RAE: ex-post density estimation)."""
+    if not model.decodes:
         return Metrics({})
-    return context.generation_metrics(made)
+    test = context.data.test
+    n = min(context.sizes.num_samples, len(test.x))
+    with torch.no_grad():
+        if isinstance(model, Generative):
+            made = model.sample(n, generator)
+        else:
+            made = mapped(model.decode, generation.normal_codes(codes, n, generator), test.y[:n])
+    fitted = generation.fitted_codes(codes[: context.sizes.max_train_codes], n, generator)
+    again = context.generation_metrics(mapped(model.decode, fitted, test.y[:n]))
+    return context.generation_metrics(made) | Metrics({"fitted_frechet_distance": again.test["frechet_distance"]})
 
 
 def model_specific_metrics(
@@ -233,8 +241,9 @@ def classification(model: Classifier, data: Data) -> Metrics:
     held_out, wrong = ((predictions(model, x) != y).double() for x, y in (data.validation, data.test))
     labels = data.test.y
     by_class = {f"class_error/{label}": wrong[labels == label].mean().item() for label in labels.unique().tolist()}
-    result = {f"test_error/{model.labels}": wrong.mean().item()} | by_class
-    return Metrics(result, {f"error/{model.labels}": held_out.mean().item()})
+    name = f"test_error/{model.labels}"
+    result = {name: wrong.mean().item()} | by_class
+    return Metrics(result, {f"error/{model.labels}": held_out.mean().item()}, {name: wrong})
 
 
 def ood(model: Autoencoder, ood: Tensors, sse: float) -> dict[str, float]:

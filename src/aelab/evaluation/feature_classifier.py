@@ -18,7 +18,9 @@ from aelab.training.loop import Evaluation, fit
 from aelab.training.settings import Training
 
 FEATURES = 64
-CHANNELS = 16, 32
+CHANNELS = 32, 64
+SMALL = 1e-3  # the least deviation to divide by: a unit that is 0 for all training images stays out
+AUGMENT = ("rotate 10", "scale 0.1", "shift 1.5")
 
 
 class Quiet:
@@ -30,7 +32,10 @@ class Quiet:
 
 
 def build(spec: Spec, generator: Generator) -> Classifier:
-    """Two convolutions of stride 2, FEATURES units, softmax; weights drawn from `generator` (a CPU generator)."""
+    """Two convolutions of stride 2, FEATURES units, softmax; weights drawn from `generator` (a CPU generator).
+
+    Its buffers `mean` and `deviation` are those of the units over training images (see `features`).
+    """
     first, second = CHANNELS
     maps = nn.Sequential(
         nn.Conv2d(spec.shape[0], first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU(), nn.Flatten()
@@ -44,29 +49,39 @@ def build(spec: Spec, generator: Generator) -> Classifier:
         Output("sigmoid", "bce", "sum"),
     )
     initialise(body, generator)
-    return Classifier(body, spec)
+    model = Classifier(body, spec)
+    model.register_buffer("mean", torch.zeros(FEATURES))
+    model.register_buffer("deviation", torch.ones(FEATURES))
+    return model
 
 
-def train(data: Data, spec: Spec, epochs: int, draw: Callable[[str], Generator]) -> Classifier:
-    """Train the classifier of this data set; best epoch on validation. draw(use): a CPU generator."""
+def train(data: Data, spec: Spec, steps: int, draw: Callable[[str], Generator]) -> Classifier:
+    """Train the classifier of this data set for so many steps; the best evaluation on validation images is kept.
+
+    draw(use): a CPU generator.
+    """
     settings = Training(
         optimizer="adam",
         lr=4e-3,
         schedule="one_cycle",
         weight_decay=0.0,
         batch_size=64,
-        max_epochs=epochs,
-        max_steps=None,
-        eval_every=None,
+        max_epochs=None,
+        max_steps=steps,
+        eval_every=100,
         early_stopping_patience=None,
         num_seeds=1,
         noise=(),
-        augment=(),
+        augment=AUGMENT,
         preview_steps=(),
     )
     model = build(spec, draw("feature classifier init")).to(data.train.x.device)
     fit(model, data.train, data.validation, settings, lambda use: draw(f"feature classifier {use}"), Quiet())
-    return model.eval()
+    model.eval()
+    units = features(model, data.train.x)
+    model.mean.copy_(units.mean(0))
+    model.deviation.copy_(units.std(0, correction=0).clamp_min(SMALL))
+    return model
 
 
 def load(spec: Spec, weights: dict[str, Tensor], device: torch.device) -> Classifier:
@@ -82,5 +97,7 @@ def accuracy(classifier: Classifier, data: Data) -> float:
 
 
 def features(classifier: Classifier, x: Tensor) -> Tensor:
-    """Images [N, C, H, W] -> its last hidden layer [N, FEATURES]."""
-    return mapped(lambda part: classifier.encoder(classifier.scale(part)).flatten(1), x)
+    """Images [N, C, H, W] -> its last hidden layer [N, FEATURES], each unit with mean 0 and variance 1 over training
+    images, so that each counts the same in a distance."""
+    units = mapped(lambda part: classifier.encoder(classifier.scale(part)).flatten(1), x)
+    return (units - classifier.mean) / classifier.deviation

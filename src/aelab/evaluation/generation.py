@@ -63,7 +63,12 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def random_codes(codes: Tensor, n: int, generator: Generator) -> Tensor:
+def normal_codes(codes: Tensor, n: int, generator: Generator) -> Tensor:
+    """n codes [n, K] drawn from N(0, I), of the size of `codes` [N, K]."""
+    return torch.randn(n, codes.shape[1], generator=generator, device=codes.device)
+
+
+def fitted_codes(codes: Tensor, n: int, generator: Generator) -> Tensor:
     """n codes [n, K] drawn from the gaussian with the mean and covariance of `codes` [N, K].
 
     They are sums of the centred codes with gaussian weights, which needs no factorisation of the covariance.

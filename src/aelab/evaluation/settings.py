@@ -18,7 +18,7 @@ class Baselines:
     steps: int  # training steps of the pair classifiers
     max_ood_images: int  # OOD images at most to reconstruct
     num_samples: int  # generated images per model, compared with as many test images at most
-    epochs: int  # of the feature classifier
+    classifier_steps: int  # training steps of the feature classifier
 
     def __post_init__(self) -> None:
         _require_positive(self)

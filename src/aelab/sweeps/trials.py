@@ -110,7 +110,7 @@ def prepare(folder: Path, target: Target, values: Mapping[str, Any], logs: Path)
 def value(out: Path, objective: str) -> float:
     """The value of an objective in a trial's result.
 
-    [<folder>/]validation/<term>: that term of the validation loss at the best evaluation, mean over replicates; for a stage
+    [<folder>/]validation/<term>: that term of the validation loss at the best evaluation, mean over replicates; for one
     with several results, <folder> names one of them. parameters: the number of learned values. Raises OSError or
     ValueError if there is no such value.
     """

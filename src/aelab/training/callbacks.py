@@ -155,7 +155,7 @@ class ReconstructionPreview:
         self.pictures: dict[str, np.ndarray] = {}
 
     def draw(self, model: nn.Module, step: int, kept: bool = False) -> None:
-        """Reconstruct the digits after `step` optimizer steps, keep the images and log them. kept: with the best weights.
+        """Reconstruct the digits after `step` optimizer steps, keep and log the images. kept: with the best weights.
 
         Classifiers reconstruct nothing.
         """

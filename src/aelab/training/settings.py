@@ -64,6 +64,10 @@ class Training:
             for text in self.noise:
                 Noise.parse(text)
 
+    def auxiliary(self, max_steps: int, num_seeds: int) -> Training:
+        """These settings for `capacity` and `noise_transfer`: so many steps and seeds, no preview."""
+        return dataclasses.replace(self, max_steps=max_steps, max_epochs=None, num_seeds=num_seeds, preview_steps=())
+
     def steps_per_epoch(self, images: int) -> int:
         """Optimizer steps that see each of `images` training images once."""
         return math.ceil(images / self.batch_size)
@@ -112,16 +116,19 @@ class Finetune(Training):
 
 @dataclass(frozen=True)
 class Capacity:
-    """The grid of dense autoencoders: every depth with every code size, trained with the settings of `train`."""
+    """The grid of dense autoencoders: every depth with every code size, trained with the settings of `train` but for
+    the number of steps and seeds."""
 
     depths: tuple[int, ...]  # layers of the encoder
     latent_dims: tuple[int, ...]  # code sizes
     hidden: int  # units of every hidden layer
+    max_steps: int
+    num_seeds: int
 
     def __post_init__(self) -> None:
-        for key in ("depths", "latent_dims", "hidden"):
+        for key in ("depths", "latent_dims", "hidden", "max_steps", "num_seeds"):
             value = getattr(self, key)
-            if not value or min(value if key != "hidden" else [value]) < 1:
+            if not value or min(value if isinstance(value, tuple) else [value]) < 1:
                 raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")
         for key in ("depths", "latent_dims"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
@@ -138,10 +145,16 @@ class Capacity:
 
 @dataclass(frozen=True)
 class NoiseTransfer:
-    """The denoising autoencoder (sigmoid, tied weights) that is trained on each noise, with the settings of `train`."""
+    """The denoising autoencoder (sigmoid, tied weights) that is trained on each noise, with the settings of `train` but
+    for the number of steps and seeds."""
 
     widths: tuple[int, ...]  # widths of the encoder's layers
+    max_steps: int
+    num_seeds: int
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"widths: {list(self.widths)} is wrong; allowed: one or more positive numbers")
+        for key in ("max_steps", "num_seeds"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: 1 or more")

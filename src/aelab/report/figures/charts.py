@@ -58,7 +58,9 @@ def _curve(axes: Axes, phase: Curves, factor: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # steps that no seed reached
         middle, low, high = (f(validation, 0) for f in (np.nanmean, np.nanmin, np.nanmax))
-        axes.fill_between(phase.steps, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed")
+        axes.fill_between(
+            phase.steps, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed"
+        )
         axes.plot(phase.steps, middle, color=BLUE, label="validation, mean of the seeds still training")
         axes.plot(phase.steps, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
     kept = [(step, row[phase.steps == step][0]) for step, row in zip(phase.kept, validation, strict=True) if step]
