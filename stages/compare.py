@@ -23,7 +23,7 @@ def compare(job: stage.Job) -> None:
         def item(name: str) -> Item:
             folder = stage.folder("evaluate", name)
             about = storage.load_json(folder / "metrics.json")
-            return Item(name, about, storage.load_arrays(folder / "arrays.npz"))
+            return Item(name, about, *(storage.load_arrays(folder / file) for file in ("arrays.npz", "per_image.npz")))
 
         baselines = stage.folder("baselines")
         items = {name: item(name) for group in groups for name in group}

@@ -90,12 +90,14 @@ def of(
 
 
 def interpolation(model: Autoencoder, codes: Tensor, rows: Tensor, labels: Tensor, settings: Evaluate) -> np.ndarray:
-    """Decoded codes in equal steps from one digit's to another's, [PAIRS * steps, H, W]: the first digit and the
-    second, the third and the fourth, ..."""
+    """Decoded codes in equal steps from one digit's to another's, [PAIRS, steps, H, W]: the first digit and the second,
+    the third and the fourth, ..."""
     steps = torch.linspace(0, 1, settings.steps, device=codes.device)[:, None]
     pairs = [(2 * pair % len(rows), (2 * pair + 1) % len(rows)) for pair in range(PAIRS)]
     between = torch.cat([torch.lerp(codes[rows[first]], codes[rows[last]], steps) for first, last in pairs])
-    return shown(mapped(model.decode, between, torch.cat([labels[first].expand(settings.steps) for first, _ in pairs])))
+    conditions = torch.cat([labels[first].expand(settings.steps) for first, _ in pairs])
+    images = shown(mapped(model.decode, between, conditions))
+    return images.reshape(PAIRS, settings.steps, *images.shape[1:])
 
 
 def random_codes(

@@ -163,6 +163,14 @@ TABLE = (
         overview=True,
     ),
     MetricSpec(
+        "fitted_frechet_distance",
+        "Fréchet distance, fitted codes",
+        "generation",
+        "the same for decoded codes from a gaussian fitted to the codes of training images",
+        "lower",
+        format=".3f",
+    ),
+    MetricSpec(
         "precision", "precision", "generation", "share of generated images that are close to test images", "higher"
     ),
     MetricSpec("recall", "recall", "generation", "share of test images that are close to generated images", "higher"),

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from aelab.report.formatting import NA, cell, gap, grid, name, number, ranked
 from aelab.report.results import Item, Results
-from aelab.report.statistics import difference, of_shares, share_interval
+from aelab.report.statistics import paired, share_interval
 
 BETTER, WORSE, OPEN, CONTROL = "better", "worse", "not decided", "the control"
 WORDS = (
     "Verdict: on the difference, in points, to the same stack without pretraining (the control). Its 95% interval and "
-    "degrees of freedom (df) are those of Welch's t, over seeds and test images together, these taken as independent. "
+    "degrees of freedom (df) are those of a paired t over seeds, which share their labelled images, and over test "
+    "images. "
     "Not decided: the interval contains 0, or a side has a single seed."
 )
 
@@ -35,9 +36,7 @@ def pretraining(results: Results, item: Item, metric: str) -> Pretraining:
         return Pretraining(error, NA, NA, NA, NA)
     if item is control:
         return Pretraining(error, control.name, NA, NA, CONTROL)
-    images = results.baselines["test_images"]
-    mine, other = (of_shares(entry.metrics[metric], images) for entry in (item, control))
-    result = difference(mine, other)
+    result = paired(item.per_image[metric], control.per_image[metric])
     return Pretraining(error, control.name, *gap(result, metric), {-1: BETTER, 1: WORSE, 0: OPEN}[result.sign])
 
 

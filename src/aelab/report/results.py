@@ -30,11 +30,12 @@ class Curves:
 
 @dataclass(frozen=True)
 class Item:
-    """One model or stack: its metrics.json and its arrays."""
+    """One model or stack: its metrics.json, its arrays, and its metrics of single test images [seeds, images]."""
 
     name: str
     about: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    per_image: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, list[float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aelab.report.formatting import cell, grid, name, number, ranked
+from aelab.report.formatting import NA, cell, grid, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import Item, Results
 
@@ -110,11 +110,14 @@ def pseudo(results: Results) -> list[str]:
 
 def samples(results: Results) -> list[str]:
     """Metrics of generated images."""
-    items, columns = having(results, "frechet_distance"), ("frechet_distance", "precision", "recall")
+    items, columns = (
+        having(results, "frechet_distance"),
+        ("frechet_distance", "precision", "recall", "fitted_frechet_distance"),
+    )
     if not items:
         return []
     rows = [
-        [f"*{baseline}*", "", *(number(result[column], column) for column in columns)]
+        [f"*{baseline}*", "", *(number(result[column], column) if column in result else NA for column in columns)]
         for baseline, result in results.baselines["generation"].items()
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):
@@ -125,8 +128,9 @@ def samples(results: Results) -> list[str]:
         f"{results.baselines['sizes']['num_samples']:,} images per model against as many test images, in the features "
         f"of a small classifier of this data set ({accuracy:.1f}% accuracy). Fréchet distance: relative to the total "
         "variance of the test images; precision: the share of samples that are close to test images; recall: the share "
-        "of test images that are close to samples. Models without a prior decode random codes from a gaussian fitted "
-        "to the codes of training images.",
+        "of test images that are close to samples. Models without a prior decode codes from N(0, I). Fitted codes: "
+        "decoded codes from a gaussian with the mean and covariance of the codes of training images, for every model. "
+        "Training images: what no sample can beat.",
         grid(["model", "from", *(spec(column).title for column in columns)], rows),
     ]
 

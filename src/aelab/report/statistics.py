@@ -82,6 +82,20 @@ def difference(a: Estimate, b: Estimate) -> Difference:
     return Difference(value, float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * math.sqrt(total), df)
 
 
+def paired(a: np.ndarray, b: np.ndarray) -> Difference:
+    """The mean of a - b, both [seeds, images]: the same test images, and seeds that share what they drew.
+
+    Two sources of variance: seeds (of the differences of their means) and images (of the differences of the means over
+    seeds), with Satterthwaite's degrees of freedom. Seeds beyond the fewer of the two sides are left out.
+    """
+    n = min(len(a), len(b))
+    differences = a[:n].astype(np.float64) - b[:n]
+    images = differences.mean(0)
+    by_image = float(np.var(images, ddof=1)) / len(images) if len(images) > 1 else math.nan
+    seeds = of_seeds(differences.mean(1).tolist())
+    return difference(Estimate(seeds.mean, (*seeds.variances, (by_image, len(images) - 1))), exact(0.0))
+
+
 def share_interval(share: float, n: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share of n images, such as an error rate, in [0, 1]."""
     interval = stats.binomtest(round(share * n), n).proportion_ci(CONFIDENCE, method="wilson")

@@ -31,7 +31,7 @@ GROUPS = {
         "units": "Look for strokes and edges: parts that many images are made of.",
     },
     "Generated images": {
-        "samples": "Would you take them for digits? The last panel has no prior and decodes random codes.",
+        "samples": "Would you take them for digits? The last two panels have no prior: they decode random codes.",
     },
     "Training": {
         "epochs": "Down a group: what the first epochs find, and what the later ones add.",

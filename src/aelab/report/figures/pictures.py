@@ -166,35 +166,38 @@ def kept(item: Item) -> int:
 
 
 def interpolations(results: Results, settings: Compare) -> Figure | None:
-    """Images decoded along a line between two codes, beside mixtures of the pixels."""
-    items = select(results, settings, "interpolations")
-    if not items or len(results.pictures["clean"]) < 2:
+    """Images decoded along lines between two codes, beside mixtures of the pixels; a group of rows per pair."""
+    items, digits = select(results, settings, "interpolations"), results.pictures["clean"].astype(np.float64)
+    if not items or len(digits) < 2:
         return None
-    ends = results.pictures["clean"][:2].astype(np.float64)
-    shares = np.linspace(0, 1, len(items[0].arrays["interpolation"]))[:, None, None]
-    blend = ((1 - shares) * ends[0] + shares * ends[1]).round().astype(np.uint8)
-    rows = [Row(item.name, item.arrays["interpolation"]) for item in items]
+    pairs, steps = items[0].arrays["interpolation"].shape[:2]
+    shares, groups = np.linspace(0, 1, steps)[:, None, None], []
+    for pair in range(min(pairs, len(digits) // 2)):
+        first, last = digits[2 * pair : 2 * pair + 2]
+        blend = ((1 - shares) * first + shares * last).round().astype(np.uint8)
+        groups.append([Row("pixels", blend), *(Row(item.name, item.arrays["interpolation"][pair]) for item in items)])
     title = "From one test image to another: mixed as pixels, and as codes"
     note = "equal steps; a useful code passes through digits, not through a double exposure"
-    return strips([[Row("pixels", blend)], rows], title, note=note)
+    return strips(groups, title, note=note)
 
 
-# family -> how samples are drawn, if not from a prior
-DRAWN = {"rbm": "by Gibbs sampling", "vq_vae": "places drawn alone"}
+DRAWN = {"rbm": "by Gibbs sampling"}  # family -> how samples are drawn, if not from a prior
 
 
 def samples(results: Results, settings: Compare) -> Figure | None:
-    """Samples of generative models from their prior; for a plain autoencoder, codes from a fitted gaussian."""
+    """Samples of generative models from their prior; of a plain autoencoder, decoded codes from N(0, I) and from a
+    fitted gaussian."""
     result = [
         (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
         for item in select(results, settings, "samples")
     ]
     result += [
-        (f"{item.name}: random codes", tile(item.arrays["random_codes"], 5))
+        (f"{item.name}: {words}", tile(item.arrays[key], 5))
         for item in select(results, settings, "plain")
+        for key, words in (("random_codes", "codes from N(0, I)"), ("fitted_codes", "from a fitted gaussian"))
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
-    note = "random codes: of a gaussian with mean and covariance of the test images' codes; none was picked by hand"
+    note = "fitted gaussian: with mean and covariance of the training images' codes; none was picked by hand"
     return panels(result, title, note, dots=62, columns=4) if result else None
 
 
