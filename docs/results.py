@@ -67,7 +67,7 @@ def readme(text: str) -> str:
 
 def best(comparison: Path = Path("metrics/comparison.md")) -> str:
     """The best models, as the comparison begins with them."""
-    return comparison.read_text().partition("## Best models\n")[2].partition("\n## ")[0].strip()
+    return comparison.read_text().partition("## Answers\n")[2].partition("\n## ")[0].strip()
 
 
 def page() -> str:

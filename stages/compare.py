@@ -48,7 +48,8 @@ def compare(job: stage.Job) -> None:
         recorder.headlines(headlines.headlines(results))
         recorder.table("comparison.json", frame.astype(object).where(frame.notna(), None).to_dict("list"))
         for best in best_models.best_models(results):
-            recorder.model(best.item.described, best.item.metrics, best.task.name, best.why, best.task.aliases)
+            if best.registered:
+                recorder.model(best.item.described, best.item.metrics, best.task.name, best.why, best.task.aliases)
         recorder.artifact(job.out)
 
 

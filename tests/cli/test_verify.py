@@ -41,7 +41,7 @@ elif stage == "train":
     (out / "loss").write_text(str(loss))
 else:
     loss = float(Path("data/train", item, "loss").read_text())
-    rows = [{"phase": "all", "epoch": 1, "best": True, "monitored": "total"}]
+    rows = [{"phase": "all", "step": 1, "best": True, "monitored": "total"}]
     rows[0] |= {side: {"total": loss} for side in ("train", "validation")}
     about = {"kind": "autoencoder", "family": "dense", "num_seeds": 2, "device": os.environ.get("DEVICE", "cpu")}
     about |= {"metrics": {"parameters": [1234567, 1234567], "sse": [loss / 10, loss / 10 + 1]}, "history": [rows, rows]}

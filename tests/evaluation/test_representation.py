@@ -115,7 +115,7 @@ def test_few_labels_are_balanced_and_nested(splits):
 
 def test_the_probe_with_few_labels_is_the_probe_on_few_labels(splits):
     train, validation, test = splits
-    found = representation.few_labels(train, validation, test, 10, 2, draw)["few_labels_accuracy"]
+    found = representation.few_labels(train, validation, test, 10, 2, draw).test
     expected = [
         representation.linear_probe(
             representation.balanced(train, 10, draw(f"labels {i} train")),

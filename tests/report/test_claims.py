@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from test_results import RAW, made_up, model, stack
 
 from aelab.report import claims, markdown
-from aelab.report.claims import CLAIMS, Claim
+from aelab.report.claims import CLAIMS, Claim, Pair
+from aelab.report.figures import catalogue
 from aelab.report.metric_specs import spec
 
 
@@ -18,91 +22,136 @@ def results():
     return made
 
 
-def row(results, monkeypatch, claim) -> str:
-    monkeypatch.setattr(claims, "CLAIMS", (claim,))
-    parts = claims.section(results)
+def row(results, *tests) -> str:
+    """The row of one claim with these tests; "" if none applies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "CLAIMS", (Claim("a beats b", "someone", "curves", tests),))
+        parts = claims.section(results)
     return parts[-1].splitlines()[-1] if parts else ""
 
 
 @pytest.mark.parametrize(
-    ("better", "worse", "verdict"),
+    ("first", "second", "verdict"),
     [
-        ([9.0, 10.0, 11.0], [19.0, 20.0, 21.0], "**holds**"),
-        ([19.0, 20.0, 21.0], [9.0, 10.0, 11.0], "**does not hold**"),
+        ([9.0, 10.0, 11.0], [19.0, 20.0, 21.0], "holds"),
+        ([19.0, 20.0, 21.0], [9.0, 10.0, 11.0], "does not hold"),
         # standard errors of 1 / sqrt(3) each: the margin is 2.78 sqrt(2 / 3) = 2.27
         ([9.0, 10.0, 11.0], [11.2, 12.2, 13.2], "not decided"),
-        ([9.0, 10.0, 11.0], [11.3, 12.3, 13.3], "**holds**"),
+        ([9.0, 10.0, 11.0], [11.3, 12.3, 13.3], "holds"),
         # one side without spread leaves 2 degrees of freedom: the margin is 4.30 / sqrt(3) = 2.48, not 2.78 / sqrt(3)
         ([10.0, 10.01, 10.02], [11.0, 12.0, 13.0], "not decided"),
-        ([9.0], [19.0, 20.0, 21.0], "not decided: one seed of a"),
-        ([9.0], [19.0], "not decided: one seed of a and b"),
+        ([9.0], [19.0, 20.0, 21.0], "not decided"),
+        ([9.0], [19.0], "not decided"),
     ],
 )
-def test_verdicts(results, monkeypatch, better, worse, verdict):
-    results.items.update({"a": model("a", "dense", 2, better), "b": model("b", "dense", 2, worse)})
-    assert row(results, monkeypatch, Claim("a beats b", "sse", "a", "b")).endswith(f"| {verdict} |")
+def test_verdicts(results, first, second, verdict):
+    results.items.update({"a": model("a", "dense", 2, first), "b": model("b", "dense", 2, second)})
+    text = row(results, Pair("sse", "a", "b"))
+    assert f"| **{verdict}** |" in text
+    assert (" (one seed of a" in text) == (len(first) == 1)
 
 
-def test_a_verdict_shows_the_difference_its_interval_and_degrees_of_freedom(results, monkeypatch):
+def test_a_verdict_shows_the_difference_its_interval_and_degrees_of_freedom(results):
     results.items.update(
         {"a": model("a", "dense", 2, [9.0, 10.0, 11.0]), "b": model("b", "dense", 2, [19.0, 20.0, 21.0])}
     )
-    text = row(results, monkeypatch, Claim("a beats b", "sse", "a", "b"))
-    sides = "a 10.00 ± 0.58 | b 20.00 ± 0.58"
-    assert text == f"| a beats b | squared error per image ↓ | {sides} | -10.00 (-12.27 to -7.73) | 4.0 | **holds** |"
+    found = "✓ a 10.00 ± 0.58 against b 20.00 ± 0.58, squared error per image ↓: -10.00 (-12.27 to -7.73), df 4.0"
+    assert row(results, Pair("sse", "a", "b")) == f"| a beats b | someone | **holds** | {found} |"
 
 
-def test_against_a_baseline_there_is_one_set_of_seeds(results, monkeypatch):
+def test_against_a_baseline_there_is_one_set_of_seeds(results):
     # t = 4.30 with 2 degrees of freedom: the margin is 4.30 / sqrt(3) = 2.48; PCA has 15.5
-    for mean, verdict in ((13.0, "**holds**"), (13.05, "not decided")):
+    for mean, verdict in ((13.0, "**holds**"), (13.05, "**not decided**")):
         results.items["a"] = model("a", "dense", 2, [mean - 1, mean, mean + 1])
-        text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
-        assert text.endswith(f"| 2.0 | {verdict} |")
+        text = row(results, Pair("sse", "a", claims.PCA))
+        assert verdict in text
+        assert text.endswith(", df 2.0 |")
 
 
-def test_one_seed_is_not_enough_against_a_baseline_either(results, monkeypatch):
-    results.items["a"] = model("a", "dense", 2, [1.0])
-    text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
-    assert text.endswith("| -14.50 | n/a | not decided: one seed of a |")
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [([9.9, 10.0, 10.1], "holds"), ([12.9, 13.0, 13.1], "does not hold"), ([9, 10, 11], "not decided")],
+)
+def test_two_are_alike_if_the_interval_lies_within_a_share(results, first, verdict):
+    results.items.update({"a": model("a", "dense", 2, first), "b": model("b", "closed_form", 2, [10.0])})
+    assert f"**{verdict}**" in row(results, Pair("sse", "a", "b", within=0.05))
+
+
+def test_a_claim_holds_if_all_its_comparisons_do_and_one_against_it_refutes_it(results):
+    for name, sse in (("a", 10.0), ("b", 20.0), ("c", 5.0), ("d", 10.0)):
+        results.items[name] = model(name, "dense", 2, [sse, sse + 0.1])
+    holds, fails, open_ = (Pair("sse", "a", other) for other in "bcd")
+    assert "**holds**, 2 of 2" in row(results, holds, holds)
+    assert "**not decided**, 1 of 2" in row(results, holds, open_)
+    assert "**does not hold**, 1 of 3" in row(results, holds, open_, fails)
+    assert "**holds** |" in row(results, holds, Pair("sse", "a", "absent")), "entries that do not exist are left out"
+    assert row(results, Pair("sse", "a", "absent")) == ""
 
 
 def test_every_claim_is_about_a_metric_that_has_a_better_side():
-    assert {spec(claim.metric).direction for claim in CLAIMS} <= {"higher", "lower"}
+    tests = [test for claim in CLAIMS for test in claim.tests]
+    assert all(spec(test.metric).direction in ("higher", "lower") or test.higher for test in tests)
+    assert len({claim.words for claim in CLAIMS}) == len(CLAIMS)
 
 
-def test_more_is_better_where_it_is(results, monkeypatch):
-    results.items.update(
-        {
-            name: model(name, "dense", 2, [1.0, 1.0], probe_accuracy=values)
-            for name, values in (("a", [0.9, 0.9]), ("b", [0.8, 0.8]))
-        }
+def test_every_claim_names_figures_and_entries_that_exist():
+    tree = YAML(typ="safe").load(Path("params.yaml").read_text())
+    entries = {name for group in ("models", "unrolled", "stacks") for name in tree[group]} | {
+        claims.FILTERS,
+        claims.PCA,
+    }
+    for claim in CLAIMS:
+        assert claim.figure in catalogue.FIGURES
+        assert {name for test in claim.tests for name in (test.first, test.second)} <= entries
+
+
+def test_more_is_better_where_it_is(results):
+    for name, values in (("a", [0.9, 0.9]), ("b", [0.8, 0.8])):
+        results.items[name] = model(name, "dense", 2, [1.0, 1.0], probe_accuracy=values)
+    text = row(results, Pair("probe_accuracy", "a", "b"))
+    assert text.endswith("✓ a 90.0 against b 80.0, linear probe, % ↑: +10.0 (+10.0 to +10.0) |")
+    ratios = {"a": [1.1, 1.2], "b": [3.0, 3.1]}
+    for name, values in ratios.items():
+        results.items[name] = model(name, "dense", 2, [1.0, 1.0], ood_ratio=values)
+    assert "**does not hold**" in row(results, Pair("ood_ratio", "a", "b", higher=True))
+
+
+def test_the_second_may_have_another_metric(results):
+    results.items["a"] = model("a", "dense", 2, [1.0, 1.0], frechet_distance=[0.2, 0.2])
+    results.items["b"] = model(
+        "b", "dense", 2, [1.0, 1.0], frechet_distance=[0.1, 0.1], fitted_frechet_distance=[0.3, 0.3]
     )
-    text = row(results, monkeypatch, Claim("a beats b", "probe_accuracy", "a", "b"))
-    assert text == "| a beats b | linear probe, % ↑ | a 90.0 | b 80.0 | +10.0 (+10.0 to +10.0) | n/a | **holds** |"
+    assert "**holds**" in row(results, Pair("frechet_distance", "a", "b", second_metric="fitted_frechet_distance"))
 
 
-def test_baselines_have_no_spread(results, monkeypatch):
+def test_baselines_have_no_spread(results):
     results.items["a"] = model("a", "dense", 2, [15.0, 15.0])
-    text = row(results, monkeypatch, Claim("a beats PCA", "sse", "a", claims.PCA))
-    sides = "a 15.00 | PCA 15.50"
-    assert text == f"| a beats PCA | squared error per image ↓ | {sides} | -0.50 (-0.50 to -0.50) | n/a | **holds** |"
+    text = row(results, Pair("sse", "a", claims.PCA))
+    assert text.endswith("✓ a 15.00 against PCA 15.50, squared error per image ↓: -0.50 (-0.50 to -0.50) |")
     results.items["pca"] = model("pca", "closed_form", 2, [20.0])
-    assert "| pca 20.00 | -5.00 " in row(results, monkeypatch, Claim("a beats pca", "sse", "a", "pca"))
+    assert "against pca 20.00, squared error per image ↓: -5.00 " in row(results, Pair("sse", "a", "pca"))
 
 
-def test_a_denoiser_is_held_against_the_best_filter_of_every_noise(results, monkeypatch):
+def test_a_denoiser_is_held_against_the_best_filter_of_every_noise(results):
     results.items["a"] = model("a", "dense", 2, [1.0, 1.0], **{"psnr/masking-0.25": [13.0, 13.0]})
-    text = row(results, monkeypatch, Claim("a denoises", claims.ALL_NOISES, "a", claims.FILTERS))
-    assert text.startswith("| a denoises | psnr, all noises, dB ↑ | a 14.00 | the best filters 14.00 | +0.00 ")
-    assert text.endswith("| not decided |")
+    text = row(results, Pair(claims.ALL_NOISES, "a", claims.FILTERS))
+    assert "a 14.00 against the best filters 14.00, psnr, all noises, dB ↑: +0.00 " in text
+    assert "**not decided**" in text
+    assert row(results, Pair(claims.EACH_NOISE, "a", claims.FILTERS)).count("against the best filters") == 2
 
 
-def test_errors_also_vary_with_the_test_images(results, monkeypatch):
-    results.items.update({name: stack(name, "x", [error] * 2) for name, error in (("a", 0.10), ("b", 0.18))})
-    claim = Claim("a beats b", "test_error/all", "a", "b")
-    assert row(results, monkeypatch, claim).endswith("| -8.00 (-17.66 to +1.66) | 187.0 | not decided |"), "100 images"
-    many = replace(results, baselines=results.baselines | {"test_images": 10_000})
-    assert row(many, monkeypatch, claim).endswith("| **holds** |")
+def test_errors_are_paired_by_seed_and_test_image(results):
+    wrong = np.zeros((2, 100))
+    wrong[:, :20] = 1
+    better = wrong.copy()
+    better[:, :6] = 0
+    for name, found in (("a", better), ("b", wrong)):
+        made = stack(name, "x", found.mean(1).tolist())
+        results.items[name] = replace(made, per_image={"test_error/all": found})
+    text = row(results, Pair("test_error/all", "a", "b"))
+    # 6 of 100 images: a standard deviation of 0.2387 and 99 degrees of freedom; seeds do not differ
+    assert "-6.00 (-10.74 to -1.26), df 99.0" in text
+    assert "**holds**" in text
 
 
 NEW = {metric: [value] for metric, value in RAW.items()}

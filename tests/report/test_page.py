@@ -83,7 +83,11 @@ def drawn(tmp_path_factory) -> tuple[dict[str, str], Path]:
 @pytest.fixture
 def results(monkeypatch) -> Results:
     pairs = (("noisy", "Two beats noisy"), (claims.PCA, "Two beats PCA"))
-    monkeypatch.setattr(claims, "CLAIMS", tuple(claims.Claim(words, "sse", "two", than) for than, words in pairs))
+    monkeypatch.setattr(
+        claims,
+        "CLAIMS",
+        tuple(claims.Claim(words, "someone", "quality", (claims.Pair("sse", "two", than),)) for than, words in pairs),
+    )
     made = made_up()
     made.items["noisy"].about["uses_labels"] = True
     return made

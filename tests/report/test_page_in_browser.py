@@ -108,13 +108,13 @@ def sight(opened, gallery: str, name: str) -> bytes:
     return strip(opened, gallery, name).locator(".sprite").screenshot()
 
 
-def test_the_slider_of_epochs_changes_the_picture(opened):
+def test_the_slider_of_steps_changes_the_picture(opened):
     slider = opened.get_by_label("Epoch")
     said = strip(opened, "learning", "two").locator(".said")
     before = sight(opened, "learning", "two")
-    assert said.text_content() == "epoch 1"
+    assert said.text_content() == "step 1"
     slider.press("End")
-    assert said.text_content() == "epoch 2, kept"
+    assert said.text_content() == "step 2, kept"
     assert slider.get_attribute("aria-valuetext") == "at the end"
     assert sight(opened, "learning", "two") != before
     slider.press("Home")

@@ -63,7 +63,7 @@ def test_noisy_digits_come_with_their_psnr(results):
     arrays["preview/noisy-step-00001"] = np.where(np.arange(SIDE) < 4, 0, arrays["preview/noisy-input"])
     arrays["preview/noisy-step-00003"] = arrays["preview/input"]
     figure = drawn(results, "noisy-epochs")
-    assert {"0.0", "3.0", "inf", "two, epoch 1", "epoch 2 (kept)"} <= set(words(figure))
+    assert {"0.0", "3.0", "inf", "two, step 1", "step 2 (kept)"} <= set(words(figure))
     np.testing.assert_array_equal(pixels(figure)[2], tile(arrays["preview/noisy-step-00001"]))
 
 

@@ -32,10 +32,10 @@ def images(n: int = DIGITS, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, SIDE, SIDE), dtype=np.uint8)
 
 
-def row(epoch: int, value: float, best: bool = True, term: str = "total", phase: str = "all") -> dict:
+def row(step: int, value: float, best: bool = True, term: str = "total", phase: str = "all") -> dict:
     return {
         "phase": phase,
-        "epoch": epoch,
+        "step": step,
         "train": {term: value},
         "validation": {term: value + 1},
         "monitored": term,
@@ -47,7 +47,12 @@ def row(epoch: int, value: float, best: bool = True, term: str = "total", phase:
 def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> Item:
     """A model with plain arrays; `changes` are metrics, `noise`, `config` and further `arrays`. On validation images it
     has the same numbers."""
-    arrays = {"reconstructions": images(seed=1), "interpolation": images(5, 2), "random_codes": images(20, 3)}
+    arrays = {
+        "reconstructions": images(seed=1),
+        "interpolation": images(15, 2).reshape(3, 5, SIDE, SIDE),
+        "random_codes": images(20, 3),
+        "fitted_codes": images(20, 4),
+    }
     arrays |= {f"denoised/{noise}": images(seed=4) for noise in NOISES} | changes.pop("arrays", {})
     n = len(sse)
     about = {"kind": "autoencoder", "family": family, "config": changes.pop("config", {}), "shape": [1, SIDE, SIDE]}
@@ -70,7 +75,7 @@ def model(name: str, family: str, numbers: int, sse: list[float], **changes) -> 
 
 
 def stack(name: str, layer: str, errors: list[float]) -> Item:
-    """Fine-tuned with 10 labels to twice the errors that it has with all 80."""
+    """Fine-tuned with 10 labels to twice the errors that it has with all 80; it gets the first images wrong."""
     about = {"kind": "classifier", "family": "stacked", "config": {"layer": layer}, "device": "cpu"}
     budgets = {"10": 10, "all": 80}
     history = [
@@ -80,7 +85,13 @@ def stack(name: str, layer: str, errors: list[float]) -> Item:
     about |= {"num_seeds": len(errors), "history": history, "budgets": budgets}
     found = {"test_error/10": [2 * error for error in errors], "test_error/all": errors}
     found |= {f"class_error/{label}": [0.8, 1.0] if label == 3 else [0.0, 0.0] for label in range(10)}
-    return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, {})
+    wrong = {name: first_wrong(shares) for name, shares in found.items() if name.startswith("test_error/")}
+    return Item(name, about | {"metrics": {"parameters": [99] * len(errors)} | found}, {}, wrong)
+
+
+def first_wrong(shares: list[float]) -> np.ndarray:
+    """[seeds, TEST]: 1 for the first images, as many as a seed gets wrong."""
+    return np.array([np.arange(TEST) < round(share * TEST) for share in shares], np.float32)
 
 
 def pictures_of_every_kind() -> dict[str, np.ndarray]:
@@ -205,12 +216,12 @@ def test_curves_are_padded_where_a_seed_stopped(results):
     assert (curves.phase, curves.term) == ("all labels", "error")
     np.testing.assert_allclose(curves.train, [[0.5, 0.25, 0.5 / 3, math.nan], [0.5, 0.25, 0.5 / 3, 0.125]])
     assert curves.kept.tolist() == [3, 4]
-    assert results.items["two"].curves()[0].kept.tolist() == [2, 2], "the last epoch that was the best so far"
+    assert results.items["two"].curves()[0].kept.tolist() == [2, 2], "the last evaluation that was the best so far"
     assert results.items["pca"].curves() == []
 
 
 def test_curves_are_those_of_the_monitored_term(results):
-    rows = [row(epoch, value, term="reconstruction") for epoch, value in ((1, 50.0), (2, 40.0))]
+    rows = [row(step, value, term="reconstruction") for step, value in ((1, 50.0), (2, 40.0))]
     for each in rows:  # as of an RBM, whose loss is a contrast that means nothing by itself
         each["train"]["total"] = each["validation"]["total"] = -0.5
     results.items["two"].about["history"] = [rows]

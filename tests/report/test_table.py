@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 import pytest
-from test_results import made_up
+from test_results import first_wrong, made_up
 
 from aelab.report import markdown, table
 from aelab.report.results import Results
+from aelab.report.statistics import paired
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_curves_are_means_over_the_seeds_still_learning(results):
     assert two.validation.tolist() == [10.0, 6.0, 7.0]
     assert two.seeds.tolist() == [2, 2, 2]
     last = frame[frame.name == "stack_ae"].iloc[-1]
-    assert (last.epoch, last.seeds, last.term, last.train) == (4, 1, "error", 0.125)
+    assert (last.step, last.seeds, last.term, last.train) == (4, 1, "error", 0.125)
     assert math.isnan(last.validation_std)
     assert "pca" not in set(frame.name)
 
@@ -56,7 +57,7 @@ def test_errors_are_ranked_among_codes_of_like_size(results):
         "| two | 2 | 15.50 | **9.00 ± 1.41** | n/a | **20.00 ± 0.00** | **0.500 ± 0.000** |",
         "| two | **15.00 ± 0.00** | **15.00 ± 0.00** |",
         "| two | 2 | **95.0 ± 0.0** | **90.0 ± 0.0** | n/a | 1.00 ± 0.00 | 0.0 ± 0.0 |",
-        "| two | 1,234,567 | 2,000,000 | 8 | 3 | 2 |",
+        "| two | 1,234,567 | 2,000,000 | 8 | 3 | 2 | yes |",
     ]
     assert lines(results, "| noisy ")[0] == "| noisy | 64 | 0.00 | 5.00 | n/a | 20.00 | 0.500 |", "alone of its size"
 
@@ -69,29 +70,34 @@ def test_baselines_are_among_the_rows(results):
 
 def test_a_stack_is_held_against_the_control_with_every_budget(results):
     few, every = lines(results, "| stack_ae ")[:2]
-    # t = 1.974 with 170.7 degrees of freedom; 1.974 sqrt(0.1 * 0.9 / 99 + 0.3 * 0.7 / 99) = 0.1087
-    against = "stack_random | -20.00 (-30.87 to -9.13) | 170.7 | better |"
+    # 20 of 100 images: t = 1.984 with 99 degrees of freedom; 1.984 sqrt(0.2 * 0.8 / 99) = 0.0798
+    against = "stack_random | -20.00 (-27.98 to -12.02) | 99.0 | better |"
     assert every == f"| stack_ae | **10.00 ± 0.00** | 5.52 to 17.44 | {against}"
-    # t = 1.973 with 190.4 degrees of freedom; 1.973 sqrt(0.2 * 0.8 / 99 + 0.6 * 0.4 / 99) = 0.1254
-    against = "stack_random | -40.00 (-52.54 to -27.46) | 190.4 | better |"
+    # 40 of them: 1.984 sqrt(0.4 * 0.6 / 99) = 0.0977
+    against = "stack_random | -40.00 (-49.77 to -30.23) | 99.0 | better |"
     assert few == f"| stack_ae | **20.00 ± 0.00** | 13.34 to 28.88 | {against}"
     assert lines(results, "### 10 labels") == ["### 10 labels"]
     assert lines(results, "### 80 labels") == ["### 80 labels (all)"]
     assert lines(results, "| stack_random¹ ")[1].endswith("| 21.89 to 39.58 | stack_random | n/a | n/a | the control |")
     results.items["stack_ae"].metrics["test_error/all"][:] = [0.28, 0.28]
-    assert lines(results, "| stack_ae¹ ")[1].endswith("| 197.9 | not decided |")
+    results.items["stack_ae"].per_image["test_error/all"] = first_wrong([0.28, 0.28])
+    assert lines(results, "| stack_ae¹ ")[1].endswith("| -2.00 (-4.79 to +0.79) | 99.0 | not decided |")
 
 
 def test_three_seeds_of_a_stack_that_differ_leave_few_degrees_of_freedom(results):
-    # of so many images the seeds' spread alone counts: t = 2.78; with 1.96 the margin was 1.60 points: better
-    results.baselines["test_images"] = 10**9
-    results.items["stack_ae"].metrics["test_error/all"] = [0.07, 0.08, 0.09]
-    results.items["stack_random"].metrics["test_error/all"] = [0.09, 0.10, 0.11]
-    assert "| -2.00 (-4.27 to +0.27) | 4.0 | not decided |" in lines(results, "| stack_ae ")[1]
+    # differences of -1, -5 and -9 points: the seeds' t of 2 degrees of freedom is 4.30 sqrt(0.0016 / 3) = 0.0994
+    for name, shares in (("stack_ae", [0.29, 0.25, 0.21]), ("stack_random", [0.30, 0.30, 0.30])):
+        results.items[name].per_image["test_error/all"] = first_wrong(shares)
+    difference = paired(*(results.items[name].per_image["test_error/all"] for name in ("stack_ae", "stack_random")))
+    assert difference.value == pytest.approx(-0.05)
+    assert 2 < difference.df < 6
+    assert difference.margin > 0.06
+    assert "| not decided |" in lines(results, "| stack_ae ")[1]
 
 
 def test_a_stack_with_one_seed_is_not_decided(results):
     results.items["stack_ae"].metrics["test_error/all"] = [0.01]
+    results.items["stack_ae"].per_image["test_error/all"] = first_wrong([0.01])
     assert "| -29.00 | n/a | not decided |" in lines(results, "| stack_ae ")[1]
 
 

@@ -43,7 +43,7 @@ with Recorder("mnist5k", "train", "vae", keep=out / "tracked.jsonl") as recorder
     for epoch in range(1, 4):
         total = 10 * loss + model.get("lr", 0) + 1 / epoch
         recorder.metrics({"validation/total": total}, step=epoch, replicate=0)
-        history.append({"epoch": epoch, "validation": {"total": total, "kl": loss}, "best": True})
+        history.append({"step": epoch, "validation": {"total": total, "kl": loss}, "best": True})
         time.sleep(nap)
     if model["latent_dim"] == 13:
         sys.exit("thirteen is no number")

@@ -73,8 +73,8 @@ def agree(one, other, tolerance):
             for key in ("train", "validation"):
                 assert list(a[key]) == list(b[key])
                 assert a[key] == pytest.approx(b[key], rel=tolerance, abs=tolerance)
-            assert {key: a[key] for key in ("phase", "epoch", "best")} == {
-                key: b[key] for key in ("phase", "epoch", "best")
+            assert {key: a[key] for key in ("phase", "step", "best")} == {
+                key: b[key] for key in ("phase", "step", "best")
             }
         assert mine.callback.done == theirs.callback.done
 

@@ -169,15 +169,17 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
     """Quality of the codes of train, validation and test: probes, neighbours, clusters, pairs. Also for baselines."""
     train, validation, test = coded
     sizes, data = context.sizes, context.data
-    few = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
+    some = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
     probe = representation.linear_probe(train, validation, test)
     result = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
-    result |= representation.few_labels(train, validation, test, sizes.labels, sizes.few_shot_repeats, context.draw)
-    result |= clusters.clusters(few, test, context.draw("clusters"))
+    few_labels = representation.few_labels(train, validation, test, sizes.labels, sizes.few_shot_repeats, context.draw)
+    result["few_labels_accuracy"] = few_labels.test
+    result |= clusters.clusters(some, test, context.draw("clusters"))
     images = data.train.x[: sizes.max_train_codes], data.test.x
-    result |= pairs.matching(images, (few[0], test[0]), sizes.steps, context.draw("matching pairs"))
-    result |= pairs.same_class(few, test, sizes.steps, context.draw("pairs of a class"))
-    return Metrics(result, {"probe_accuracy": probe.validation})
+    result |= pairs.matching(images, (some[0], test[0]), sizes.steps, context.draw("matching pairs"))
+    result |= pairs.same_class(some, test, sizes.steps, context.draw("pairs of a class"))
+    chosen_by = {"probe_accuracy": probe.validation, "few_labels_accuracy": few_labels.validation}
+    return Metrics(result, chosen_by)
 
 
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:

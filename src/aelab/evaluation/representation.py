@@ -51,8 +51,8 @@ def linear_probe(train: Coded, validation: Coded, test: Coded) -> Probed:
 
 def few_labels(
     train: Coded, validation: Coded, test: Coded, labels: int, subsets: int, draw: Callable[[str], Generator]
-) -> dict[str, float]:
-    """few_labels_accuracy: the linear probe with `labels` images per class, and as many of validation for its strength.
+) -> Probed:
+    """The linear probe with `labels` images per class, and as many of validation for its strength.
 
     Mean over `subsets` draws. draw(use): the same draws for every model.
     """
@@ -60,8 +60,8 @@ def few_labels(
     for i in range(subsets):
         given = balanced(train, labels, draw(f"labels {i} train"))
         chosen_by = balanced(validation, labels, draw(f"labels {i} validation"))
-        result.append(linear_probe(given, chosen_by, test).test)
-    return {"few_labels_accuracy": sum(result) / len(result)}
+        result.append(linear_probe(given, chosen_by, test))
+    return Probed(*(sum(values) / subsets for values in zip(*result, strict=True)))
 
 
 def balanced(coded: Coded, labels: int, generator: Generator) -> Coded:

@@ -18,6 +18,8 @@ def headlines(results: Results) -> dict[str, float]:
     """
     result = {}
     for best in best_models(results):
+        if not best.registered:
+            continue
         who = " ".join([best.task.name, *(alias for alias in best.task.aliases[:1] if alias != "champion")])
         result[f"best/{who} {best.task.metric}"] = float(np.mean(best.test))
     for size in sizes(results):

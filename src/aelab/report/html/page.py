@@ -68,6 +68,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         columns=shown,
         entries=rows(results, shown),
         verdicts=result,
+        drawn=titles,
         outcomes={word: count for word in claims.OUTCOMES if (count := sum(run.outcome == word for run in result))},
         about_claims=claims.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
