@@ -35,7 +35,8 @@ def baselines(job: stage.Job) -> None:
         )
         context = evaluate.EvalContext(data, noisy, settings, classifier, partial(draw, device=device))
         results, arrays = baselines.everything(context)
-        arrays |= toys.manifolds(draw("manifolds")) | toys.field(draw("field"))
+        for toy in (toys.manifolds, toys.sheet, toys.directions, toys.field):
+            arrays |= toy(draw(toy.__name__))
         weight_files.save_weights(job.out / "feature_classifier.safetensors", classifier.state_dict())
         storage.save_json(job.out / "params.json", params.written(*SECTIONS))
         storage.save_json(job.out / "baselines.json", results | {"device": runtime.describe(device)})

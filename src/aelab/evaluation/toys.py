@@ -1,4 +1,4 @@
-"""Autoencoders of points in the plane, where all that they do is visible.
+"""Autoencoders of points in the plane and in space, where all that they do is visible.
 
 Always on the CPU, in float32: the same figures for every device.
 """
@@ -16,6 +16,7 @@ from aelab.evaluation.pca import PCA
 from aelab.models.common import initialise, mlp
 
 POINTS = 200
+SHEET = 300  # points of the sheet
 STEPS = 1000  # of Adam, each on all points
 LR = 0.01  # initial value; it decays to 0 along half a cosine
 NOISE = 0.3  # standard deviation of the noise that the denoising autoencoder removes
@@ -47,6 +48,42 @@ def manifolds(generator: Generator) -> dict[str, np.ndarray]:
             kept = {"points": x, "pca": pca.decode(ends), "ae": decoder(walk), "errors": errors}
         result |= {f"toy/{kind}_{name}": value.numpy() for name, value in kept.items()}
     return result
+
+
+def sheet(generator: Generator) -> dict[str, np.ndarray]:
+    """Points on a sheet bent like an S, and their codes of two numbers by PCA and by an autoencoder 3-32-32-2-32-32-3.
+
+    `sheet_points` [N, 3], `sheet_turn` [N] how far along the S, `sheet_pca`, `sheet_ae` [N, 2], `sheet_errors` [2] the
+    mean squared distances of the points to their reconstructions.
+    """
+    turn, across = torch.rand(2, SHEET, generator=generator) * 2 - 1
+    angle = 1.5 * math.pi * turn
+    x = torch.stack([angle.sin(), across, angle.sign() * (angle.cos() - 1)], 1)
+    x = x - x.mean(0)
+    pca, encoder = PCA(x), _net([3, 32, 32, 2], generator)
+    decoder = _net([2, 32, 32, 3], generator)
+    _learn(nn.Sequential(encoder, decoder), lambda: (x, x))
+    with torch.no_grad():
+        codes = pca.encode(x, 2), encoder(x)
+        rebuilt = pca.decode(codes[0]), decoder(codes[1])
+        errors = torch.stack([(x - x_hat).square().sum(1).mean() for x_hat in rebuilt])
+    kept = {"points": x, "turn": turn, "pca": codes[0], "ae": codes[1], "errors": errors}
+    return {f"toy/sheet_{name}": value.numpy() for name, value in kept.items()}
+
+
+def directions(generator: Generator) -> dict[str, np.ndarray]:
+    """Two classes of points that differ across the direction of most variance: what PCA and LDA look along.
+
+    `directions_points` [POINTS, 2], `directions_labels` [POINTS], `directions_pca`, `directions_lda` [2]: unit vectors;
+    that of LDA is S^-1 (m_1 - m_0), S the covariance within classes (Fisher 1936).
+    """
+    labels = torch.arange(POINTS) % 2
+    spread = torch.randn(POINTS, 2, generator=generator) * torch.tensor([0.5, 0.12])
+    x = spread + torch.tensor([0.15, 0.3]) * (2 * labels[:, None] - 1)
+    means = torch.stack([x[labels == label].mean(0) for label in (0, 1)])
+    lda = torch.linalg.solve(torch.cov((x - means[labels]).T), means[1] - means[0])
+    kept = {"points": x, "labels": labels, "pca": PCA(x).directions[:, 0], "lda": lda / lda.norm()}
+    return {f"toy/directions_{name}": value.numpy() for name, value in kept.items()}
 
 
 def field(generator: Generator) -> dict[str, np.ndarray]:
