@@ -22,3 +22,8 @@ def name_of(entry: Entry) -> str:
 
 # the first of each family, for tests that take seconds per entry
 FAMILIES = list({family(entry): entry for entry in reversed(ENTRIES)}.values())
+
+
+def in_epochs(n: int) -> dict[str, int | None]:
+    """The training settings of a budget of n epochs, evaluated after each, in place of the block's steps."""
+    return {"max_epochs": n, "max_steps": None, "eval_every": None, "early_stopping_patience": None}

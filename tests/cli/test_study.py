@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
+from entries import in_epochs
 from ruamel.yaml import YAML
 
 from aelab.cli import study
@@ -58,9 +59,10 @@ class Project:
 def shrink(tree) -> None:
     tree["prepare"]["limit"] = 200
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
+    tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 1}
+    tree["noise_transfer"] |= {"max_steps": 4, "num_seeds": 1}
     tree["baselines"] |= {"classifier_steps": 20, "steps": 5, "max_ood_images": 50, "num_samples": 100}
-    tree["train"] |= {"max_epochs": 1, "num_seeds": 1}
+    tree["train"] |= {**in_epochs(1), "num_seeds": 1}
 
 
 def edit(path: Path, change) -> None:

@@ -58,3 +58,22 @@ def test_pca_s_pictures_have_pca_s_errors(digits):
         difference = x[1500:, 0].numpy() - found[f"pca/{k}"] / 255
         assert (difference**2).sum((1, 2)).mean() <= expected[k]  # clipped to [0, 1]: no worse
         assert (difference**2).sum((1, 2)).mean() > 0.9 * expected[k]
+
+
+def test_an_autoencoder_unrolls_a_bent_sheet_that_pca_folds():
+    found = toys.sheet(seeded())
+    pca, ae = found["toy/sheet_errors"]
+    assert ae < 0.2 * pca
+    assert found["toy/sheet_ae"].shape == (toys.SHEET, 2)
+
+
+def test_lda_looks_across_the_direction_of_most_variance():
+    found = toys.directions(seeded())
+    points, labels = found["toy/directions_points"], found["toy/directions_labels"]
+    assert abs(found["toy/directions_pca"] @ found["toy/directions_lda"]) < 0.5
+    gaps = {}
+    for name in ("pca", "lda"):
+        codes = points @ found[f"toy/directions_{name}"]
+        within = np.concatenate([codes[labels == label] - codes[labels == label].mean() for label in (0, 1)])
+        gaps[name] = abs(codes[labels == 1].mean() - codes[labels == 0].mean()) / within.std()
+    assert gaps["lda"] > 2 * gaps["pca"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
+from entries import in_epochs
 
 AELAB, DVC = (str(Path(sys.executable).with_name(name)) for name in ("aelab", "dvc"))
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c"]
@@ -34,7 +35,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(lab):
 
 def shrink(tree) -> None:
     tree["prepare"]["limit"] = 40
-    tree["train"] |= {"batch_size": 20, "max_epochs": 2, "num_seeds": 1}
+    tree["train"] |= {"batch_size": 20, **in_epochs(2), "num_seeds": 1}
     tree["models"] = {"wide": {"family": "dense", "widths": [1000]}}  # 6 MB of weights, 25 MB of checkpoint
 
 

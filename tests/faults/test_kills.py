@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import alive, wait_for
+from entries import in_epochs
 
 from aelab.training import weight_files
 
@@ -52,7 +53,7 @@ def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune", "unroll"):
         tree[section] |= {
             "batch_size": 20,
-            "max_epochs": EPOCHS,
+            **in_epochs(EPOCHS),
             "num_seeds": 2,
             "preview_steps": [1, 3],
             "schedule": "one_cycle",

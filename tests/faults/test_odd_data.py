@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from entries import in_epochs
 
 from aelab.config import params
 
@@ -41,7 +42,7 @@ def test_every_family_has_an_entry():
 
 def shrink(tree) -> None:
     for section in ("train", "pretrain", "finetune"):
-        tree[section] |= {"max_epochs": 1, "batch_size": 20, "num_seeds": 1}
+        tree[section] |= {**in_epochs(1), "batch_size": 20, "num_seeds": 1}
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
@@ -165,7 +166,7 @@ def test_arrays_that_are_no_images_are_named_by_whoever_reads_them(change, small
 
 
 def test_no_epochs_are_out_of_range(small, spawner):
-    small.change(lambda tree: tree["train"].update(max_epochs=0))
+    small.change(lambda tree: tree["train"].update(in_epochs(0)))
     said = line(small, spawner, "train dense")
     assert said == "train dense: params.yaml: train.max_epochs: 0 is out of range; allowed: 1 or more"
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from entries import ENTRIES, FAMILIES, name_of
+from entries import ENTRIES, FAMILIES, in_epochs, name_of
 
 from aelab.config import params, seeding
 from aelab.data.tensors import Data, Tensors
@@ -49,7 +49,7 @@ def learned(item, settings, digits, steps=None, precision="float32") -> Autoenco
     model = build(item)
     train = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     if steps:
-        settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, IMAGES), max_epochs=steps)
+        settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, IMAGES), **in_epochs(steps))
     fit(model, train, train, settings, partial(seeding.generator, 0), Silent(), precision=precision)
     return model
 
@@ -112,9 +112,7 @@ def test_gradients_reach_every_parameter_and_leave_the_batch_alone(entry, batch)
 @every_family
 def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
     item, settings = entry
-    settings = dataclasses.replace(
-        settings, batch_size=IMAGES, max_epochs=30, noise=(), augment=(), early_stopping_patience=None
-    )
+    settings = dataclasses.replace(settings, batch_size=IMAGES, **in_epochs(30), noise=(), augment=())
     fresh, model = build(item), learned(item, settings, digits)
     data = Tensors(digits[0][:IMAGES], digits[1][:IMAGES])
     for before, after in zip(fresh.phases(), model.phases(), strict=True):

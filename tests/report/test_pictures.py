@@ -105,13 +105,14 @@ def test_rate_and_distortion_are_where_they_are_said_to_be(results):
 
 
 def test_power_is_error_against_size_and_against_depth_as_a_share_of_pca_s(results):
-    sizes, depths = drawn(results, "capacity").axes
+    sizes, depths, probes = drawn(results, "capacity").axes
     lines = {line.get_label(): line.get_xydata() for line in sizes.lines}
     np.testing.assert_allclose(lines["PCA of every size"][:2], [[1, 15.75], [2, 15.5]])
     shown = {bars.get_label(): bars.lines[0].get_xydata().tolist() for bars in (*sizes.containers, *depths.containers)}
     assert shown["1 layer to the code"] == [[2.0, 9.0], [4.0, 6.0]]
     assert shown["2 layers to the code"] == [[2.0, 5.0], [4.0, 7.0]]
     np.testing.assert_allclose(shown["latent dimension 4"], [[1, 6 / 15], [2, 7 / 15]])
+    assert {tuple(bars.lines[0].get_ydata()) for bars in probes.containers} == {(55.0, 55.0)}
     assert drawn(replace(results, capacity=()), "capacity") is None
 
 

@@ -176,6 +176,11 @@ def made_up() -> Results:
         "pca_labels": codes["labels"],
     }
     pictures |= {"pca/2": images(seed=11), "toy/field_points": random.normal(size=(5, 2))}
+    pictures |= {"toy/sheet_points": random.normal(size=(5, 3)), "toy/sheet_turn": random.normal(size=5)}
+    pictures |= {f"toy/sheet_{name}": random.normal(size=(5, 2)) for name in ("pca", "ae")}
+    pictures |= {"toy/sheet_errors": np.array([0.5, 0.25]), "toy/directions_points": random.normal(size=(6, 2))}
+    pictures |= {"toy/directions_labels": np.arange(6) % 2}
+    pictures |= {f"toy/directions_{name}": random.normal(size=2) for name in ("pca", "lda")}
     pictures |= {f"toy/field_{name}": random.normal(size=(9, 2)) for name in ("places", "moves")}
     for kind in ("straight", "bent"):
         toy = {name: random.normal(size=(n, 2)) for name, n in (("points", 5), ("pca", 2), ("ae", 5))}
@@ -188,7 +193,10 @@ def made_up() -> Results:
         "classes": [str(i) for i in range(10)],
     }
     errors = {(1, 2): [8.0, 10.0], (1, 4): [6.0, 6.0], (2, 2): [5.0, 5.0], (2, 4): [7.0, 7.0]}
-    power = [{"depth": depth, "latent_dim": code, "sse": sse} for (depth, code), sse in errors.items()]
+    power = [
+        {"depth": depth, "latent_dim": code, "sse": sse, "probe_accuracy": [0.5, 0.6]}
+        for (depth, code), sse in errors.items()
+    ]
     psnr = {"clean": {"clean": 20.0, "masking-0.25": 15.0}, "masking-0.25": {"clean": 18.0, "masking-0.25": 19.0}}
     transfer = {name: [found, found] for name, found in psnr.items()}
     return Results(data, {item.name: item for item in items}, baselines, pictures, power, transfer)

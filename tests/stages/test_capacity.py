@@ -6,8 +6,8 @@ import pytest
 
 
 def shrink(tree) -> None:
-    tree["capacity"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20}
-    tree["train"] |= {"max_epochs": 2, "num_seeds": 2}
+    tree["capacity"] = {"depths": [1, 2], "latent_dims": [2, 16], "hidden": 20, "max_steps": 100, "num_seeds": 2}
+    tree["noise_transfer"] |= {"max_steps": 100, "num_seeds": 2}
 
 
 def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(prepared, spawner):
@@ -22,6 +22,7 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
             row["latent_dim"]
         ]
         histories = json.loads((net / "history.json").read_text())
+        assert all(0.1 < accuracy <= 1 for accuracy in row["probe_accuracy"])
         assert row["sse"] == [min(epoch["validation"]["total"] for epoch in epochs) for epochs in histories]
         assert len(set(row["sse"])) == 2
     assert all(few > many for few, many in zip(rows[0]["sse"], rows[1]["sse"], strict=True)), (

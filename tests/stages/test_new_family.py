@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from entries import in_epochs
 from PIL import Image
 from ruamel.yaml import YAML
 from spawner import Spawner
@@ -57,8 +58,9 @@ def quick(tree) -> None:
         "max_ood_images": 50,
         "num_samples": 100,
     }
-    tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8}
-    tree["train"] |= {"max_epochs": 1, "num_seeds": 1}
+    tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 1}
+    tree["noise_transfer"] |= {"max_steps": 4, "num_seeds": 1}
+    tree["train"] |= {**in_epochs(1), "num_seeds": 1}
 
 
 def test_it_is_trained_measured_and_drawn(copy):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_for
+from entries import in_epochs
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
@@ -90,14 +91,15 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 300
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["finetune"]["labels"] = [20, "all"]
-    tree["capacity"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8}
+    tree["capacity"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 2}
+    tree["noise_transfer"] |= {"max_steps": 4, "num_seeds": 2}
     for section in ("train", "pretrain", "finetune", "unroll"):
-        tree[section] |= {"max_epochs": 1, "num_seeds": 2}
+        tree[section] |= {**in_epochs(1), "num_seeds": 2}
     for group, kept in (("models", MODELS), ("stacks", STACKS), ("narrow_stacks", NARROW), ("unrolled", UNROLLED)):
         for name in set(tree[group]) - set(kept):
             del tree[group][name]
         for entry in tree[group].values():
-            entry.pop("max_epochs", None)
+            entry.pop("max_steps", None)
     for entry in (*tree["stacks"].values(), *tree["narrow_stacks"].values()):
         if "widths" in entry:
             entry["widths"] = [30, 20]

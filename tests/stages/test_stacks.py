@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from conftest import Lab
+from entries import in_epochs
 
 STACKS = {
     "stack_rbm": {"family": "stacked", "widths": [30, 20], "layer": "rbm"},
@@ -14,7 +15,7 @@ STACKS = {
 
 def shrink(tree) -> None:
     for section in ("pretrain", "finetune", "unroll"):
-        tree[section] |= {"max_epochs": 2, "num_seeds": 2}
+        tree[section] |= {**in_epochs(2), "num_seeds": 2}
     tree["finetune"]["labels"] = [20, 1000, "all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["baselines"] |= {

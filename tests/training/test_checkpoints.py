@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from entries import FAMILIES, name_of
+from entries import FAMILIES, in_epochs, name_of
 
 from aelab.config import params, runtime, seeding
 from aelab.data.tensors import Tensors
@@ -66,7 +66,7 @@ def make(group, section, name):
     """A builder of the entry's model and its settings, small."""
     block, entry = params.load(section, f"{group}.{name}")
     settings = params.merge(section, block, entry)
-    settings = dataclasses.replace(settings, batch_size=16, max_epochs=2, schedule="one_cycle")
+    settings = dataclasses.replace(settings, batch_size=16, **in_epochs(2), schedule="one_cycle")
     return lambda: registry.build(entry.family, entry.config, SPEC, torch.Generator().manual_seed(0)), settings
 
 

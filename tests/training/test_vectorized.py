@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from entries import FAMILIES, name_of
+from entries import FAMILIES, in_epochs, name_of
 from test_checkpoints import SPEC, Killed, Watch
 
 from aelab.config import params, seeding
@@ -83,7 +83,7 @@ def agree(one, other, tolerance):
 def test_every_entry_learns_together_as_alone(entry, splits):
     group, section, name = entry
     block, item = params.load(section, f"{group}.{name}")
-    settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, max_epochs=2)
+    settings = dataclasses.replace(params.merge(section, block, item), batch_size=40, **in_epochs(2))
     build = family(item.family, item.config)
     if name in ALONE:
         assert ALONE[name] in build(0).vmap_unsupported_reason

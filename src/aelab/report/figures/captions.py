@@ -1,6 +1,9 @@
 """One line for each figure on what to look at, true for every run; in the groups and order of the report."""
 
 GROUPS = {
+    "Overview": {
+        "overview": "Compare each autoencoder with the baseline above it.",
+    },
     "Reconstructions": {
         "reconstructions": "Read down a column: where does a model still draw this digit, and where only its class?",
         "pca": "Within a group of equal code size: who draws a digit where PCA draws a blur?",
@@ -10,11 +13,11 @@ GROUPS = {
         "denoising": "Which models remove the noise of their training, and do they beat the filter on other noises?",
         "noise-map": "One row per model, one column per noise: the bold cells are where no filter is as good.",
         "noise-transfer": "The diagonal is the noise of training; off the diagonal is what transfers to other noises.",
-        "noisy-epochs": "These models were trained on clean images only: do later epochs remove noise or copy it?",
+        "noisy-epochs": "These models were trained on clean images only: do later steps remove noise or copy it?",
     },
     "Error, size and cost": {
         "quality": "Each mark is a model; the distance to the grey line is what it gains or loses against PCA.",
-        "capacity": "Left: error falls with code size. Right: below 1, a net of this depth is better than PCA.",
+        "capacity": "Left: error by size. Middle: below 1, a net beats PCA. Right: a better picture, a better code?",
         "cost": "The line joins those that no cheaper model beats; all others cost more than they need.",
         "rate": "Models on one dotted line have the same negative ELBO; other targets, another likelihood.",
     },
@@ -34,8 +37,8 @@ GROUPS = {
         "samples": "Would you take them for digits? The last two panels have no prior: they decode random codes.",
     },
     "Training": {
-        "epochs": "Down a group: what the first epochs find, and what the later ones add.",
-        "curves": "Where validation turns up while training falls, a model overfits.",
+        "epochs": "Down a group: what the first steps find, and what the later ones add.",
+        "curves": "Flat at 1: converged. Falling at its end: more steps help. Rising: it overfits; its best is kept.",
     },
     "Pretraining": {
         "stacks": "Compare each stack with the random one of its kind: do the intervals overlap?",
@@ -43,8 +46,10 @@ GROUPS = {
         "class-errors": "A column that is dark for every stack is a class that is hard for all.",
         "stack-curves": "Where do pretrained stacks begin, and do they also end lower than the random one?",
     },
-    "Toys in the plane": {
+    "Toys": {
         "manifolds": "A straight line has to cut the corner of bent points; a curve need not.",
+        "sheet": "Do colours that are far apart along the sheet stay apart in the code?",
+        "directions": "Which code tells the two classes apart?",
         "field": "Follow the arrows: they lead to where the training points lie.",
     },
 }

@@ -12,6 +12,7 @@ from aelab.report.settings import Compare
 from aelab.runner.parallel import run
 
 FIGURES = {
+    "overview": pictures.overview,
     "reconstructions": pictures.reconstructions,
     "pca": pictures.pca,
     "denoising": pictures.denoising,
@@ -41,6 +42,8 @@ FIGURES = {
     "labels": charts.labels,
     "class-errors": heatmap.class_errors,
     "manifolds": toys.manifolds,
+    "sheet": toys.sheet,
+    "directions": toys.directions,
     "field": toys.field,
 }
 

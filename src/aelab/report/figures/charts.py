@@ -8,71 +8,93 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aelab.report.figures.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, chart, round_ticks
+from aelab.report.figures.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, chart, grid_of, round_ticks
 from aelab.report.results import Curves, Item, Results
 from aelab.report.settings import Compare
 from aelab.report.statistics import share_interval
 
+FAMILIES = {"stacked": "dense layers", "stacked_conv": "convolutional layers"}
+WORST = 3.0  # times the best loss: what lies above is not drawn
+
 
 def curves(results: Results, settings: Compare) -> Figure | None:
-    """Loss by optimizer step, one panel per model and phase."""
-    title = "Learning curves: monitored loss by step, each in its model's own unit (compare shapes, not heights)"
-    return _curves(results.models, title, "total loss, or the term named above (logarithmic where it is positive)")
-
-
-def stack_curves(results: Results, settings: Compare) -> Figure | None:
-    """Error by optimizer step during fine-tuning."""
-    title = "Fine-tuning the stacks: wrong labels by step"
-    return _curves(results.stacks, title, "wrong labels, %, logarithmic (train falls below)", 100.0, shared=True)
-
-
-def _curves(items: list[Item], title: str, unit: str, factor: float = 1.0, shared: bool = False) -> Figure | None:
-    """Small multiples, a line per item. shared: all panels have one unit, multiplied by `factor`, and one axis."""
-    result = [(item, phase) for item in items for phase in item.curves()]
-    if not result:
+    """Monitored validation loss over its own best value, a panel per family: a curve that ends flat has converged."""
+    families: dict[str, list[tuple[Item, Curves]]] = {}
+    for item in results.models:
+        for phase in item.curves():
+            families.setdefault(item.about["family"], []).append((item, phase))
+    if not families:
         return None
-    columns = max(len(item.curves()) for item in items) if shared else min(5, len(result))
-    lines = -(-len(result) // columns)
-    figure, axes = chart(lines, columns, size=(max(7.0, 2.1 * columns), 1.65 * lines + 0.9), title=title)
-    for entry in axes.flat[len(result) :]:
-        entry.axis("off")
-    for i, (entry, (item, phase)) in enumerate(zip(axes.flat, result, strict=False)):
-        # the training error reaches 0, which has no logarithm
-        values = [factor * entry.validation for _, entry in result] if shared else [phase.train, phase.validation]
-        _curve(entry, phase, factor)
-        _scale(entry, np.concatenate([value[np.isfinite(value)] for value in values]))
-        if i + columns >= len(result):
-            entry.set_xlabel("step")
-        alone = len(item.curves()) == 1
-        term = [] if shared or phase.term == "total" else [phase.term]
-        entry.set_title(", ".join([item.name, *([] if alone else [phase.phase]), *term]))
-    figure.supylabel(unit, fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4 if columns > 3 else 2, fontsize=8)
+    title = "Learning curves: the validation loss, relative to its best value. A curve that ends flat has converged"
+    figure, axes = grid_of(len(families), size=(3.3, 2.7), title=title, columns=4)
+    for entry, (family, found) in zip(axes.flat, families.items(), strict=False):
+        for i, (item, phase) in enumerate(found):
+            words = item.name if len(item.curves()) == 1 else f"{item.name}, {phase.phase}"
+            look = {"color": COLOURS[i % len(COLOURS)], "ls": ("-", "--", ":")[i // len(COLOURS) % 3], "lw": 1.2}
+            entry.plot(phase.steps, _relative(phase.validation), label=words, **look)
+        entry.set(yscale="log", ylim=(0.98, WORST), xlabel="optimizer step")
+        ticks = (1, 1.1, 1.2, 1.5, 2, WORST)
+        entry.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        entry.minorticks_off()
+        entry.set_title(family.replace("_", " "))
+        entry.legend(fontsize=6, loc="upper right")
+        entry.locator_params(axis="x", nbins=4, integer=True)
+    for row in axes:
+        row[0].set_ylabel("validation loss / its best")
     return figure
 
 
-def _curve(axes: Axes, phase: Curves, factor: float) -> None:
-    """Validation as a line (mean over seeds) in a band (minimum to maximum), training thin and dashed."""
-    train, validation = factor * phase.train, factor * phase.validation
+def _relative(validation: np.ndarray) -> np.ndarray:
+    """Losses [seeds, evaluations] -> the mean over seeds, over its smallest value; where that is not positive, 1 plus
+    the distance to it over the range."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # steps that no seed reached
-        middle, low, high = (f(validation, 0) for f in (np.nanmean, np.nanmin, np.nanmax))
-        axes.fill_between(
-            phase.steps, low, high, color=BLUE, alpha=0.25, lw=0, label="validation, lowest to highest seed"
-        )
-        axes.plot(phase.steps, middle, color=BLUE, label="validation, mean of the seeds still training")
-        axes.plot(phase.steps, np.nanmean(train, 0), "--", color=ORANGE, lw=0.9, label="train")
-    kept = [(step, row[phase.steps == step][0]) for step, row in zip(phase.kept, validation, strict=True) if step]
-    axes.plot(*zip(*kept, strict=True), "o", ms=3, color="black", label="kept weights")
+        mean = np.nanmean(validation, 0)
+    best = np.nanmin(mean)
+    return mean / best if best > 0 else 1 + (mean - best) / max(np.nanmax(mean) - best, 1e-12)
+
+
+def stack_curves(results: Results, settings: Compare) -> Figure | None:
+    """Validation error by optimizer step during fine-tuning: a panel per family and label budget, a line per stack."""
+    families = list(dict.fromkeys(item.about["family"] for item in results.stacks))
+    if not families:
+        return None
+    title = "Fine-tuning the stacks: wrong validation labels by step; the control is dashed"
+    budgets = list(results.budgets)
+    size = (1.0 + 3.2 * len(budgets), 0.8 + 2.7 * len(families))
+    figure, axes = chart(len(families), len(budgets), size=size, title=title)
+    for line, family in zip(axes, families, strict=True):
+        items = [item for item in results.stacks if item.about["family"] == family]
+        for entry, budget in zip(line, budgets, strict=True):
+            _tuned(results, entry, items, budget)
+            entry.set_title(f"{FAMILIES.get(family, family)}, {results.budgets[budget]:,} labels")
+        line[0].set_ylabel("wrong labels, %")
+        line[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    for entry in axes[-1]:
+        entry.set_xlabel("optimizer step")
+    return figure
+
+
+def _tuned(results: Results, axes: Axes, items: list[Item], budget: str) -> None:
+    values = []
+    for i, item in enumerate(items):
+        for phase in item.curves():
+            if phase.phase == f"{budget} labels":
+                control = item is results.control(item)
+                how = {"color": GREY, "ls": "--"} if control else {"color": COLOURS[i % len(COLOURS)]}
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", RuntimeWarning)  # steps that no seed reached
+                    values.append(100 * np.nanmean(phase.validation, 0))
+                axes.plot(phase.steps, values[-1], label=item.name, lw=1.2, **how)
+    if values:
+        found = np.concatenate(values)
+        _scale(axes, np.maximum(found[np.isfinite(found)], 0.1))
     axes.locator_params(axis="x", nbins=4, integer=True)
 
 
 def _scale(axes: Axes, values: np.ndarray) -> None:
-    """A logarithmic y axis over `values` with a few plain ticks; a linear one if a loss is not positive."""
+    """A logarithmic y axis over positive `values` with a few plain ticks."""
     low, high = float(values.min()), float(values.max())
-    if low <= 0:
-        return
     axes.set_yscale("log")
     ticks = round_ticks(low, high)
     if len(ticks) < 2:
@@ -145,6 +167,6 @@ def labels(results: Results, settings: Compare) -> Figure | None:
         entry.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         entry.minorticks_off()
         entry.legend(fontsize=7.5)
-        entry.set_title({"stacked": "dense layers", "stacked_conv": "convolutional layers"}.get(family, family))
+        entry.set_title(FAMILIES.get(family, family))
     axes[0, 0].set_ylabel("test error, % (bars: spread over seeds)")
     return figure

@@ -21,13 +21,13 @@ def codes(results: Results, settings: Compare) -> Figure:
     pictures, names = results.pictures, results.data["classes"]
     result = [
         (
-            f"PCA: squared error {results.baselines['pca_sse'][2]:.1f} per image",
+            f"PCA: squared error {results.baselines['pca_sse'][2]:.1f}",
             pictures["pca_codes"][:, :2],
             pictures["pca_labels"],
         ),
         *(
             (
-                f"{item.name}: squared error {item.mean('sse'):.1f} per image",
+                f"{item.name}: kNN {100 * item.mean('knn_accuracy'):.0f}%, squared error {item.mean('sse'):.1f}",
                 item.arrays["codes"],
                 item.arrays["labels"],
             )
@@ -35,7 +35,7 @@ def codes(results: Results, settings: Compare) -> Figure:
         ),
     ]
     numbered = _numbered(names)
-    title = "Test images by their 2-D code, each drawn as its class"
+    title = "Test images by their 2-D code, each drawn as its class; kNN: accuracy of the nearest codes"
     figure, axes = grid_of(len(result), size=(3.5, 3.6), title=title, beside=0 if numbered else 1.2)
     for entry, (heading, points, labels) in zip(axes.flat, result, strict=False):
         _classes(entry, points[:POINTS], labels[:POINTS], names)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aelab.report.figures.selection import select
-from aelab.report.figures.style import GREY, TITLE, Page, Row, grid_of, panels, strips, tile
+from aelab.report.figures.style import GREY, TITLE, Page, Row, grid_of, strips, tile
 from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 
@@ -83,12 +83,24 @@ def _code(values: np.ndarray) -> str:
 
 def by_class(results: Results, settings: Compare) -> Figure | None:
     """One code from the prior per row, decoded with every label."""
-    items = select(results, settings, "by_class")
-    result = [(item.name, tile(item.arrays["by_class"], len(results.data["classes"]))) for item in items]
+    items, names = select(results, settings, "by_class"), results.data["classes"]
+    if not items:
+        return None
+    size, top, left = 0.46, 0.85, 0.6
+    lines = [len(item.arrays["by_class"]) // len(names) for item in items]
     title = "The same code under every label: does the label say what, and the code how?"
-    names = ", ".join(results.data["classes"])
-    note = f"rows: codes drawn from the prior, none picked by hand; columns: with the label\n{names}"
-    return panels(result, title, note, dots=62) if result else None
+    note = "rows: codes drawn from the prior, none picked by hand; first seed"
+    page = Page(left + size * len(names) + 0.2, top + sum(size * n + 0.5 for n in lines) + 0.1, title, note)
+    y = top
+    for item, n in zip(items, lines, strict=True):
+        page.text(0.12, y - 0.3, f"{item.name}, decoded with the label", va="bottom", fontsize=8, color=GREY)
+        for k, name in enumerate(names):
+            page.text(left + size * (k + 0.5), y - 0.05, name, ha="center", va="bottom", fontsize=8)
+        for k in range(n):
+            page.text(left - 0.08, y + size * (k + 0.5), f"code {k + 1}", ha="right", va="center", fontsize=8)
+        page.picture(left, y, size * len(names), size * n, tile(item.arrays["by_class"], len(names)))
+        y += size * n + 0.5
+    return page.figure
 
 
 def clusters(results: Results, settings: Compare) -> Figure | None:

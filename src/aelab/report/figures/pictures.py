@@ -3,27 +3,105 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from aelab.report.best_models import Best, best_models
 from aelab.report.figures.selection import select
 from aelab.report.figures.style import GREY, Page, Row, panels, strips, tile
 from aelab.report.results import Item, Results, spoken
 from aelab.report.settings import Compare
+
+SMALL = 4  # numbers: fewer rebuild too badly to be shown first
+CONTRAST = 0.98  # quantile of a unit's weights that is drawn white
+
+
+def overview(results: Results, settings: Compare) -> Figure | None:
+    """What autoencoders do, in a handful of rows: rebuild from few numbers, remove noise, make new images."""
+    best = best_models(results)
+    if not best:
+        return None
+    clean = results.pictures["clean"]
+    groups = [
+        group for group in (_rebuilt(results, best, clean), _cleaned(results, best), _made(results, best)) if group
+    ]
+    title = "Rebuild from few numbers, remove noise, make new images: baselines, and the best autoencoder of each task"
+    note = (
+        "squared error and dB: means over all test images and seeds; Fréchet distance: to test images, relative to\n"
+        "their variance; the best is chosen on validation images; first seed's images, none picked by hand"
+    )
+    return strips([[Row("test images", clean)], *groups], title, ("",), note)
+
+
+def _rebuilt(results: Results, best: Sequence[Best], clean: np.ndarray) -> list[Row]:
+    """PCA, the plain net with one hidden layer and the best one of up to MIDDLE numbers."""
+    found = [each for each in best if each.task.name == "rebuilder"]
+    chosen = next(
+        (each.item for each in found if each.item.mean("latent_dim") > SMALL), found[-1].item if found else None
+    )
+    if chosen is None:
+        return []
+    numbers = round(chosen.mean("latent_dim"))
+    rows = []
+    if f"pca/{numbers}" in results.pictures:
+        error = results.baselines["pca_sse"][numbers]
+        rows.append(Row(f"PCA, {numbers} numbers", results.pictures[f"pca/{numbers}"], (f"error {error:.1f}",)))
+    plain = [item for item in results.pick(["ae"]) if item is not chosen]
+    for item in (*plain, chosen):
+        words = f"{item.name}, {item.mean('latent_dim'):.0f} numbers"
+        rows.append(Row(words, item.arrays["reconstructions"], (f"error {item.mean('sse'):.1f}",)))
+    return rows
+
+
+def _cleaned(results: Results, best: Sequence[Best]) -> list[Row]:
+    """The hardest noise by PSNR, the best filter on it, and the best denoiser."""
+    denoiser = next((each.item for each in best if each.task.name == "denoiser"), None)
+    if denoiser is None:
+        return []
+    measured = results.baselines["denoising"]
+    noise = min(results.noises, key=lambda each: measured[each]["noisy"]["psnr"])
+    name, psnr = results.best_filter(noise)
+    return [
+        Row(
+            f"with {spoken(noise)}", results.pictures[f"noisy/{noise}"], (f"{measured[noise]['noisy']['psnr']:.1f} dB",)
+        ),
+        Row(f"{spoken(name)} filter", results.pictures[f"{name}/{noise}"], (f"{psnr:.1f} dB",)),
+        Row(denoiser.name, denoiser.arrays[f"denoised/{noise}"], (f"{denoiser.mean(f'psnr/{noise}'):.1f} dB",)),
+    ]
+
+
+def _made(results: Results, best: Sequence[Best]) -> list[Row]:
+    """Codes from N(0, I) through the plain net, a gaussian of PCA's codes, and the best generator."""
+    generator = next((each.item for each in best if each.task.name == "generator"), None)
+    if generator is None:
+        return []
+    rows = [
+        Row(f"{item.name}, codes from N(0, I)", item.arrays["random_codes"], (_frechet(item),))
+        for item in results.pick(["ae"])
+        if "random_codes" in item.arrays
+    ]
+    baselines = [item for item in results.pick(["pca"]) if "samples" in item.arrays]
+    rows += [Row(f"{item.name}, gaussian codes", item.arrays["samples"], (_frechet(item),)) for item in baselines]
+    return [*rows, Row(f"{generator.name}, from its prior", generator.arrays["samples"], (_frechet(generator),))]
+
+
+def _frechet(item: Item) -> str:
+    return f"distance {item.mean('frechet_distance'):.2f}"
 
 
 def reconstructions(results: Results, settings: Compare) -> Figure | None:
     """The same test images, reconstructed by every model."""
     if not results.models:
         return None
-    rows = [
-        Row(item.name, item.arrays["reconstructions"], (f"{item.mean('latent_dim'):,.0f}", f"{item.mean('sse'):.1f}"))
-        for item in sorted(results.rebuilding, key=lambda item: item.mean("sse"))
-    ]
+    groups: dict[str, list[Row]] = {}
+    for item in sorted(results.rebuilding, key=lambda item: item.mean("sse")):
+        remarks = f"{item.mean('latent_dim'):,.0f}", f"{item.mean('sse'):.1f}"
+        groups.setdefault(item.about["family"], []).append(Row(item.name, item.arrays["reconstructions"], remarks))
     return strips(
-        [[Row("original", results.pictures["clean"])], rows],
-        "The same test images reconstructed by every model, smallest error first",
+        [[Row("original", results.pictures["clean"])], *groups.values()],
+        "The same test images reconstructed by every model, family by family, smallest error first",
         ("numbers", "sse"),
         "numbers: per code; sse: squared error per image, mean over all\n"
         "test images and seeds; the images are the first seed's",
@@ -207,9 +285,13 @@ def filters(results: Results, settings: Compare) -> Figure | None:
     scaled = []
     for item in items:
         weights = item.arrays["filters"]
-        scaled.append(weights / np.maximum(np.abs(weights).max((1, 2), keepdims=True), 1e-12))
+        strong = np.quantile(np.abs(weights), CONTRAST, (1, 2), keepdims=True)  # a single pixel would pale the others
+        scaled.append((weights / np.maximum(strong, 1e-12))[by_structure(weights)])
     title = "First-layer weights, one square per unit: does training with noise change what units look for?"
-    note = "white: positive, mid-grey: zero, black: negative; every unit on its own scale; first seed"
+    note = (
+        "white: positive, mid-grey: zero, black: negative; every unit on its own scale, the strongest 2% clipped;\n"
+        "units with few strong weights first; first seed"
+    )
     return _units(items, scaled, title, note, 1.0)
 
 
@@ -222,10 +304,21 @@ def units(results: Results, settings: Compare) -> Figure | None:
     for weights in normal:
         alike = np.concatenate([w for w in normal if w.shape[1:] == weights.shape[1:]])
         pixel = np.ones((1, *[round(largest / weights.shape[1])] * 2))  # patches are drawn as large as images
-        scaled.append(np.kron(weights / np.quantile(np.abs(alike), 0.97), pixel))
+        scaled.append(np.kron(weights[by_structure(weights)] / np.quantile(np.abs(alike), 0.97), pixel))
     title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
-    note = "white: positive, mid-grey: zero, black: negative; the strongest 3% clipped; first seed"
+    note = (
+        "white: positive, mid-grey: zero, black: negative; the strongest 3% clipped;\n"
+        "units with few strong weights first; first seed"
+    )
     return _units(items, scaled, title, note, 1.0)
+
+
+def by_structure(weights: np.ndarray) -> np.ndarray:
+    """The order of units [n, H, W] by kurtosis, the highest first: few strong weights before noise."""
+    flat = weights.reshape(len(weights), -1).astype(np.float64)
+    flat = flat - flat.mean(1, keepdims=True)
+    variance = np.maximum((flat**2).mean(1), 1e-24)
+    return np.argsort(-(flat**4).mean(1) / variance**2, kind="stable")
 
 
 def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:

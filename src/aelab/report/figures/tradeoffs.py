@@ -23,8 +23,10 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     """Error of dense autoencoders against latent dimension, and against depth relative to PCA's error."""
     if not results.capacity:
         return None
-    title = "Capacity: the gain from more latent dimensions and more layers in a dense autoencoder"
-    figure, axes = _side_by_side(title)
+    title = (
+        "Capacity: what more latent dimensions and more layers gain in a dense autoencoder, in error and in its codes"
+    )
+    figure, axes = _side_by_side(title, 3)
     depths, codes = (np.unique([row[key] for row in results.capacity]) for key in ("depth", "latent_dim"))
     pca = np.array(results.baselines["pca_validation_sse"])
     means = {(row["depth"], row["latent_dim"]): np.mean(row["sse"]) for row in results.capacity}
@@ -48,6 +50,20 @@ def capacity(results: Results, settings: Compare) -> Figure | None:
     _logarithmic(axes[0], codes, np.array([*means.values(), *pca[codes]]))
     _logarithmic(axes[1], None, np.append(ratios, 1))
     axes[1].set_xticks(depths)
+    for i, depth in enumerate(depths):
+        how = {"marker": MARKERS[i % len(MARKERS)], "color": COLOURS[i % len(COLOURS)], "ms": 6, "mec": "white"}
+        rows = {
+            row["latent_dim"]: 100 * np.array(row["probe_accuracy"])
+            for row in results.capacity
+            if row["depth"] == depth
+        }
+        mean, spread = ([function(rows[code]) for code in codes] for function in (np.mean, np.std))
+        axes[2].errorbar(
+            codes, mean, spread, **how, capsize=2, label=f"{depth} layer{'s' * int(depth > 1)} to the code"
+        )
+    axes[2].set(xscale="log", xlabel="latent dimension", ylabel="linear probe of the codes, % of validation images")
+    axes[2].set_xticks(codes, [f"{code:g}" for code in codes])
+    axes[2].set_xticks([], minor=True)
     axes[0].set(xlabel="latent dimension", ylabel="squared error per validation image (bars: spread over seeds)")
     axes[1].set(xlabel="layers from image to code", ylabel="squared error / PCA's at that size")
     for item in axes:
@@ -147,11 +163,12 @@ def front(cost: np.ndarray, error: np.ndarray) -> list[int]:
     return best
 
 
-def _side_by_side(title: str) -> tuple[Figure, Sequence[Axes]]:
-    """Two panels at fixed places, so that names can be placed."""
-    figure = Figure(figsize=(11.4, 4.9))
+def _side_by_side(title: str, panels: int = 2) -> tuple[Figure, Sequence[Axes]]:
+    """Panels at fixed places, so that names can be placed."""
+    width = 5.7 * panels
+    figure = Figure(figsize=(width, 4.9))
     figure.suptitle(title, y=0.975, **TITLE)
-    return figure, [figure.add_axes((left, 0.11, 0.425, 0.79)) for left in (0.06, 0.56)]
+    return figure, [figure.add_axes(((5.7 * k + 0.69) / width, 0.11, 4.85 / width, 0.79)) for k in range(panels)]
 
 
 def _logarithmic(axes: Axes, x: np.ndarray | None, y: np.ndarray) -> None:
