@@ -11,10 +11,11 @@ from ruamel.yaml import YAML
 
 from aelab.config import params
 
+VAE = "{family: vae, hidden: [400], latent_dim: 20}"  # without settings of its own
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text()
+TEXT = TEXT.replace(VAE[:-1] + ", lr: 6e-3, max_steps: 2500}", VAE, 1)
 TREE = YAML(typ="safe").load(TEXT)
 UNROLLED = "unrolled.unrolled_rbm"
-VAE = "{family: vae, hidden: [400], latent_dim: 20}"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_what_is_written_is_shown_as_it_stands(write):
 
 def test_sections_come_frozen_and_in_the_order_asked_for(write):
     train, seed, data, entry = params.load("train", "seed", "data", "models.vae")
-    assert (train.optimizer, train.batch_size, train.preview_steps) == ("adam", 32, (1, 10, 50, 100))
+    assert (train.optimizer, train.batch_size, train.preview_steps) == ("adam", 64, (50, 500, 2500, 5000))
     assert (seed, data.name) == (1, "mnist5k")
     assert (entry.name, entry.family) == ("vae", "vae")
     assert entry.config == {"hidden": (400,), "latent_dim": 20, "beta": 1.0, "activation": "relu"}
@@ -81,12 +82,12 @@ def test_only_the_sections_asked_for_are_checked(write):
 
 @pytest.mark.parametrize("text", ["1e-3", "0.001", "1.0e-03", "1E-3"])
 def test_one_thousandth_is_a_number_however_written(write, text):
-    write("  lr: 3e-3\n", f"  lr: {text}\n")
+    write("  lr: 4e-3\n", f"  lr: {text}\n")
     assert params.load("train").lr == 0.001
 
 
 def test_a_whole_number_serves_where_any_number_does(write):
-    write("  lr: 3e-3\n", "  lr: 1\n")
+    write("  lr: 4e-3\n", "  lr: 1\n")
     assert params.load("train").lr == 1.0
 
 
@@ -99,33 +100,33 @@ def test_an_entry_overrides_its_block_and_nothing_else_does(write):
     assert merged() == params.load("train")
     write(VAE, VAE[:-1] + ", max_epochs: 20, lr: 0.5}")
     block = params.load("train")
-    assert merged() == dataclasses.replace(block, max_epochs=20, lr=0.5)
-    assert (block.max_epochs, block.lr) == (7, 0.003)
+    assert merged() == dataclasses.replace(block, max_epochs=20, max_steps=None, lr=0.5)
+    assert (block.max_steps, block.max_epochs, block.lr) == (2000, None, 0.004)
 
 
 WRONG = [
     ("data:\n", "dta:\n", "seed", "dta: unknown section (did you mean data?); allowed: seed, runtime, data,"),
-    ("  lr: 3e-3\n", "  lrr: 1e-3\n", "train", "train.lrr: unknown key (did you mean lr?); allowed: optimizer, lr,"),
-    ("  lr: 3e-3\n", "", "train", "train.lr: missing; allowed: float"),
-    ("  lr: 3e-3\n", "  lr: fast\n", "train", "train.lr: 'fast' is wrong; allowed: a valid number"),
-    ("  lr: 3e-3\n", "  lr: true\n", "train", "train.lr: True is wrong; allowed: a valid number"),
-    ("  lr: 3e-3\n", "  lr: .nan\n", "train", "train.lr: nan is wrong; allowed: a finite number"),
-    ("  lr: 3e-3\n", "  lr: -1\n", "train", "train.lr: -1.0 is out of range; allowed: above 0"),
-    ("  batch_size: 32\n", "  batch_size: 0\n", "train", "train.batch_size: 0 is out of range; allowed: 1 or more"),
+    ("  lr: 4e-3\n", "  lrr: 1e-3\n", "train", "train.lrr: unknown key (did you mean lr?); allowed: optimizer, lr,"),
+    ("  lr: 4e-3\n", "", "train", "train.lr: missing; allowed: float"),
+    ("  lr: 4e-3\n", "  lr: fast\n", "train", "train.lr: 'fast' is wrong; allowed: a valid number"),
+    ("  lr: 4e-3\n", "  lr: true\n", "train", "train.lr: True is wrong; allowed: a valid number"),
+    ("  lr: 4e-3\n", "  lr: .nan\n", "train", "train.lr: nan is wrong; allowed: a finite number"),
+    ("  lr: 4e-3\n", "  lr: -1\n", "train", "train.lr: -1.0 is out of range; allowed: above 0"),
+    ("  batch_size: 64\n", "  batch_size: 0\n", "train", "train.batch_size: 0 is out of range; allowed: 1 or more"),
     (
-        "  batch_size: 32\n",
+        "  batch_size: 64\n",
         "  batch_size: 12.8\n",
         "train",
         "train.batch_size: 12.8 is wrong; allowed: a valid integer",
     ),
     (
-        "  preview_steps: [1, ",
+        "  preview_steps: [50, ",
         "  preview_steps: [x, ",
         "train",
         "train.preview_steps.0: 'x' is wrong; allowed: a valid integer",
     ),
     (
-        "  preview_steps: [1, 10, 50, 100]",
+        "  preview_steps: [50, 500, 2500, 5000]",
         "  preview_steps: 1",
         "train",
         "train.preview_steps: 1 is wrong; allowed: a valid list",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from aelab.config import params
-from aelab.data.tensors import Tensors
+from aelab.data.tensors import Data, Tensors
 from aelab.evaluation import decoded
 from aelab.evaluation.images import spread
 from aelab.models.common import Autoencoder, Output, Spec
@@ -50,7 +50,8 @@ def kept(model, test):
     model.eval()
     with torch.no_grad():
         codes = model.encode(test.x, test.y)
-    return decoded.of(model, test, spread(test.y, 4), codes, SETTINGS, draw)
+    data = Data(test, test, test, {}, test)
+    return decoded.of(model, data, spread(test.y, 4), codes, SETTINGS, draw)
 
 
 def test_the_grid_grows_to_the_right_and_upwards():
@@ -80,7 +81,25 @@ def test_the_chosen_codes_are_the_median_the_nearest_and_the_tutorial_s():
 
 
 def test_other_sizes_have_no_grid_and_nothing_chosen():
-    assert set(kept(known(4), split())) == {"interpolation", "random_codes"}
+    assert set(kept(known(4), split())) == {"interpolation", "random_codes", "fitted_codes"}
+
+
+def test_codes_between_two_digits_are_in_equal_steps():
+    test = split()
+    found = kept(known(4), test)["interpolation"]
+    assert found.shape == (decoded.PAIRS, SETTINGS.steps, 4, 4)
+    codes = test.x[spread(test.y, 4)].flatten(1)[:, :4].numpy()
+    for pair, (first, last) in enumerate(((0, 1), (2, 3), (0, 1))):
+        middle = (codes[first] + codes[last]) / 2
+        ends = [found[pair, k, 0] for k in (0, 1, 2)]
+        for row, expected in zip(ends, (codes[first], middle, codes[last]), strict=True):
+            np.testing.assert_allclose(row, expected * 255, atol=0.51)
+
+
+def test_random_codes_are_normal_and_fitted_ones_are_like_the_training_codes():
+    found = kept(known(4), split(500))
+    assert found["random_codes"].shape == found["fitted_codes"].shape == (SETTINGS.samples, 4, 4)
+    assert (found["random_codes"][:, 0] == 0).any(), "below 0, which no training code is"
 
 
 def test_the_same_codes_are_decoded_under_every_label():

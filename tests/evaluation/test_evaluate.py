@@ -27,7 +27,7 @@ SIZES = Baselines(
     steps=5,
     max_ood_images=30,
     num_samples=100,
-    epochs=1,
+    classifier_steps=20,
 )
 SETTINGS = Evaluate(iwae_samples=5, nll_images=20, digits=10, samples=5, steps=3, units=5, fail_on=())
 ALWAYS = {"probe_accuracy", "few_labels_accuracy", "cluster_nmi", "cluster_ari", "cluster_accuracy", "infomax_accuracy"}
@@ -41,13 +41,13 @@ REBUILT = {
     "ood_ratio",
     "psnr_foreground/masking-0.25",
 }
-JUDGED = {"frechet_distance", "precision", "recall"}
+JUDGED = {"frechet_distance", "precision", "recall", "fitted_frechet_distance"}
 LIKELY = {"nll", "ess", "negative_elbo", "active_latents"}
 SOMETIMES = JUDGED | LIKELY | {"perplexity", "dead_codes", "hidden_mse"}
 SOMETIMES |= {"probe_content", "probe_style", "pseudo_likelihood", "read_mse", "predicted_mse"}
 
 FAMILIES = {
-    "dense": ({"widths": (8,), "code_activation": "relu"}, JUDGED, "random codes"),
+    "dense": ({"widths": (8,), "code_activation": "relu"}, JUDGED, "N(0, I)"),
     "closed_form": ({"components": 3}, JUDGED, "prior"),
     "vae": ({"hidden": (16,), "latent_dim": 4}, JUDGED | LIKELY, "prior"),
     "iwae": ({"hidden": (16,), "latent_dim": 4}, JUDGED | LIKELY, "prior"),
@@ -64,7 +64,7 @@ FAMILIES = {
         None,
     ),
     "rbm": ({"units": 8}, JUDGED | {"pseudo_likelihood"}, "prior"),
-    "lstm": ({"units": 4, "predict_rows": 14}, JUDGED | {"read_mse", "predicted_mse"}, "random codes"),
+    "lstm": ({"units": 4, "predict_rows": 14}, JUDGED | {"read_mse", "predicted_mse"}, "N(0, I)"),
     "content_style": (
         {
             "hidden": (16,),
@@ -76,7 +76,7 @@ FAMILIES = {
             "adversary": 8,
         },
         JUDGED | {"probe_content", "probe_style"},
-        "random codes",
+        "N(0, I)",
     ),
 }
 
@@ -116,10 +116,15 @@ def test_a_model_gets_the_measures_that_apply_to_it(family, context):
     numbers = evaluate.metrics(model, context, SETTINGS, own)
     found = numbers.test
     assert set(found) >= ALWAYS
-    chosen_by = {"probe_accuracy"} | ({"sse", "psnr", "psnr/masking-0.25"} if model.decodes else set())
+    chosen_by = {"probe_accuracy", "few_labels_accuracy"} | (
+        {"sse", "psnr", "psnr/masking-0.25"} if model.decodes else set()
+    )
     assert set(numbers.validation) == chosen_by | (set(found) & {"frechet_distance"})
     assert set(found) & REBUILT == (REBUILT if model.decodes else set())
     assert set(found) & SOMETIMES == FAMILIES[family][1]
+    for name, values in numbers.per_image.items():
+        assert values.mean().item() == pytest.approx(found[name])
+    assert set(numbers.per_image) == ({"sse", "psnr/masking-0.25"} if model.decodes else set())
     assert all(math.isfinite(value) for name, value in found.items() if name != "bce")
     about = evaluate.about(model, context.data.test, SETTINGS)
     sizes = {"nll": {"images": 20, "draws": 5}} if "nll" in found else {}
@@ -230,7 +235,7 @@ def test_baselines_are_measured_as_models_are(context):
 
 
 def test_training_images_are_nearer_to_test_images_than_a_gaussian(context):
-    trained = feature_classifier.train(context.data, SPEC, 4, partial(seeding.generator, 0))
+    trained = feature_classifier.train(context.data, SPEC, 40, partial(seeding.generator, 0))
     found = baselines.generation(
         dataclasses.replace(context, classifier=trained), PCA(context.data.train.x.flatten(1)), common("generated")
     )

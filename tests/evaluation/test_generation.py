@@ -68,12 +68,12 @@ def test_copies_of_one_image_are_precise_and_recall_nothing():
     assert generation.covered(real, cloud(100, shift=50)) == 0
 
 
-def test_random_codes_have_the_mean_and_covariance_of_the_codes():
+def test_fitted_codes_have_the_mean_and_covariance_of_the_codes():
     codes = (cloud(300, 3) @ cloud(3, 3, seed=1) + 2).float()
-    made = generation.random_codes(codes, 200_000, torch.Generator().manual_seed(0))
+    made = generation.fitted_codes(codes, 200_000, torch.Generator().manual_seed(0))
     torch.testing.assert_close(made.mean(0), codes.mean(0), atol=0.05, rtol=0)
     torch.testing.assert_close(torch.cov(made.T), torch.cov(codes.T), atol=0.1, rtol=0.03)
-    assert torch.equal(generation.random_codes(codes[:1], 2, torch.Generator()), codes[:1].expand(2, -1))
+    assert torch.equal(generation.fitted_codes(codes[:1], 2, torch.Generator()), codes[:1].expand(2, -1))
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +88,17 @@ def draw(use):
 
 def test_the_feature_classifier_learns_and_is_the_same_from_its_file(data):
     spec = Spec((1, 28, 28), 10)
-    model = feature_classifier.train(data, spec, 4, draw)
+    model = feature_classifier.train(data, spec, 200, draw)
     assert feature_classifier.accuracy(model, data) > 0.85
     again = feature_classifier.load(
         spec, {name: tensor.clone() for name, tensor in model.state_dict().items()}, torch.device("cpu")
     )
     seen = feature_classifier.features(model, data.test.x)
+    units = feature_classifier.features(model, data.train.x)
+    used = units.std(0) > 0
+    torch.testing.assert_close(units.mean(0), torch.zeros(feature_classifier.FEATURES), atol=1e-4, rtol=0)
+    torch.testing.assert_close(units[:, used].std(0), torch.ones(int(used.sum())), atol=1e-2, rtol=0)
     assert seen.shape == (600, feature_classifier.FEATURES)
     assert torch.equal(seen, feature_classifier.features(again, data.test.x))
     real, noise = seen[:300], feature_classifier.features(model, torch.rand(300, 1, 28, 28))
-    assert generation.frechet_distance(real, seen[300:]) < 0.1 * generation.frechet_distance(real, noise)
+    assert generation.frechet_distance(real, seen[300:]) < 0.3 * generation.frechet_distance(real, noise)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import PATIENCE, alive, failed, wait_for
 
-VAE = "vae: {family: vae, hidden: [400], latent_dim: 20}"
+VAE = "vae: {family: vae, hidden: [400], latent_dim: 20, lr: 6e-3, max_steps: 2500}"
 
 # a stage that makes a file, says so, and then waits to be told
 HOLD = """
@@ -195,7 +195,7 @@ def test_arguments_that_are_no_name_of_an_entry_are_one_line(lab, items):
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("latent_dim: 20}", "latent_dim: 20, beta: -1}", "beta: -1.0 is wrong; allowed: 0 or more"),
+        ("latent_dim: 20,", "latent_dim: 20, beta: -1,", "beta: -1.0 is wrong; allowed: 0 or more"),
         (
             "family: vae",
             "family: vea",
