@@ -23,8 +23,22 @@ from aelab.report.metric_specs import number, spec
 from aelab.tracking.state import leaves
 
 BEGIN, END = "<!-- results: begin (written by `python docs/results.py`) -->", "<!-- results: end -->"
-METRICS = ("latent_dim", "sse", "psnr", "psnr/gaussian-0.5", "probe_accuracy", "knn_accuracy")
-METRICS += ("test_error/100", "test_error/1000", "test_error/all")
+MOST = 5  # rows per question
+# question, the metric that ranks, direction, further columns, the largest latent dimension (and the smallest)
+QUESTIONS = (
+    ("Rebuild from 1 to 4 numbers", "sse", ("latent_dim", "psnr", "probe_accuracy"), (0, 4)),
+    ("Rebuild from 5 to 32 numbers", "sse", ("latent_dim", "psnr", "probe_accuracy"), (5, 32)),
+    ("Rebuild from 33 to 783 numbers", "sse", ("latent_dim", "psnr", "probe_accuracy"), (33, 783)),
+    ("Remove gaussian noise 0.5", "psnr/gaussian-0.5", ("psnr", "parameters"), (0, math.inf)),
+    (
+        "Codes for a linear classifier, up to 783 numbers",
+        "probe_accuracy",
+        ("latent_dim", "few_labels_accuracy"),
+        (0, 783),
+    ),
+    ("New images", "frechet_distance", ("precision", "recall", "negative_elbo"), (0, math.inf)),
+    ("Labels: stacks after fine-tuning", "test_error/100", ("test_error/1000", "test_error/all"), None),
+)
 
 # full MNIST: entry, metric, its name and unit, published, where and how
 PUBLISHED = (
@@ -40,15 +54,23 @@ PUBLISHED = (
 
 
 def table(csv: Path = Path("metrics/comparison.csv")) -> str:
-    """The headline columns of the comparison as Markdown, models first, then stacks."""
+    """The best few of each question as Markdown, with the columns that decide."""
     frame = pd.read_csv(csv)
-    metrics = [metric for metric in METRICS if metric in frame]
-    rows = frame.to_dict("records")
-    lines = ["| model | " + " | ".join(f"{title(m)} {spec(m).arrow}".strip() for m in metrics) + " |"]
-    lines.append("|---|" + "---:|" * len(metrics))
-    for row in rows:
-        lines.append(f"| {row['name']} | " + " | ".join(_cell(row, metric) for metric in metrics) + " |")
-    return "\n".join(lines)
+    parts = []
+    for question, metric, further, size in QUESTIONS:
+        if metric not in frame:
+            continue
+        rows = frame[frame[metric].notna()]
+        if size:
+            rows = rows[rows["latent_dim"].between(*size)]
+        rows = rows.sort_values(metric, ascending=spec(metric).direction == "lower", kind="stable")
+        columns = [metric, *(column for column in further if column in frame)]
+        lines = [f"| {question} | " + " | ".join(f"{title(m)} {spec(m).arrow}".strip() for m in columns) + " |"]
+        lines.append("|---|" + "---:|" * len(columns))
+        for row in rows.to_dict("records")[: MOST if size else len(rows)]:
+            lines.append(f"| {row['name']} | " + " | ".join(_cell(row, column) for column in columns) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def _cell(row: dict[Any, Any], metric: str) -> str:
@@ -62,7 +84,9 @@ def _cell(row: dict[Any, Any], metric: str) -> str:
 def readme(text: str) -> str:
     """README's text with the best models and the table of metrics/ between its two marks."""
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{best()}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    return (
+        f"{before}{BEGIN}\n\n{best()}\n\n### The best five of each question\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    )
 
 
 def best(comparison: Path = Path("metrics/comparison.md")) -> str:

@@ -1,6 +1,6 @@
 """Choose the learning rates: train each entry of `models:` once per rate, with the budget of `train:`.
 
-python docs/tuning.py                    every entry, rates from 1e-3 to 8e-3
+python docs/tuning.py                    every entry, rates from 1e-3 to 1.6e-2
 python docs/tuning.py vae conv --rates 5e-4 1e-3
 python docs/tuning.py --table            the table of docs/tuning.md, from docs/tuning.csv
 
@@ -21,7 +21,9 @@ from typing import Any
 
 CSV = Path(__file__).with_name("tuning.csv")
 FIELDS = ("entry", "lr", "steps", "monitored", "validation", "best_step", "last_step", "fell", "seconds")
-RATES = (2e-3, 4e-3, 1e-3, 8e-3)
+PAGE = CSV.with_suffix(".md")
+BEGIN, END = "<!-- rates: begin (written by `python docs/tuning.py --table`) -->", "<!-- rates: end -->"
+RATES = (2e-3, 4e-3, 8e-3, 1e-3, 1.6e-2)
 SEED = 1000  # the pipeline's default is 1
 
 
@@ -76,6 +78,32 @@ def tried(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
     return row | {"last_step": rows[-1].step, "fell": f"{fell:.4f}", "seconds": round(time.monotonic() - began)}
 
 
+def table() -> str:
+    """The table of docs/tuning.md: a row per entry and budget, the best rate in bold."""
+    with CSV.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rates = sorted({float(row["lr"]) for row in rows})
+    lines = ["| entry | steps | " + " | ".join(f"{rate:g}" for rate in rates) + " | fell |"]
+    lines.append("|---|---:|" + "---:|" * (len(rates) + 1))
+    for name, steps in dict.fromkeys((row["entry"], row["steps"]) for row in rows if row["best_step"]):
+        found = {float(row["lr"]): row for row in rows if (row["entry"], row["steps"]) == (name, steps)}
+        tried = {rate: row for rate, row in found.items() if row["best_step"]}
+        best = min(tried, key=lambda rate: float(tried[rate]["validation"]))
+        cells = [found[rate]["validation"] if rate in found else "" for rate in rates]
+        cells = [f"**{cell}**" if rate == best else cell for rate, cell in zip(rates, cells, strict=True)]
+        lines.append(
+            f"| {name} | {int(steps):,} | " + " | ".join(cells) + f" | {100 * float(tried[best]['fell']):.1f}% |"
+        )
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put the table into docs/tuning.md, between its marks."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
 def main() -> None:
     from aelab.config import params
 
@@ -83,7 +111,11 @@ def main() -> None:
     parser.add_argument("entries", nargs="*", help="entries of models: (default: all)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="top learning rates")
     parser.add_argument("--steps", type=int, help="another budget than that of params.yaml")
+    parser.add_argument("--table", action="store_true", help="write the table of docs/tuning.md only")
     arguments = parser.parse_args()
+    if arguments.table:
+        write_table()
+        return
     names = arguments.entries or [
         n for n in params.load("models") if params.load(f"models.{n}").family != "closed_form"
     ]
