@@ -173,9 +173,8 @@ def lines(results, heading: str) -> list[str]:
 
 
 def test_a_warning_of_a_group_marks_its_table(results):
-    results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet_distance": [0.6], "ood_sse": [99.0]})
+    results.items["m"] = model("m", "dense", 2, [5.0], **NEW | {"frechet_distance": [0.6]})
     results.items["m"].about["samples"] = "prior"
     assert lines(results, "### Samples")[-1].startswith("| m¹ | prior |")
-    assert lines(results, "## Out-of-distribution images")[0].startswith("| m¹ |")
     assert lines(results, "## Health")[0].startswith("| m |")
     assert not math.isnan(results.items["m"].mean("frechet_distance"))

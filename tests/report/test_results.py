@@ -246,13 +246,12 @@ def test_curves_are_those_of_the_monitored_term(results):
         ({"sse": [16.0]}, {("reconstruction", "")}),
         ({"sse": [15.25 * 1.0005]}, set()),  # PCA itself, rounded
         ({"sse": [16.0], "numbers": 64}, set()),  # as many numbers as pixels
-        ({"probe_accuracy": [0.89]}, {("representation", "")}),
-        ({"few_labels_accuracy": [0.69]}, {("representation", "")}),
-        ({"probe_accuracy": [0.89], "cluster_accuracy": [0.1]}, {("representation", "")}),
-        ({"ood_sse": [30.6]}, {("ood", "")}),
-        ({"ood_sse": [30.5]}, set()),
-        ({"frechet_distance": [0.6]}, {("generation", "")}),
-        ({"frechet_distance": [0.4]}, set()),
+        ({"probe_accuracy": [0.89], "numbers": 64}, {("representation", "")}),
+        ({"probe_accuracy": [0.91], "numbers": 64}, set()),
+        ({"probe_accuracy": [0.1]}, set()),  # fewer numbers than pixels
+        ({"frechet_distance": [0.6], "samples": "prior"}, {("generation", "")}),
+        ({"frechet_distance": [0.4], "samples": "prior"}, set()),
+        ({"frechet_distance": [0.6], "samples": "N(0, I)"}, set()),  # it promises no samples
         ({"hidden_mse": [0.3]}, {("reconstruction", "")}),
         ({"noise": ["masking 0.3"]}, set()),
         ({"noise": ["masking 0.3"], "psnr/masking-0.25": [13.5]}, {("denoising", "masking-0.25")}),
@@ -261,8 +260,10 @@ def test_curves_are_those_of_the_monitored_term(results):
     ],
 )
 def test_warnings(results, changes, expected):
-    numbers, sse = changes.pop("numbers", 3), changes.pop("sse", [5.0])
-    assert places(results, model("new", "dense", numbers, sse, **changes)) == expected
+    numbers, sse, samples = changes.pop("numbers", 3), changes.pop("sse", [5.0]), changes.pop("samples", None)
+    item = model("new", "dense", numbers, sse, **changes)
+    item.about["samples"] = samples
+    assert places(results, item) == expected
 
 
 def test_a_warning_says_both_numbers(results):
@@ -277,10 +278,11 @@ def test_the_diagnosis_s_diagnoses_are_warnings_but_for_the_baseline_that_has_it
     assert [flag.words for flag in warnings.of(results, item)] == ["dead units: 1 of 3 numbers"]
 
 
-def test_all_that_is_worth_less_than_raw_pixels_stands_in_one_warning(results):
-    item = model("new", "dense", 3, [5.0], probe_accuracy=[0.89], few_labels_accuracy=[0.6])
-    (flag,) = warnings.of(results, item)
-    assert flag.words == "probe 89.0%, raw pixels 90.0%; few labels 60.0%, raw pixels 70.0%"
+def test_codes_are_held_against_untrained_ones_of_no_more_numbers(results):
+    results.baselines["probes"] |= {"PCA 4": {"probe_accuracy": 0.85}, "random 4": {"probe_accuracy": 0.5}}
+    (flag,) = warnings.of(results, model("new", "dense", 5, [5.0], probe_accuracy=[0.8]))
+    assert flag.words == "linear probe 80.0%, PCA 4 85.0%"
+    assert warnings.of(results, model("new", "dense", 3, [5.0], probe_accuracy=[0.8])) == []
 
 
 def test_a_stack_is_warned_where_a_linear_classifier_is_better_and_where_it_is_unwell(results):

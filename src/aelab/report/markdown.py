@@ -12,7 +12,6 @@ from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
-GROUPS = {"ood": "Out-of-distribution"}  # headings of warnings that are not the name of their group
 SIZES = (4, 32)  # maximum latent dimensions of the groups within which errors are compared
 NOISES_PER_TABLE = 4
 
@@ -154,11 +153,10 @@ def _steps(item: Item) -> list[str]:
 def _warnings(results: Results) -> list[str]:
     meaning = {
         "reconstruction": "PCA of the same latent dimension (for hidden patches: the mean image) reconstructs better",
-        "ood": f"PCA of the same latent dimension reconstructs the {results.data['ood']} better",
         "denoising": "at the test noise nearest to its training noise, the noisy image or a filter is better",
-        "representation": "a linear probe, one with few labels, or k-means is better on raw pixels; or a style code "
+        "representation": "a linear probe is better on PCA codes or raw pixels of no more numbers; or a style code "
         "predicts the class",
-        "generation": "a gaussian of PCA codes is closer to the test images",
+        "generation": "a gaussian of PCA codes is closer to the test images than samples from the prior",
         "classification": "with all labels, a linear classifier on raw pixels is better",
         "health": "diagnoses; a range is over seeds",
     }
@@ -166,5 +164,5 @@ def _warnings(results: Results) -> list[str]:
     issued = [(item.name, warning) for item in results.items.values() for warning in warnings.of(results, item)]
     for group, text in meaning.items():
         lines = [f"- {name}: {warning.words}" for name, warning in issued if warning.group == group]
-        parts += [f"**{GROUPS.get(group, group.capitalize())}**: {text}.", "\n".join(lines) or "- none"]
+        parts += [f"**{group.capitalize()}**: {text}.", "\n".join(lines) or "- none"]
     return parts

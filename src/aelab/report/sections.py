@@ -31,7 +31,7 @@ def ood(results: Results) -> list[str]:
     if not items:
         return []
     rows = [
-        [name(results, item, "ood"), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_ood_sse'):.2f}"]
+        [name(results, item), cell(item, "sse"), *cells, f"{results.pca(item, 'pca_ood_sse'):.2f}"]
         for item, cells in zip(items, ranked(items, ("ood_sse", "ood_ratio")), strict=True)
     ]
     ood = results.data["ood"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from aelab.report.results import Item, Results, spoken
 from aelab.report.statistics import share_interval
 
-WORTH = {"probe_accuracy": "probe", "few_labels_accuracy": "few labels", "cluster_accuracy": "clusters"}
 SLACK = 1.001  # tolerance: PCA itself, rounded to float32, is not below PCA
 
 
@@ -15,7 +14,7 @@ SLACK = 1.001  # tolerance: PCA itself, rounded to float32, is not below PCA
 class ResultWarning:
     """One warning.
 
-    group: reconstruction, ood, denoising, representation, generation, classification or health.
+    group: reconstruction, denoising, representation, generation, classification or health.
     """
 
     group: str
@@ -27,7 +26,7 @@ def of(results: Results, item: Item) -> list[ResultWarning]:
     """All warnings of one model; baselines have none."""
     if item.is_baseline:
         return []
-    measures = (classification,) if item.is_stack else (reconstruction, ood, denoising, representation, generation)
+    measures = (classification,) if item.is_stack else (reconstruction, denoising, representation, generation)
     return [flag for measure in measures for flag in measure(results, item)] + health(item)
 
 
@@ -52,16 +51,6 @@ def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
     return [ResultWarning("reconstruction", text) for text in result]
 
 
-def ood(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether PCA of the same latent dimension reconstructs OOD images better."""
-    numbers = round(item.mean("latent_dim"))
-    if "ood_sse" not in item.metrics or numbers >= results.pixels:
-        return []
-    ood, pca = item.mean("ood_sse"), results.pca(item, "pca_ood_sse")
-    text = f"sse {ood:.2f}, PCA of dimension {numbers} has {pca:.2f}"
-    return [ResultWarning("ood", text)] if ood > SLACK * pca else []
-
-
 def denoising(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a filter, or the noisy image itself, is closer to the clean one, for noises like those of training."""
     result = []
@@ -78,15 +67,14 @@ def denoising(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def representation(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether raw pixels are the better representation, and whether the style predicts the class better than chance."""
-    result, raw = [], results.baselines["probes"]["raw pixels"]
-    beaten = [
-        f"{text} {100 * item.mean(metric):.1f}%, raw pixels {100 * raw[metric]:.1f}%"
-        for metric, text in WORTH.items()
-        if metric in item.metrics and item.mean(metric) < raw[metric]
-    ]
-    if beaten:
-        result.append("; ".join(beaten))
+    """Whether a linear probe is better on an untrained code of no more numbers (raw pixels, PCA), and whether the style
+    predicts the class better than chance."""
+    result, probes = [], results.baselines["probes"]
+    sizes = {name: results.pixels if name == "raw pixels" else int(name.split()[-1]) for name in probes}
+    fair = {name: probes[name]["probe_accuracy"] for name, n in sizes.items() if n <= item.mean("latent_dim")}
+    best = max(fair, key=fair.__getitem__, default="")
+    if best and item.mean("probe_accuracy") < fair[best]:
+        result.append(f"linear probe {100 * item.mean('probe_accuracy'):.1f}%, {best} {100 * fair[best]:.1f}%")
     values, chance = item.mean("probe_style"), 1 / len(results.data["classes"])
     if values > share_interval(chance, results.baselines["test_images"])[1]:
         result.append(
@@ -96,8 +84,8 @@ def representation(results: Results, item: Item) -> list[ResultWarning]:
 
 
 def generation(results: Results, item: Item) -> list[ResultWarning]:
-    """Whether decoded gaussian PCA codes are closer to real images."""
-    if "frechet_distance" not in item.metrics:
+    """Whether decoded gaussian PCA codes are closer to real images than samples from a model's own prior."""
+    if item.about.get("samples") != "prior":
         return []
     made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
     text = f"Fréchet distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"

@@ -16,7 +16,7 @@ GROUPS = {
         "noisy-epochs": "These models were trained on clean images only: do later steps remove noise or copy it?",
     },
     "Error, size and cost": {
-        "quality": "Each mark is a model; the distance to the grey line is what it gains or loses against PCA.",
+        "quality": "The distance from a mark to its grey tick is what a model gains or loses against PCA.",
         "capacity": "Left: error by size. Middle: below 1, a net beats PCA. Right: a better picture, a better code?",
         "cost": "The line joins those that no cheaper model beats; all others cost more than they need.",
         "rate": "Models on one dotted line have the same negative ELBO; other targets, another likelihood.",

@@ -1,7 +1,8 @@
-"""Error against latent dimension, with PCA as a line, and name labels that avoid each other."""
+"""Error by latent dimension beside PCA's; points by family, and name labels that avoid each other."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,39 +10,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from aelab.report.figures.style import COLOURS, GREY, MARKERS, TITLE, round_ticks
+from aelab.report.figures.style import COLOURS, GREY, MARKERS, chart, round_ticks
 from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 
+BANDS = (0, 4, 32)  # latent dimensions at which a panel ends; the last panel has all above
+
 
 def quality(results: Results, settings: Compare) -> Figure | None:
-    """Squared error per test image against latent dimension."""
-    items = results.rebuilding
-    if not items:
+    """Squared error per test image, a row per model, in panels by latent dimension, with PCA's of the same size."""
+    items = sorted(results.rebuilding, key=lambda item: -item.mean("sse"))
+    families = list(dict.fromkeys(item.about["family"] for item in results.rebuilding))
+    panels = [
+        [item for item in items if low < item.mean("latent_dim") <= high]
+        for low, high in itertools.pairwise((*BANDS, math.inf))
+    ]
+    panels = [panel for panel in panels if panel]
+    if not panels:
         return None
-    figure = Figure(figsize=(10.2, 5.4))
-    axes = figure.add_axes((0.066, 0.1, 0.733, 0.82))  # beside it, the families
-    x = np.array([item.mean("latent_dim") for item in items])
-    y = np.array([item.mean("sse") for item in items])
-    pca = np.array(results.baselines["pca_sse"])
-    sizes = np.arange(1, results.pixels)
-    axes.plot(sizes, pca[1:-1], color=GREY, lw=1.6, label="PCA of every size", zorder=1)
-    axes.axvline(results.pixels, color=GREY, lw=0.8, ls=":", zorder=1)
-    spread = np.nan_to_num([item.spread("sse") for item in items])
-    by_family(axes, items, x, y, spread)
-    low, high = float(y.min()) * 0.55, float(y.max()) * 1.35
-    axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(0.8, max(results.pixels, float(x.max())) * 2.6))
-    for axis, bounds in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, (low, high))):
-        ticks = round_ticks(*bounds)
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ticks([], minor=True)
-    axes.text(results.pixels * 1.04, high * 0.97, "number of pixels", rotation=90, va="top", fontsize=7, color=GREY)
-    axes.set_xlabel("latent dimension")
-    axes.set_ylabel("squared error per test image (bars: spread over seeds)")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-    figure.suptitle("Error against code size: below the grey line, an autoencoder beats PCA", y=0.975, **TITLE)
-    lines = [np.stack([sizes, pca[1:-1]], 1), np.array([[results.pixels, low], [results.pixels, high]])]
-    label(axes, [item.name for item in items], np.stack([x, y], 1), spread, lines)
+    title = (
+        "Error by size of code, the best at the top: left of its grey tick, an autoencoder beats PCA of as many numbers"
+    )
+    size = (0.6 + 3.9 * len(panels), 1.5 + 0.19 * max(len(panel) for panel in panels))
+    figure, axes = chart(1, len(panels), size=size, title=title)
+    for entry, panel in zip(axes[0], panels, strict=True):
+        for y, item in enumerate(panel):
+            pca = results.pca(item)
+            if pca > 0:
+                entry.plot(pca, y, "|", color=GREY, ms=9, mew=1.6, label="PCA of as many numbers")
+            i = families.index(item.about["family"])
+            how = {"color": COLOURS[i % len(COLOURS)], "fmt": MARKERS[i % len(MARKERS)], "ms": 5.5, "mec": "white"}
+            spread = float(np.nan_to_num(item.spread("sse")))
+            entry.errorbar(item.mean("sse"), y, xerr=spread, **how, label=item.about["family"].replace("_", " "))
+        entry.set_yticks(
+            range(len(panel)), [f"{item.name} ({item.mean('latent_dim'):,.0f})" for item in panel], fontsize=7.5
+        )
+        shown = [value for item in panel for value in (item.mean("sse"), results.pca(item)) if value > 0]
+        entry.set(xscale="log", xlim=(0.8 * min(shown), 1.25 * max(shown)), ylim=(-0.7, len(panel) - 0.3))
+        ticks = round_ticks(*entry.get_xlim())
+        entry.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
+        entry.set_xticks([], minor=True)
+        entry.grid(axis="y", color=GREY, alpha=0.2, lw=0.5)
+        low, high = (round(f(item.mean("latent_dim") for item in panel)) for f in (min, max))
+        entry.set_title(f"{low:,} to {high:,} numbers" if low < high else f"{low:,} numbers")
+        entry.set_xlabel("squared error per test image (bars: spread over seeds)")
+    axes[0, 0].set_ylabel("model (latent dimension)")
+    handles = {
+        label: handle for entry in axes[0] for handle, label in zip(*entry.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=7.5)
     return figure
 
 
