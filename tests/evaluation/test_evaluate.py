@@ -150,7 +150,9 @@ def test_a_tanh_code_at_rest_says_nothing(context):
 
 def test_the_same_numbers_twice(context):
     model = built("vae", context)
-    assert evaluate.metrics(model, context, SETTINGS, own) == evaluate.metrics(model, context, SETTINGS, own)
+    once, again = (evaluate.metrics(model, context, SETTINGS, own) for _ in range(2))
+    assert (once.test, once.validation) == (again.test, again.validation)
+    assert all(torch.equal(once.per_image[name], again.per_image[name]) for name in once.per_image)
 
 
 def test_the_best_model_is_chosen_by_what_is_measured_of_validation_images(context):
@@ -164,15 +166,16 @@ def test_the_best_model_is_chosen_by_what_is_measured_of_validation_images(conte
     for family in ("vae", "lstm"):
         model = built(family, context)
         found, other = (evaluate.metrics(model, each, SETTINGS, own) for each in (context, swapped))
-        for metric in set(found.validation) - {"probe_accuracy"}:
+        for metric in set(found.validation) - {"probe_accuracy", "few_labels_accuracy"}:
             assert found.validation[metric] == other.test[metric] != found.test[metric]
     train, validation, test = (
         (part.x.flatten(1)[:, 200:600:8], part.y) for part in (data.train, data.validation, data.test)
     )
     expected = representation.linear_probe(train, validation, validation).test
-    assert evaluate.representation_metrics(context, [train, validation, test]).validation == {
-        "probe_accuracy": expected
-    }
+    found = evaluate.representation_metrics(context, [train, validation, test])
+    assert found.validation["probe_accuracy"] == expected
+    few = representation.few_labels(train, validation, validation, SIZES.labels, SIZES.few_shot_repeats, common)
+    assert found.validation["few_labels_accuracy"] == few.validation != found.test["few_labels_accuracy"]
 
 
 def test_labels_of_the_test_split_teach_nothing(context):
