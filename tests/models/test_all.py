@@ -146,7 +146,7 @@ def test_steps_in_bf16_go_about_as_those_in_float32(entry, digits, as_on_a_gpu):
     way, other = (_flat(each) - _flat(start) for each in (one, two))
     assert not torch.equal(way, other)
     # a machine's gradient is a small difference of two large ones
-    assert torch.cosine_similarity(way, other, dim=0) > (0.8 if item.family == "rbm" else 0.95)
+    assert torch.cosine_similarity(way, other, dim=0) > (0.7 if item.family == "rbm" else 0.95)
     assert {each.dtype for each in two.parameters()} == {torch.float32}
 
 
