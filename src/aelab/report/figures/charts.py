@@ -37,7 +37,7 @@ def curves(results: Results, settings: Compare) -> Figure | None:
         entry.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         entry.minorticks_off()
         entry.set_title(family.replace("_", " "))
-        entry.legend(fontsize=6, loc="upper right")
+        entry.legend(fontsize=6 if len(found) < 12 else 4.6, loc="upper right", ncols=1 + (len(found) > 11))
         entry.locator_params(axis="x", nbins=4, integer=True)
     for row in axes:
         row[0].set_ylabel("validation loss / its best")

@@ -67,7 +67,7 @@ def _cleaned(results: Results, best: Sequence[Best]) -> list[Row]:
         Row(
             f"with {spoken(noise)}", results.pictures[f"noisy/{noise}"], (f"{measured[noise]['noisy']['psnr']:.1f} dB",)
         ),
-        Row(f"{spoken(name)} filter", results.pictures[f"{name}/{noise}"], (f"{psnr:.1f} dB",)),
+        Row(spoken(name), results.pictures[f"{name}/{noise}"], (f"{psnr:.1f} dB",)),
         Row(denoiser.name, denoiser.arrays[f"denoised/{noise}"], (f"{denoiser.mean(f'psnr/{noise}'):.1f} dB",)),
     ]
 

@@ -39,7 +39,8 @@ def quality(results: Results, settings: Compare) -> Figure | None:
             if pca > 0:
                 entry.plot(pca, y, "|", color=GREY, ms=9, mew=1.6, label="PCA of as many numbers")
             i = families.index(item.about["family"])
-            how = {"color": COLOURS[i % len(COLOURS)], "fmt": MARKERS[i % len(MARKERS)], "ms": 5.5, "mec": "white"}
+            how = {"color": COLOURS[i % len(COLOURS)], "fmt": MARKERS[i % len(MARKERS)], "ms": 6.5, "mec": "white"}
+            how |= {"mew": 0.4}
             spread = float(np.nan_to_num(item.spread("sse")))
             entry.errorbar(item.mean("sse"), y, xerr=spread, **how, label=item.about["family"].replace("_", " "))
         entry.set_yticks(
@@ -53,7 +54,7 @@ def quality(results: Results, settings: Compare) -> Figure | None:
         entry.grid(axis="y", color=GREY, alpha=0.2, lw=0.5)
         low, high = (round(f(item.mean("latent_dim") for item in panel)) for f in (min, max))
         entry.set_title(f"{low:,} to {high:,} numbers" if low < high else f"{low:,} numbers")
-        entry.set_xlabel("squared error per test image (bars: spread over seeds)")
+        entry.set_xlabel("squared error per test image, mean of seeds")
     axes[0, 0].set_ylabel("model (latent dimension)")
     handles = {
         label: handle for entry in axes[0] for handle, label in zip(*entry.get_legend_handles_labels(), strict=True)
