@@ -86,7 +86,7 @@ def label(axes: Axes, names: list[str], points: np.ndarray, bars: np.ndarray, li
     figure.draw_without_rendering()  # places the legend
     unit = figure.dpi / 72  # display units per typographic point
     spots = axes.transData.transform(points)
-    drawn = np.concatenate([_dense(axes.transData.transform(line)) for line in lines])
+    drawn = np.concatenate([np.empty((0, 2)), *(_dense(axes.transData.transform(line)) for line in lines)])
     taken = []
     for (x, y), bar in zip(points, bars, strict=True):
         (left, bottom), (right, top) = axes.transData.transform([(x, max(y - bar, 1e-9)), (x, y + bar)])
