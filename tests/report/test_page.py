@@ -151,7 +151,7 @@ def test_figures_have_titles_captions_and_words_for_who_does_not_see_them(text):
     tree = Tree(text)
     captions_shown = [words for _, words in tree.all("figcaption")]
     assert len(captions_shown) == 2
-    assert captions_shown[0].startswith("Error against code size: below the grey line, an autoencoder beats PCA")
+    assert captions_shown[0].startswith("Error by size of code, the best at the top")
     assert captions.GROUPS["Error, size and cost"]["quality"] in captions_shown[0]
     assert all(attrs["alt"] for attrs, _ in tree.all("img") if "src" in attrs)
     named = {attrs["for"] for attrs, _ in tree.all("label")}
