@@ -63,13 +63,12 @@ def synchronise(device: torch.device) -> None:
 
 
 def step(model: Any, x: Tensor, noise: Generator) -> Step:
-    """Of one step with Adam on images x [B, C, H, W] with a model of one phase.
+    """Of one step with Adam on images x [B, C, H, W]; of a model with several phases, one step of each.
 
     The products are counted while they run, forwards and backwards. Bytes: Adam reads each parameter, its gradient and
     two moments and writes all but the gradient; what a layer with weights puts out is written and read once, and so is
     its gradient; the batch is gathered once, and read once each by the first layer and the loss.
     """
-    [phase] = model.phases()
     outputs = 0
 
     def seen(_: nn.Module, __: Any, out: Any) -> None:
@@ -78,11 +77,13 @@ def step(model: Any, x: Tensor, noise: Generator) -> Step:
 
     weighty = [each for each in model.modules() if any(True for _ in each.parameters(recurse=False))]
     hooks = [each.register_forward_hook(seen) for each in weighty]
+    phases, batch = model.phases(), Batch(x, x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
     with FlopCounterMode(display=False) as counter:
-        phase.loss(Batch(x, x, torch.zeros(len(x), dtype=torch.int64, device=x.device)), noise).total.backward()
+        for phase in phases:
+            phase.loss(batch, noise).total.backward()
     for hook in hooks:
         hook.remove()
-    for parameter in phase.parameters:
+    for parameter in model.parameters():
         parameter.grad = None
-    parameters = sum(parameter.numel() for parameter in phase.parameters)
-    return Step(counter.get_total_flops(), FLOAT * (7 * parameters + 4 * outputs + 4 * x.numel()))
+    parameters = sum(parameter.numel() for phase in phases for parameter in phase.parameters)
+    return Step(counter.get_total_flops(), FLOAT * (7 * parameters + 4 * outputs + 4 * len(phases) * x.numel()))

@@ -45,6 +45,7 @@ def finetune(job: stage.Job) -> None:
             )
             for name, labelled in budgets.items()
         ]
+        artifacts.keep_pretraining(source, job.out)
         multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
         made = {"budgets": budgets, "num_seeds": settings.num_seeds, "device": runtime.describe(device)}
         storage.save_json(job.out / "model.json", description | made)

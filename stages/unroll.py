@@ -22,9 +22,10 @@ def unroll(job: stage.Job) -> None:
         from aelab.training import artifacts, multi_seed
         from aelab.training.task import Task
 
+        source = stage.folder("pretrain", entry.stack)
+
         def unrolled(replicate: int, _: object = None) -> tuple:
-            stack = cast(Stack, artifacts.load(stage.folder("pretrain", entry.stack), replicate, device))
-            return stack.unrolled()
+            return cast(Stack, artifacts.load(source, replicate, device)).unrolled()
 
         spec = Spec(meta.shape, len(meta.classes))
         description = {
@@ -36,6 +37,7 @@ def unroll(job: stage.Job) -> None:
             "classes": spec.classes,
         }
         task = Task(lambda replicate, _: unrolled(replicate)[1], description, settings, (seed, "unroll", job.name))
+        artifacts.keep_pretraining(source, job.out)
         multi_seed.train([task], job.out, machine, device, recorder, job.checkpoints)
 
 

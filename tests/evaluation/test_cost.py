@@ -57,6 +57,8 @@ def test_parameters_count_a_shared_weight_once():
     assert cost.parameters(tied) == 9 + 3 + 3
 
 
+TRANSFORMER = 6 * 4 + (2 * 4) + (4 * 12 + 12) + (4 * 4 + 4) + (2 * 4) + (4 * 16 + 16) + (16 * 4 + 4) + (2 * 4) + (4 * 5 + 5)
+VQ_VAE = {"channels": (2, 2), "depth": 2, "codebook_size": 5, "prior_dim": 4, "prior_depth": 1, "prior_heads": 1}
 CONVOLUTIONS = (9 * 2 + 2) + (9 * 4 + 2) + (4 + 2) + (9 * 4 + 2) + (16 * 4 + 2) + (16 * 2 + 1)
 
 
@@ -65,7 +67,7 @@ CONVOLUTIONS = (9 * 2 + 2) + (9 * 4 + 2) + (4 + 2) + (9 * 4 + 2) + (16 * 4 + 2) 
     [
         ("closed_form", {"components": 3}, 784 + 784 * 3 + 3),
         ("closed_form", {"components": 3, "directions": "lda"}, 784 + 784 * 3 + 3 + 3 * 784),
-        ("vq_vae", {"channels": (2, 2), "depth": 2, "codebook_size": 5}, CONVOLUTIONS + 5 * 2),  # no running sums
+        ("vq_vae", VQ_VAE, CONVOLUTIONS + 5 * 2 + TRANSFORMER),  # no running sums
         ("rbm", {"units": 4, "persistent": True}, 784 * 4 + 4 + 784),  # no chains
         ("gumbel_vae", {"hidden": (4,)}, 784 * 4 + 4 + 4 * 10 + 10 + 10 * 4 + 4 + 4 * 784 + 784),  # no count of steps
     ],

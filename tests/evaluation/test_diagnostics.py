@@ -12,7 +12,7 @@ WELL |= {"hidden_units": [8, 8], "dead_hidden": [0, 0], "codes": [16, 16], "dead
 
 
 def history(*losses, phase="all"):
-    rows = [{"phase": phase, "monitored": "total", "train": {"total": loss}, "monitor": 1.0} for loss in losses]
+    rows = [{"phase": phase, "monitored": "total", "train": {"total": loss}, "validation": {}, "monitor": 1.0} for loss in losses]
     return [row | {"step": step, "budget": len(rows)} for step, row in enumerate(rows, 1)]
 
 
@@ -67,7 +67,7 @@ def test_a_loss_that_never_fell():
 def judged(*validation, phase="all", budget=None):
     rows = [{"phase": phase, "monitored": "total", "train": {"total": 1.0 / i}} for i in range(1, len(validation) + 1)]
     return [
-        row | {"monitor": value, "step": 10 * number, "budget": budget or 10 * len(rows)}
+        row | {"monitor": value, "validation": {"total": value}, "step": 10 * number, "budget": budget or 10 * len(rows)}
         for number, (row, value) in enumerate(zip(rows, validation, strict=True), 1)
     ]
 
@@ -88,6 +88,16 @@ def judged(*validation, phase="all", budget=None):
 )
 def test_a_loss_that_still_falls_at_the_end_of_the_budget(rows, expected):
     assert diagnostics.diagnose(WELL, [judged(2, 2), rows], BASELINES) == expected
+
+
+def test_a_classifier_is_judged_by_its_cross_entropy():
+    rows = judged(0.2, 0.2, 0.2, 0.2, 0.1, phase="all labels")
+    for row, entropy in zip(rows, (3, 2, 1, 0.9, 0.899), strict=True):
+        row["validation"] = {"cross_entropy": entropy, "error": row["monitor"]}
+    assert diagnostics.diagnose(WELL, [rows], BASELINES) == {}
+    rows[-1]["validation"]["cross_entropy"] = 0.8
+    found = diagnostics.diagnose(WELL, [rows], BASELINES)
+    assert found == {"not_converged": "all labels: 11.1% lower after the last fifth of the steps"}
 
 
 def test_a_stack_has_no_code():

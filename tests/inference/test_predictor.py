@@ -240,7 +240,7 @@ def test_logged_models_are_cards_without_weights(registry_of_models, images):
     assert not [name for name in files if name.endswith((".pkl", ".safetensors", ".pth"))]
     served = mlflow.pyfunc.load_model(found["stack"].model_uri)
     assert served.predict(images).shape == (7,)
-    assert served.predict(images, params={"output": "codes"}).shape == (7, 256)
+    assert served.predict(images, params={"output": "codes"}).shape == (7, 64 * 4 * 4)
     with pytest.raises(ValueError, match="stack: a classifier, it has no decoder"):
         served.predict(images, params={"output": "images"})
     cvae = mlflow.pyfunc.load_model(found["cvae"].model_uri)

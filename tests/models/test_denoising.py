@@ -100,7 +100,7 @@ def test_the_loss_is_the_error_against_the_clean_images_of_what_is_reconstructed
     noisy = clean * (torch.rand(clean.shape, generator=generator) < 0.5)
     model.fit_statistics(torch.rand(40, *SPEC.shape, generator=generator), torch.zeros(40, dtype=torch.int64))
     model.eval()
-    (phase,) = model.phases()
+    phase = model.phases()[0]
     losses = phase.loss(Batch(clean, noisy, torch.zeros(N)), generator)
     expected = error(rebuild(model, noisy), clean)
     for other in (error(rebuild(model, noisy), noisy), error(rebuild(model, clean), clean)):

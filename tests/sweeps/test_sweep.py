@@ -283,7 +283,7 @@ def test_a_pruned_trial_s_stage_ends(project, monkeypatch):
     assert (trial.state.name, sorted(trial.intermediate_values)) == ("PRUNED", [1])
     [[pid, _]] = project.ran()
     wait_for(lambda: not alive(int(pid)))
-    assert "pruned after 1 epochs" in said[-1]
+    assert "pruned after 1 evaluation " in said[-1]
     states = {each.info.run_name.split(":")[0]: each.info.status for each in project.runs()}
     assert states == {"sweep tiny": "FINISHED", "trial 0": "KILLED", "train vae": "KILLED", "train vae #0": "KILLED"}
 

@@ -105,8 +105,8 @@ def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str
     n = min(context.sizes.num_samples, len(context.data.test.x))
     made = pca.decode(fitted_codes(codes, n, generator)).view(-1, *train.shape[1:])
     return {
-        "training images": context.generation_metrics(train[:n]).test,
-        f"PCA {code} gaussian": context.generation_metrics(made).test,
+        "training images": context.generation_metrics(train[:n]),
+        f"PCA {code} gaussian": context.generation_metrics(made),
     }
 
 

@@ -79,9 +79,14 @@ def not_converged(metrics: Columns, history: History, baselines: dict[str, Any])
     """A phase that used its whole budget while the validation loss still fell, in some replicate: the best value of the
     last fifth of the steps is 1% or more below the best one before.
 
-    The loss is the term that selects the best evaluation. Phases that early stopping ended have converged; those with
-    one evaluation are not diagnosed.
+    The loss is the term that selects the best evaluation; of a classifier it is the cross-entropy, because the share of
+    wrong labels moves in steps. Phases that early stopping ended have converged; those with one evaluation are not
+    diagnosed.
     """
+
+    def loss(row: dict[str, Any]) -> float:
+        return row["validation"].get("cross_entropy", row["monitor"])
+
     result = {}
     for rows in history:
         for phase in dict.fromkeys(row["phase"] for row in rows):
@@ -89,8 +94,8 @@ def not_converged(metrics: Columns, history: History, baselines: dict[str, Any])
             budget = mine[-1]["budget"]
             if len(mine) == 1 or mine[-1]["step"] < budget:
                 continue
-            before = [row["monitor"] for row in mine if row["step"] <= (1 - LAST) * budget] or [mine[0]["monitor"]]
-            fall = (min(before) - min(row["monitor"] for row in mine)) / max(abs(min(before)), 1e-12)
+            before = min([loss(row) for row in mine if row["step"] <= (1 - LAST) * budget] or [loss(mine[0])])
+            fall = (before - min(map(loss, mine))) / max(abs(before), 1e-12)
             if fall >= FLAT:
                 result[phase] = max(fall, result.get(phase, 0))
     return "; ".join(f"{phase}: {fall:.1%} lower after the last fifth of the steps" for phase, fall in result.items())

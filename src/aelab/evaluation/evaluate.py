@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -101,14 +102,18 @@ class EvalContext:
         """The OOD images [n, C, H, W] to evaluate, and labels for models that need them."""
         return Tensors(*(part[: self.sizes.max_ood_images] for part in self.data.ood))
 
-    def generation_metrics(self, made: Tensor) -> Metrics:
-        """Compare generated images with as many test images (see generation.measure), and with validation images."""
-        most = self.sizes.num_samples
-        splits = (made, self.data.test.x, self.data.validation.x)
-        made, test, validation = (feature_classifier.features(self.classifier, x[:most]) for x in splits)
-        n = min(len(made), len(validation))
-        against = generation.distance(validation[:n], made[:n])
-        return Metrics(generation.measure(test, made), {"frechet_distance": against})
+    @cached_property
+    def test_features(self) -> Tensor:
+        """The features of the test images that generated images are compared with."""
+        return self.features(self.data.test.x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The features [n, F] of the first images of x that are compared."""
+        return feature_classifier.features(self.classifier, x[: self.sizes.num_samples])
+
+    def generation_metrics(self, made: Tensor) -> dict[str, float]:
+        """Compare generated images with as many test images (see generation.measure)."""
+        return generation.measure(self.test_features, self.features(made))
 
 
 def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Draw) -> Metrics:
@@ -195,8 +200,11 @@ def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, 
         else:
             made = mapped(model.decode, generation.normal_codes(codes, n, generator), test.y[:n])
     fitted = generation.fitted_codes(codes[: context.sizes.max_train_codes], n, generator)
-    again = context.generation_metrics(mapped(model.decode, fitted, test.y[:n]))
-    return context.generation_metrics(made) | Metrics({"fitted_frechet_distance": again.test["frechet_distance"]})
+    features, again = context.features(made), context.features(mapped(model.decode, fitted, test.y[:n]))
+    result = generation.measure(context.test_features, features)
+    result["fitted_frechet_distance"] = generation.distance(context.test_features, again)
+    held_out = context.features(context.data.validation.x)[:n]
+    return Metrics(result, {"frechet_distance": generation.distance(held_out, features[: len(held_out)])})
 
 
 def model_specific_metrics(

@@ -6,6 +6,8 @@ history.json                      for each replicate one row per evaluation
 preview.npz                       validation digits as replicate 0 reconstructed them: input, step-<n>; for a model
                                   trained on clean images also noisy-input, noisy-step-<n>
 
+pretraining.json                  history.json of the stack that the model started from, if it did
+
 A fine-tuned stack has such a folder for each label budget, and a model.json that names them.
 """
 
@@ -68,6 +70,17 @@ def history(folder: Path) -> list[History]:
     """For each replicate of a result its rows, one per evaluation; those of all label budgets one after another."""
     histories = [storage.load_json(part / "history.json") for part in parts(folder)]
     return [list(itertools.chain(*rows)) for rows in zip(*histories, strict=True)]
+
+
+def keep_pretraining(stack: Path, folder: Path) -> None:
+    """Keep how the pretrained `stack` learned with the result that starts from it."""
+    storage.save_json(folder / "pretraining.json", storage.load_json(stack / "history.json"))
+
+
+def pretraining(folder: Path) -> list[History]:
+    """For each replicate the rows of the pretraining that a result started from; none for other results."""
+    file = folder / "pretraining.json"
+    return storage.load_json(file) if file.exists() else []
 
 
 def preview(folder: Path) -> dict[str, np.ndarray]:

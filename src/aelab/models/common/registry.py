@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Generator
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 def build(family: str, config: dict[str, Any], spec: Spec, generator: Generator) -> Autoencoder:
     """An untrained model of `family` for data like `spec`, its weights drawn from `generator` (a CPU generator).
 
+    Weights of convolutions lie in memory with the channels last, and so do the maps that they make: on a CPU they learn
+    up to 1.8 times as fast (docs/performance.md).
+
     Raises ModuleNotFoundError for an unknown family, TypeError for an unknown parameter, ValueError for a bad value.
     """
     module = importlib.import_module(f"aelab.models.{family}")
-    return module.build(module.Config(**config), spec, generator)
+    return module.build(module.Config(**config), spec, generator).to(memory_format=torch.channels_last)
