@@ -69,6 +69,9 @@ def step(model: Any, x: Tensor, noise: Generator) -> Step:
     two moments and writes all but the gradient; what a layer with weights puts out is written and read once, and so is
     its gradient; the batch is gathered once, and read once each by the first layer and the loss.
     """
+    phases, labels = model.phases(), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    with torch.no_grad():
+        inputs = [phase.inputs(x) if phase.inputs else x for phase in phases]
     outputs = 0
 
     def seen(_: nn.Module, __: Any, out: Any) -> None:
@@ -77,10 +80,9 @@ def step(model: Any, x: Tensor, noise: Generator) -> Step:
 
     weighty = [each for each in model.modules() if any(True for _ in each.parameters(recurse=False))]
     hooks = [each.register_forward_hook(seen) for each in weighty]
-    phases, batch = model.phases(), Batch(x, x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
     with FlopCounterMode(display=False) as counter:
-        for phase in phases:
-            phase.loss(batch, noise).total.backward()
+        for phase, own in zip(phases, inputs, strict=True):
+            phase.loss(Batch(own, own, labels), noise).total.backward()
     for hook in hooks:
         hook.remove()
     for parameter in model.parameters():

@@ -4,7 +4,6 @@ The metrics that select the best model are computed on the validation split, and
 """
 
 from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 import add_src_to_path  # noqa: F401
@@ -66,8 +65,8 @@ def evaluate(job: stage.Job) -> None:
             for split in ("test", "validation")
         )
         history = artifacts.history(source)
-        learned = [sum(rows, []) for rows in zip_longest(artifacts.pretraining(source), history, fillvalue=[])]
-        diagnoses = diagnostics.diagnose(test, learned, storage.load_json(baselines / "baselines.json"))
+        phases = artifacts.whole_history(source)
+        diagnoses = diagnostics.diagnose(test, phases, storage.load_json(baselines / "baselines.json"))
         recorder.tags({f"diagnosis.{name}": text for name, text in diagnoses.items()})
         diagnostics.refuse(diagnoses, settings.fail_on)
         about |= model_facts | {"source": str(source), "diagnoses": diagnoses, "weights": artifacts.digests(source)}

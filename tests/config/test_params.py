@@ -13,7 +13,7 @@ from aelab.config import params
 
 VAE = "{family: vae, hidden: [400], latent_dim: 20}"  # without settings of its own
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text()
-TEXT = TEXT.replace(VAE[:-1] + ", lr: 6e-3, max_steps: 2500}", VAE, 1)
+TEXT = TEXT.replace(VAE[:-1] + ", lr: 6e-3, max_steps: 2500, num_seeds: 5}", VAE, 1)
 TREE = YAML(typ="safe").load(TEXT)
 UNROLLED = "unrolled.unrolled_rbm"
 

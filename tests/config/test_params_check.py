@@ -67,8 +67,8 @@ WRONG = {
     "value of a layer": ("[1000, 500, 250, 30], layer: rbm", "[0], layer: rbm", "narrow_stacks.stack_rbm_30."),
     "value of an override": (
         "depth: 2, heads: 4,",
-        "depth: 2, heads: 4, lr: -1,",
-        "train of masked.lr: -1.0 is out of",
+        "depth: 2, heads: 4, weight_decay: -1,",
+        "train of masked.weight_decay: -1.0 is out of",
     ),
     "unrolled stack": (
         "{stack: stack_ae_30}",

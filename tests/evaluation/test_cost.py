@@ -57,7 +57,9 @@ def test_parameters_count_a_shared_weight_once():
     assert cost.parameters(tied) == 9 + 3 + 3
 
 
-TRANSFORMER = 6 * 4 + (2 * 4) + (4 * 12 + 12) + (4 * 4 + 4) + (2 * 4) + (4 * 16 + 16) + (16 * 4 + 4) + (2 * 4) + (4 * 5 + 5)
+TRANSFORMER = (
+    6 * 4 + (2 * 4) + (4 * 12 + 12) + (4 * 4 + 4) + (2 * 4) + (4 * 16 + 16) + (16 * 4 + 4) + (2 * 4) + (4 * 5 + 5)
+)
 VQ_VAE = {"channels": (2, 2), "depth": 2, "codebook_size": 5, "prior_dim": 4, "prior_depth": 1, "prior_heads": 1}
 CONVOLUTIONS = (9 * 2 + 2) + (9 * 4 + 2) + (4 + 2) + (9 * 4 + 2) + (16 * 4 + 2) + (16 * 2 + 1)
 

@@ -12,7 +12,10 @@ WELL |= {"hidden_units": [8, 8], "dead_hidden": [0, 0], "codes": [16, 16], "dead
 
 
 def history(*losses, phase="all"):
-    rows = [{"phase": phase, "monitored": "total", "train": {"total": loss}, "validation": {}, "monitor": 1.0} for loss in losses]
+    rows = [
+        {"phase": phase, "monitored": "total", "train": {"total": loss}, "validation": {}, "monitor": 1.0}
+        for loss in losses
+    ]
     return [row | {"step": step, "budget": len(rows)} for step, row in enumerate(rows, 1)]
 
 
@@ -67,7 +70,8 @@ def test_a_loss_that_never_fell():
 def judged(*validation, phase="all", budget=None):
     rows = [{"phase": phase, "monitored": "total", "train": {"total": 1.0 / i}} for i in range(1, len(validation) + 1)]
     return [
-        row | {"monitor": value, "validation": {"total": value}, "step": 10 * number, "budget": budget or 10 * len(rows)}
+        row
+        | {"monitor": value, "validation": {"total": value}, "step": 10 * number, "budget": budget or 10 * len(rows)}
         for number, (row, value) in enumerate(zip(rows, validation, strict=True), 1)
     ]
 

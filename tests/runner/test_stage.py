@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import PATIENCE, alive, failed, wait_for
 
-VAE = "vae: {family: vae, hidden: [400], latent_dim: 20, lr: 6e-3, max_steps: 2500}"
+VAE = "vae: {family: vae, hidden: [400], latent_dim: 20, lr: 6e-3, max_steps: 2500, num_seeds: 5}"
 
 # a stage that makes a file, says so, and then waits to be told
 HOLD = """

@@ -412,7 +412,7 @@ def test_edits_keep_every_other_byte():
     lines = [pair for pair in zip(text.splitlines(), new.splitlines(), strict=True) if pair[0] != pair[1]]
     assert [re.sub(" +", " ", after).strip() for _, after in lines] == [
         "lr: 0.5",
-        "vae: {family: vae, hidden: [3, 4], latent_dim: 20, lr: 6e-3, max_steps: 2500}",
+        "vae: {family: vae, hidden: [3, 4], latent_dim: 20, lr: 6e-3, max_steps: 2500, num_seeds: 5}",
     ]
 
 

@@ -74,8 +74,9 @@ def test_a_classifier_draws_nothing():
 
 
 def test_the_figure_s_words_are_true():
-    words = f"noise: {ReconstructionPreview.NOISE.kind} {ReconstructionPreview.NOISE.level:g}, a tenth of the pixels become random"
-    assert 2 * ReconstructionPreview.NOISE.level == 1 / 10
+    noise = ReconstructionPreview.NOISE
+    words = f"noise: {noise.kind} {noise.level:g}, a tenth of the pixels become random"
+    assert 2 * noise.level == 1 / 10
     assert words in Path(__file__).parents[2].joinpath("src/aelab/report/figures/pictures.py").read_text()
 
 

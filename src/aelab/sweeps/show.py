@@ -20,7 +20,8 @@ def words(trial: FrozenTrial) -> str:
     if trial.state == TrialState.COMPLETE:
         result = ", ".join(f"{value:.6g}" for value in trial.values)
     elif trial.state == TrialState.PRUNED:
-        result = f"pruned after {len(trial.intermediate_values)} evaluation" + "s" * (len(trial.intermediate_values) > 1)
+        count = len(trial.intermediate_values)
+        result = f"pruned after {count} evaluation{'s' if count > 1 else ''}"
     else:
         result = f"{trial.state.name.lower()}: {trial.user_attrs.get('error', '')}"
     return f"{result} ({short(trial.params)})"

@@ -77,10 +77,11 @@ def keep_pretraining(stack: Path, folder: Path) -> None:
     storage.save_json(folder / "pretraining.json", storage.load_json(stack / "history.json"))
 
 
-def pretraining(folder: Path) -> list[History]:
-    """For each replicate the rows of the pretraining that a result started from; none for other results."""
-    file = folder / "pretraining.json"
-    return storage.load_json(file) if file.exists() else []
+def whole_history(folder: Path) -> list[History]:
+    """The history of a result, for each replicate after the rows of the pretraining that it started from."""
+    file, rows = folder / "pretraining.json", history(folder)
+    earlier = storage.load_json(file) if file.exists() else [[]] * len(rows)
+    return [[*first, *then] for first, then in zip(earlier, rows)]  # noqa: B905  (a stack may have more seeds)
 
 
 def preview(folder: Path) -> dict[str, np.ndarray]:
