@@ -28,6 +28,7 @@ from aelab.evaluation import (
     reconstruction,
     representation,
 )
+from aelab.evaluation.feature_classifier import FeatureClassifier
 from aelab.evaluation.representation import Coded
 from aelab.evaluation.settings import Baselines, Evaluate
 from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Likelihood, Spec
@@ -90,7 +91,7 @@ class EvalContext:
     data: Data
     noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
     sizes: Baselines
-    classifier: Classifier
+    classifier: FeatureClassifier
     draw: Draw
 
     @property

@@ -31,11 +31,20 @@ class Quiet:
     def evaluated(self, evaluation: Evaluation, model: nn.Module) -> None: ...
 
 
-def build(spec: Spec, generator: Generator) -> Classifier:
-    """Two convolutions of stride 2, FEATURES units, softmax; weights drawn from `generator` (a CPU generator).
+class FeatureClassifier(Classifier):
+    """A classifier that knows the mean and deviation [FEATURES] of its last hidden units over training images."""
 
-    Its buffers `mean` and `deviation` are those of the units over training images (see `features`).
-    """
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, body: Autoencoder, spec: Spec) -> None:
+        super().__init__(body, spec)
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("deviation", torch.ones(FEATURES))
+
+
+def build(spec: Spec, generator: Generator) -> FeatureClassifier:
+    """Two convolutions of stride 2, FEATURES units, softmax; weights drawn from `generator` (a CPU generator)."""
     first, second = CHANNELS
     maps = nn.Sequential(
         nn.Conv2d(spec.shape[0], first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU(), nn.Flatten()
@@ -49,13 +58,10 @@ def build(spec: Spec, generator: Generator) -> Classifier:
         Output("sigmoid", "bce", "sum"),
     )
     initialise(body, generator)
-    model = Classifier(body, spec)
-    model.register_buffer("mean", torch.zeros(FEATURES))
-    model.register_buffer("deviation", torch.ones(FEATURES))
-    return model
+    return FeatureClassifier(body, spec)
 
 
-def train(data: Data, spec: Spec, steps: int, draw: Callable[[str], Generator]) -> Classifier:
+def train(data: Data, spec: Spec, steps: int, draw: Callable[[str], Generator]) -> FeatureClassifier:
     """Train the classifier of this data set for so many steps; the best evaluation on validation images is kept.
 
     draw(use): a CPU generator.
@@ -84,7 +90,7 @@ def train(data: Data, spec: Spec, steps: int, draw: Callable[[str], Generator]) 
     return model
 
 
-def load(spec: Spec, weights: dict[str, Tensor], device: torch.device) -> Classifier:
+def load(spec: Spec, weights: dict[str, Tensor], device: torch.device) -> FeatureClassifier:
     """The classifier that `baselines` trained. Raises RuntimeError if weights and data set do not match."""
     model = build(spec, torch.Generator())
     model.load_state_dict(weights)
@@ -96,7 +102,7 @@ def accuracy(classifier: Classifier, data: Data) -> float:
     return (predictions(classifier, data.test.x) == data.test.y).double().mean().item()
 
 
-def features(classifier: Classifier, x: Tensor) -> Tensor:
+def features(classifier: FeatureClassifier, x: Tensor) -> Tensor:
     """Images [N, C, H, W] -> its last hidden layer [N, FEATURES], each unit with mean 0 and variance 1 over training
     images, so that each counts the same in a distance."""
     units = mapped(lambda part: classifier.encoder(classifier.scale(part)).flatten(1), x)

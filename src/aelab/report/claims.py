@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -308,9 +308,7 @@ def verdicts(results: Results) -> list[Verdict]:
 def _expanded(results: Results, tests: Sequence[Pair]) -> list[Pair]:
     """The tests, one per noise or label budget where they are about each."""
     ends = {EACH_NOISE: results.noises, EACH_BUDGET: list(results.budgets)}
-    return [
-        Pair(**(vars(test) | {"metric": test.metric + end})) for test in tests for end in ends.get(test.metric, [""])
-    ]
+    return [replace(test, metric=test.metric + end) for test in tests for end in ends.get(test.metric, [""])]
 
 
 def compare(results: Results, test: Pair) -> Comparison | None:

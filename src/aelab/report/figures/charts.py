@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,7 +82,7 @@ def _tuned(results: Results, axes: Axes, items: list[Item], budget: str) -> None
         for phase in item.curves():
             if phase.phase == f"{budget} labels":
                 control = item is results.control(item)
-                how = {"color": GREY, "ls": "--"} if control else {"color": COLOURS[i % len(COLOURS)]}
+                how: dict[str, Any] = {"color": GREY, "ls": "--"} if control else {"color": COLOURS[i % len(COLOURS)]}
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RuntimeWarning)  # steps that no seed reached
                     values.append(100 * np.nanmean(phase.validation, 0))
