@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import RAW, made_up, model, stack
 
-from aelab.report import claims, markdown
+from aelab.report import claims, markdown, verdicts
 from aelab.report.claims import CLAIMS, Claim, Pair
 from aelab.report.figures import catalogue
 from aelab.report.metric_specs import spec
@@ -25,8 +25,8 @@ def results():
 def row(results, *tests) -> str:
     """The row of one claim with these tests; "" if none applies."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "CLAIMS", (Claim("a beats b", "someone", "curves", tests),))
-        parts = claims.section(results)
+        patch.setattr(verdicts, "CLAIMS", (Claim("a beats b", "someone", "curves", tests),))
+        parts = verdicts.section(results)
     return parts[-1].splitlines()[-1] if parts else ""
 
 
@@ -89,7 +89,7 @@ def test_a_claim_holds_if_all_its_comparisons_do_and_one_against_it_refutes_it(r
 
 
 def test_every_claim_is_about_a_metric_that_has_a_better_side():
-    tests = [test for claim in CLAIMS for test in claim.tests]
+    tests = [test for claim in CLAIMS for test in claim.tests if test.metric != claims.LATER]
     assert all(spec(test.metric).direction in ("higher", "lower") or test.higher for test in tests)
     assert len({claim.words for claim in CLAIMS}) == len(CLAIMS)
 
@@ -138,6 +138,26 @@ def test_a_denoiser_is_held_against_the_best_filter_of_every_noise(results):
     assert "a 14.00 against the best filters 14.00, psnr, all noises, dB ↑: +0.00 " in text
     assert "**not decided**" in text
     assert row(results, Pair(claims.EACH_NOISE, "a", claims.FILTERS)).count("against the best filters") == 2
+
+
+def test_a_net_that_removes_noise_better_late_than_early(results):
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 256, (10, 8, 8), np.uint8)
+
+    def off(by):
+        by = np.resize(by, (10, 1, 1))
+        return (clean.astype(int) + rng.integers(-by, by + 1, clean.shape)).clip(0, 255).astype(np.uint8)
+
+    previews = {"preview/input": clean, "preview/noisy-step-00050": off(3), "preview/noisy-step-00900": off(20)}
+    for name, by, verdict in (("a", 10, "holds"), ("b", 60, "does not hold"), ("c", [10, 40], "not decided")):
+        arrays = previews | {"preview/noisy-step-04000": off(by)}
+        results.items[name] = model(name, "dense", 2, [1.0, 1.0], arrays=arrays)
+        text = row(results, Pair(claims.LATER, name, name))
+        assert f"| **{verdict}** |" in text
+        assert "after 900 steps" in text
+        assert "df 9.0 (10 validation images, first seed)" in text
+    results.items["a"].arrays.pop("preview/noisy-step-00900")
+    assert row(results, Pair(claims.LATER, "a", "a")) == "", "50 steps are too early to compare with"
 
 
 def test_errors_are_paired_by_seed_and_test_image(results):

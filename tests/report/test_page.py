@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import SETTINGS, made_up, model
 
-from aelab.report import claims, provenance, table
+from aelab.report import claims, provenance, table, verdicts
 from aelab.report.figures import captions, catalogue, style
 from aelab.report.html.page import page
 from aelab.report.results import Results
@@ -84,7 +84,7 @@ def drawn(tmp_path_factory) -> tuple[dict[str, str], Path]:
 def results(monkeypatch) -> Results:
     pairs = (("noisy", "Two beats noisy"), (claims.PCA, "Two beats PCA"))
     monkeypatch.setattr(
-        claims,
+        verdicts,
         "CLAIMS",
         tuple(claims.Claim(words, "someone", "quality", (claims.Pair("sse", "two", than),)) for than, words in pairs),
     )

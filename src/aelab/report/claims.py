@@ -1,35 +1,15 @@
-"""Claims of tutorials and papers about autoencoders, each tested on the metrics of pairs of entries."""
+"""What tutorials and papers claim about autoencoders, and the tests that decide each claim (see verdicts)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
-
-import numpy as np
-
-from aelab.report.formatting import gap, grid, title
-from aelab.report.metric_specs import number, spec
-from aelab.report.results import Results
-from aelab.report.statistics import Difference, Estimate, difference, exact, of_seeds, of_shares, paired
+from dataclasses import dataclass
 
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a comparison per test noise
 EACH_BUDGET = "test_error/"  # a comparison per number of labels
+LATER = "later"  # PSNR of noisy validation digits: the weights that were kept against those after EARLY steps
+EARLY = 500
 FILTERS, PCA = "the best filters", "PCA"  # baselines that may take the place of an entry
-Outcome = Literal["holds", "does not hold", "not decided"]
-OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "not decided")
-MARKS = {"holds": "✓", "does not hold": "✗", "not decided": "≈"}
-WORDS = (
-    "What tutorials and papers say, with these parameters, on this data set. Each comparison: means ± standard error "
-    "over seeds (of test errors: over test images too), their difference, its 95% interval and degrees of freedom (df) "
-    "by Welch's t; against filters and closed forms, which have no spread, by the one-sample t; of test errors by a "
-    "paired t over seeds and test images. ✓ the interval is on the claimed side of 0; ✗ on the other; ≈ it contains "
-    "0, or a single seed does not say how far seeds differ. Of a claim that two are alike: ✓ the interval is in the "
-    "given share of the second, ✗ outside. A claim holds if all its comparisons do, does not hold if one is ✗, and is "
-    "else not decided. ↑ higher is better, ↓ lower."
-)
 
 
 @dataclass(frozen=True)
@@ -126,6 +106,12 @@ CLAIMS = (
         f"{DEZEMING}, 1.3",
         "denoising",
         (Pair(EACH_NOISE, "conv_dae", FILTERS),),
+    ),
+    Claim(
+        "The longer a net has learned clean images, the better it removes noise that it never met",
+        f"{DEZEMING}, 2.4",
+        "noisy-epochs",
+        tuple(Pair(LATER, name, name) for name in ("conv", "conv_upsample", "ae")),
     ),
     Claim(
         "Trained with noise, the same net rebuilds {ood} better",
@@ -225,160 +211,3 @@ CLAIMS = (
         (Pair(EACH_BUDGET, "stack_conv", "stack_conv_average"),),
     ),
 )
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a test."""
-
-    name: str
-    value: Estimate
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of one test, as printed. outcome: one of OUTCOMES; reason: why it is undecided, if not for the
-    interval."""
-
-    metric: str
-    first: str
-    second: str
-    difference: str
-    df: str
-    outcome: Outcome
-    reason: str
-
-    @property
-    def text(self) -> str:
-        """One line: mark, sides, difference."""
-        df = "" if self.df == "n/a" else f", df {self.df}"
-        why = f" ({self.reason})" if self.reason else ""
-        return f"{MARKS[self.outcome]} {self.first} against {self.second}, {self.metric}: {self.difference}{df}{why}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a claim."""
-
-    claim: str
-    source: str
-    figure: str
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        found = {comparison.outcome for comparison in self.comparisons}
-        return next(word for word in ("does not hold", "not decided", "holds") if word in found)
-
-    @property
-    def count(self) -> str:
-        """In how many comparisons it holds, of several."""
-        holds = sum(comparison.outcome == "holds" for comparison in self.comparisons)
-        return f"{holds} of {len(self.comparisons)}" if len(self.comparisons) > 1 else ""
-
-
-def section(results: Results) -> list[str]:
-    """The claims whose entries exist, one row each; empty without any."""
-    result = verdicts(results)
-    if not result:
-        return []
-    rows = [
-        [
-            item.claim,
-            item.source,
-            f"**{item.outcome}**" + (f", {item.count}" if item.count else ""),
-            "<br>".join(comparison.text for comparison in item.comparisons),
-        ]
-        for item in result
-    ]
-    return ["## Claims", WORDS, grid(["claim", "source", "verdict", "comparisons"], rows)]
-
-
-def verdicts(results: Results) -> list[Verdict]:
-    """A verdict on each claim of which some test's entries exist."""
-    result = []
-    for claim in CLAIMS:
-        found = [compare(results, test) for test in _expanded(results, claim.tests)]
-        if comparisons := tuple(item for item in found if item):
-            words = claim.words.format(ood=results.data["ood"])
-            result.append(Verdict(words, claim.source, claim.figure, comparisons))
-    return result
-
-
-def _expanded(results: Results, tests: Sequence[Pair]) -> list[Pair]:
-    """The tests, one per noise or label budget where they are about each."""
-    ends = {EACH_NOISE: results.noises, EACH_BUDGET: list(results.budgets)}
-    return [replace(test, metric=test.metric + end) for test in tests for end in ends.get(test.metric, [""])]
-
-
-def compare(results: Results, test: Pair) -> Comparison | None:
-    """The result of one test; None if a side does not exist or lacks the metric."""
-    first = side(results, test.first, test.metric, test)
-    second = side(results, test.second, test.second_metric or test.metric, test)
-    if not first or not second:
-        return None
-    gained = _difference(results, test, first, second)
-    single = [item.name for item in (first, second) if math.isnan(item.value.error)]
-    text, df = gap(gained, test.metric)
-    row = spec(test.metric)
-    metric = "psnr, all noises, dB" if test.metric == ALL_NOISES else title(test.metric)
-    return Comparison(
-        metric=f"{metric} {'' if test.within or test.higher else row.arrow}".strip()
-        + (f", within {test.within:.0%}" if test.within else ""),
-        first=f"{first.name} {shown(first.value, test.metric)}",
-        second=f"{second.name} {shown(second.value, test.metric)}",
-        difference=text,
-        df=df,
-        outcome=_outcome(test, gained, second.value.mean),
-        reason=f"one seed of {' and '.join(single)}" if single else "",
-    )
-
-
-def _difference(results: Results, test: Pair, first: Side, second: Side) -> Difference:
-    a, b = (results.items.get(name) for name in (test.first, test.second))
-    if a and b and test.metric.startswith(EACH_BUDGET) and test.metric in a.per_image and test.metric in b.per_image:
-        return paired(a.per_image[test.metric], b.per_image[test.metric])
-    return difference(first.value, second.value)
-
-
-def _outcome(test: Pair, gained: Difference, second: float) -> Outcome:
-    if math.isnan(gained.margin):
-        return "not decided"
-    if test.within:
-        low, high = gained.interval
-        bound = test.within * abs(second)
-        return (
-            "holds"
-            if -bound <= low and high <= bound
-            else "does not hold"
-            if low > bound or high < -bound
-            else "not decided"
-        )
-    sign = gained.sign * (1 if test.higher else {"higher": 1, "lower": -1}[spec(test.metric).direction])
-    return {1: "holds", -1: "does not hold", 0: "not decided"}[sign]  # type: ignore[return-value]
-
-
-def side(results: Results, name: str, metric: str, test: Pair) -> Side | None:
-    """The values of an entry or baseline; None if it does not exist or lacks the metric."""
-    if name == FILTERS:
-        noises = results.noises if metric == ALL_NOISES else [metric.removeprefix("psnr/")]
-        return Side(name, exact(float(np.mean([results.best_filter(noise)[1] for noise in noises]))))
-    item = results.items.get(test.first if name == PCA else name)
-    if item is None:
-        return None
-    if name == PCA:
-        return Side(name, exact(results.pca(item)))
-    values = results.over_noises(item.metrics) if metric == ALL_NOISES else item.metrics.get(metric)
-    if not values:
-        return None
-    if item.is_baseline:
-        return Side(name, exact(float(np.mean(values))))
-    if spec(metric).name == "test_error":
-        return Side(name, of_shares(values, results.baselines["test_images"]))
-    return Side(name, of_seeds(values))
-
-
-def shown(value: Estimate, metric: str) -> str:
-    """mean ± standard error, as the tables print the metric."""
-    text = number(value.mean, metric)
-    return f"{text} ± {number(value.error, metric)}" if value.error > 0 else text

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from aelab.report import best_models, claims, pretraining, sections, warnings
+from aelab.report import best_models, pretraining, sections, verdicts, warnings
 from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
@@ -39,7 +39,7 @@ def markdown(results: Results) -> str:
         *sections.samples(results),
         *pretraining.section(results),
         *sections.classes(results),
-        *claims.section(results),
+        *verdicts.section(results),
         *_cost(results),
         *_warnings(results),
     ]

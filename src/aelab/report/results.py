@@ -90,6 +90,15 @@ class Item:
         """The label budgets of a stack with their numbers of training images: {"100": 100, "all": 3500}."""
         return self.about.get("budgets", {})
 
+    def previews(self, kind: str = "") -> dict[int, np.ndarray]:
+        """Validation images as the first seed reconstructed them during training, by optimizer step: uint8 [n, H, W].
+
+        The last ones are by the weights that were kept. kind: "", or "noisy-" for noisy images.
+        """
+        start = f"preview/{kind}step-"
+        found = {int(key.removeprefix(start)): self.arrays[key] for key in self.arrays if key.startswith(start)}
+        return dict(sorted(found.items()))
+
     def curves(self) -> list[Curves]:
         """The training phases, in order; empty without training steps."""
         histories = self.about["history"]
@@ -193,6 +202,12 @@ class Results:
             same = [noise for noise in self.noises if noise.rpartition("-")[0] == kind]
             result += sorted(same, key=lambda noise: abs(float(noise.rpartition("-")[2]) - float(level)))[:1]
         return list(dict.fromkeys(result))
+
+
+def decibels(clean: np.ndarray, x: np.ndarray) -> float:
+    """PSNR in dB over all pixels of two rows of images, uint8; inf if they are equal."""
+    error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
+    return float(10 * np.log10(1 / error)) if error else math.inf
 
 
 def span(values: Sequence[float]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aelab.report.figures import charts, codes, decoded, heatmap, pictures, quality, toys, tradeoffs
+from aelab.report.figures import charts, codes, decoded, heatmap, overview, pictures, quality, toys, tradeoffs, weights
 from aelab.report.figures.selection import shown
 from aelab.report.figures.style import save, title
 from aelab.report.results import Results
@@ -12,7 +12,7 @@ from aelab.report.settings import Compare
 from aelab.runner.parallel import run
 
 FIGURES = {
-    "overview": pictures.overview,
+    "overview": overview.overview,
     "reconstructions": pictures.reconstructions,
     "pca": pictures.pca,
     "denoising": pictures.denoising,
@@ -32,8 +32,8 @@ FIGURES = {
     "swaps": decoded.swaps,
     "masked": decoded.masked,
     "interpolations": pictures.interpolations,
-    "filters": pictures.filters,
-    "units": pictures.units,
+    "filters": weights.filters,
+    "units": weights.units,
     "epochs": pictures.epochs,
     "noisy-epochs": pictures.noisy_epochs,
     "curves": charts.curves,

@@ -1,94 +1,14 @@
-"""Figures with rows of images, and weights as images."""
+"""Figures with rows of images."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from aelab.report.best_models import Best, best_models
 from aelab.report.figures.selection import select
 from aelab.report.figures.style import GREY, Page, Row, panels, strips, tile
-from aelab.report.results import Item, Results, spoken
+from aelab.report.results import Item, Results, decibels, spoken
 from aelab.report.settings import Compare
-
-SMALL = 4  # numbers: fewer rebuild too badly to be shown first
-CONTRAST = 0.98  # quantile of a unit's weights that is drawn white
-
-
-def overview(results: Results, settings: Compare) -> Figure | None:
-    """What autoencoders do, in a handful of rows: rebuild from few numbers, remove noise, make new images."""
-    best = best_models(results)
-    if not best:
-        return None
-    clean = results.pictures["clean"]
-    groups = [
-        group for group in (_rebuilt(results, best, clean), _cleaned(results, best), _made(results, best)) if group
-    ]
-    title = "Rebuild from few numbers, remove noise, make new images: baselines, and the best autoencoder of each task"
-    note = (
-        "squared error and dB: means over all test images and seeds; Fréchet distance: to test images, relative to\n"
-        "their variance; the best is chosen on validation images; first seed's images, none picked by hand"
-    )
-    return strips([[Row("test images", clean)], *groups], title, ("",), note)
-
-
-def _rebuilt(results: Results, best: Sequence[Best], clean: np.ndarray) -> list[Row]:
-    """PCA, the plain net with one hidden layer and the best one of up to MIDDLE numbers."""
-    found = [each for each in best if each.task.name == "rebuilder"]
-    chosen = next(
-        (each.item for each in found if each.item.mean("latent_dim") > SMALL), found[-1].item if found else None
-    )
-    if chosen is None:
-        return []
-    numbers = round(chosen.mean("latent_dim"))
-    rows = []
-    if f"pca/{numbers}" in results.pictures:
-        error = results.baselines["pca_sse"][numbers]
-        rows.append(Row(f"PCA, {numbers} numbers", results.pictures[f"pca/{numbers}"], (f"error {error:.1f}",)))
-    plain = [item for item in results.pick(["ae"]) if item is not chosen]
-    for item in (*plain, chosen):
-        words = f"{item.name}, {item.mean('latent_dim'):.0f} numbers"
-        rows.append(Row(words, item.arrays["reconstructions"], (f"error {item.mean('sse'):.1f}",)))
-    return rows
-
-
-def _cleaned(results: Results, best: Sequence[Best]) -> list[Row]:
-    """The hardest noise by PSNR, the best filter on it, and the best denoiser."""
-    denoiser = next((each.item for each in best if each.task.name == "denoiser"), None)
-    if denoiser is None:
-        return []
-    measured = results.baselines["denoising"]
-    noise = min(results.noises, key=lambda each: measured[each]["noisy"]["psnr"])
-    name, psnr = results.best_filter(noise)
-    return [
-        Row(
-            f"with {spoken(noise)}", results.pictures[f"noisy/{noise}"], (f"{measured[noise]['noisy']['psnr']:.1f} dB",)
-        ),
-        Row(spoken(name), results.pictures[f"{name}/{noise}"], (f"{psnr:.1f} dB",)),
-        Row(denoiser.name, denoiser.arrays[f"denoised/{noise}"], (f"{denoiser.mean(f'psnr/{noise}'):.1f} dB",)),
-    ]
-
-
-def _made(results: Results, best: Sequence[Best]) -> list[Row]:
-    """Codes from N(0, I) through the plain net, a gaussian of PCA's codes, and the best generator."""
-    generator = next((each.item for each in best if each.task.name == "generator"), None)
-    if generator is None:
-        return []
-    rows = [
-        Row(f"{item.name}, codes from N(0, I)", item.arrays["random_codes"], (_frechet(item),))
-        for item in results.pick(["ae"])
-        if "random_codes" in item.arrays
-    ]
-    baselines = [item for item in results.pick(["pca"]) if "samples" in item.arrays]
-    rows += [Row(f"{item.name}, gaussian codes", item.arrays["samples"], (_frechet(item),)) for item in baselines]
-    return [*rows, Row(f"{generator.name}, from its prior", generator.arrays["samples"], (_frechet(generator),))]
-
-
-def _frechet(item: Item) -> str:
-    return f"distance {item.mean('frechet_distance'):.2f}"
 
 
 def reconstructions(results: Results, settings: Compare) -> Figure | None:
@@ -170,15 +90,15 @@ def epochs(results: Results, settings: Compare) -> Figure | None:
     """Validation digits reconstructed during training, a group of rows per model."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "epochs"):
-        drawn = sorted(key for key in item.arrays if key.startswith("preview/step-"))
+        drawn = item.previews()
         seen = Row(f"input, {trained(item)}" if item.noise else "original", item.arrays["preview/input"])
         if item.noise:
             groups.append([seen])
         elif not any(group[0].label == "original" for group in groups):
             groups.insert(0, [seen])
-        labels = [f"{drawn_at(key):,}" for key in drawn[:-1]] + [f"{kept(item):,} (kept)"]
+        labels = [f"{step:,}" for step in [*drawn][:-1]] + [f"{kept(item):,} (kept)"]
         labels[0] = f"{item.name}, step {labels[0]}"
-        groups.append([Row(label, item.arrays[key]) for label, key in zip(labels, drawn, strict=True)])
+        groups.append([Row(label, images) for label, images in zip(labels, drawn.values(), strict=True)])
     title = "Validation images reconstructed during training"
     note = "rows: after so many optimizer steps; kept: the one with\nthe smallest validation loss; first seed"
     return strips(groups, title, note=note) if groups else None
@@ -188,31 +108,20 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
     """Noisy validation digits reconstructed by models trained on clean ones, during training."""
     groups: list[list[Row]] = []
     for item in select(results, settings, "noisy_epochs"):
-        drawn = sorted(key for key in item.arrays if key.startswith("preview/noisy-step-"))
+        drawn = item.previews("noisy-")
         clean, noisy = item.arrays["preview/input"], item.arrays["preview/noisy-input"]
         if not groups:
             groups.append([Row("clean", clean), Row("noisy, the input", noisy, (f"{decibels(clean, noisy):.1f}",))])
-        labels = [f"step {drawn_at(key):,}" for key in drawn[:-1]] + [f"step {kept(item):,} (kept)"]
+        labels = [f"step {step:,}" for step in [*drawn][:-1]] + [f"step {kept(item):,} (kept)"]
         labels[0] = f"{item.name}, {labels[0]}"
-        images = [item.arrays[key] for key in drawn]
-        groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in zip(labels, images, strict=True)])
+        rows = zip(labels, drawn.values(), strict=True)
+        groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in rows])
     title = "Trained on clean images, tested on noisy ones: does the model learn to copy the noise?"
     note = (
         "noise: impulse 0.05, a tenth of the pixels become random; psnr: of the row against\n"
         "the clean images, dB; kept: the step with the smallest validation loss; first seed"
     )
     return strips(groups, title, ("psnr",), note) if groups else None
-
-
-def drawn_at(key: str) -> int:
-    """The optimizer step of a preview, from its key: "preview/noisy-step-00050" -> 50."""
-    return int(key.rpartition("-")[2])
-
-
-def decibels(clean: np.ndarray, x: np.ndarray) -> float:
-    """PSNR in dB over all pixels of two rows of images, uint8; inf if they are equal."""
-    error = ((clean.astype(np.float64) - x) ** 2).mean() / 255**2
-    return float(10 * np.log10(1 / error)) if error else math.inf
 
 
 def pca(results: Results, settings: Compare) -> Figure | None:
@@ -277,62 +186,3 @@ def samples(results: Results, settings: Compare) -> Figure | None:
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
     note = "fitted gaussian: with mean and covariance of the training images' codes; none was picked by hand"
     return panels(result, title, note, dots=62, columns=4) if result else None
-
-
-def filters(results: Results, settings: Compare) -> Figure | None:
-    """First-layer weights, every unit on its own scale."""
-    items = select(results, settings, "filters")
-    scaled = []
-    for item in items:
-        weights = item.arrays["filters"]
-        strong = np.quantile(np.abs(weights), CONTRAST, (1, 2), keepdims=True)  # a single pixel would pale the others
-        scaled.append((weights / np.maximum(strong, 1e-12))[by_structure(weights)])
-    title = "First-layer weights, one square per unit: does training with noise change what units look for?"
-    note = (
-        "white: positive, mid-grey: zero, black: negative; every unit on its own scale, the strongest 2% clipped;\n"
-        "units with few strong weights first; first seed"
-    )
-    return _units(items, scaled, title, note, 1.0)
-
-
-def units(results: Results, settings: Compare) -> Figure | None:
-    """The input of norm 1 that maximises each unit, w / |w|, on one scale for all inputs of a size."""
-    items = select(results, settings, "units")
-    normal = [item.arrays["filters"] for item in items]
-    normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]
-    largest, scaled = max((w.shape[1] for w in normal), default=1), []
-    for weights in normal:
-        alike = np.concatenate([w for w in normal if w.shape[1:] == weights.shape[1:]])
-        pixel = np.ones((1, *[round(largest / weights.shape[1])] * 2))  # patches are drawn as large as images
-        scaled.append(np.kron(weights[by_structure(weights)] / np.quantile(np.abs(alike), 0.97), pixel))
-    title = "The image that most excites each unit, w / |w|: does a sparsity penalty change it?"
-    note = (
-        "white: positive, mid-grey: zero, black: negative; the strongest 3% clipped;\n"
-        "units with few strong weights first; first seed"
-    )
-    return _units(items, scaled, title, note, 1.0)
-
-
-def by_structure(weights: np.ndarray) -> np.ndarray:
-    """The order of units [n, H, W] by kurtosis, the highest first: few strong weights before noise."""
-    flat = weights.reshape(len(weights), -1).astype(np.float64)
-    flat = flat - flat.mean(1, keepdims=True)
-    variance = np.maximum((flat**2).mean(1), 1e-24)
-    return np.argsort(-(flat**4).mean(1) / variance**2, kind="stable")
-
-
-def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, bound: float) -> Figure | None:
-    result = [
-        (f"{item.name}: {_about(item)}", tile(units, 10, blank=bound))
-        for item, units in zip(items, weights, strict=True)
-    ]
-    return (
-        panels(result, title, note, vmin=-bound, vmax=bound, columns=2 if len(result) == 4 else 3) if result else None
-    )
-
-
-def _about(item: Item) -> str:
-    config = item.about["config"]
-    if config.get("penalty"):
-        return f"{config['penalty'].upper()} penalty, weight {config['weight']:g}"
-    return f"trained {'with' if item.noise else 'on'} {trained(item)}"

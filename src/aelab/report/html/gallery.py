@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from aelab.report.figures.pictures import decibels, kept, trained
+from aelab.report.figures.pictures import kept, trained
 from aelab.report.figures.style import tile
 from aelab.report.html import images
-from aelab.report.results import FILTERS, Item, Results, spoken
+from aelab.report.results import FILTERS, Item, Results, decibels, spoken
 
 Frames = Mapping[str, np.ndarray]  # a name -> digits, uint8 [n, H, W]
 GAP, BLACK, GREY = 2, 0, 119  # pixels between digits and between frames, and their values
@@ -76,22 +76,16 @@ LEARNT, UNMET = "digits as in training", "noisy digits, not seen in training"
 
 def learning(results: Results) -> Gallery | None:
     """Validation digits, reconstructed by every model during training."""
-    items = [item for item in results.models if _drawn(item, "")]
+    items = [item for item in results.models if item.previews()]
     if not items:
         return None
-    all_drawn = sorted({step for item in items for step in _drawn(item, "")[:-1]})
+    all_drawn = sorted({step for item in items for step in [*item.previews()][:-1]})
     places = [f"after {step:,} steps" for step in all_drawn] + ["at the end"]
     clean = [item for item in items if not item.noise]
-    tracks = {LEARNT: places} | ({UNMET: places} if any(_drawn(item, "noisy-") for item in items) else {})
+    tracks = {LEARNT: places} | ({UNMET: places} if any(item.previews("noisy-") for item in items) else {})
     strips = [_reference(clean[0], len(places))] if clean else []
     strips += [_learner(item, all_drawn) for item in items]
     return Gallery("learning", tracks, strips, *_size(items[0].arrays["preview/input"]))
-
-
-def _drawn(item: Item, kind: str) -> list[int]:
-    """The optimizer steps after which digits were reconstructed; the last is the end. kind: "" or "noisy-"."""
-    start = f"preview/{kind}step-"
-    return sorted(int(key.removeprefix(start)) for key in item.arrays if key.startswith(start))
 
 
 def _reference(item: Item, places: int) -> Strip:
@@ -109,17 +103,16 @@ def _learner(item: Item, all_drawn: Sequence[int]) -> Strip:
     frames: list[np.ndarray] = []
     steps: dict[str, list[Step | None]] = {}
     for track, kind in ((LEARNT, ""), (UNMET, "noisy-")):
-        if not (drawn := _drawn(item, kind)):
+        if not (drawn := item.previews(kind)):
             continue
         end = f"step {kept(item):,}, kept" if item.curves() else "solved in closed form"
-        labels = [f"step {step:,}" for step in drawn[:-1]] + [end]
+        labels = [f"step {step:,}" for step in [*drawn][:-1]] + [end]
         result = []
-        for index, label in enumerate(labels):
-            digits = item.arrays[f"preview/{kind}step-{drawn[index]:05d}"]
+        for label, digits in zip(labels, drawn.values(), strict=True):
             psnr = decibels(item.arrays["preview/input"], digits) if kind else None
             result.append(Step(len(frames), label if psnr is None else f"{psnr:.1f} dB, {label}", psnr))
             frames.append(digits)
-        steps[track] = [result[sum(entry <= step for entry in drawn[1:])] for step in all_drawn] + result[-1:]
+        steps[track] = [result[sum(entry <= step for entry in [*drawn][1:])] for step in all_drawn] + result[-1:]
     given = _sprite([item.arrays["preview/input"]]) if item.noise else ""
     kind = "baseline" if item.is_baseline else "model"
     return Strip(item.name, _met(item), kind, _sprite(frames), len(frames), steps, given)

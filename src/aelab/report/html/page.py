@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aelab.report import claims, warnings
+from aelab.report import verdicts, warnings
 from aelab.report.best_models import WORDS as ABOUT_BEST
 from aelab.report.best_models import best_models
 from aelab.report.figures.captions import GROUPS as CAPTIONS
@@ -45,7 +45,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
     """The HTML. titles: of the figures in the folder `drawn`, by name; parameters: sections of params.yaml."""
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     shown = table_columns(results)
-    result = claims.verdicts(results)
+    result = verdicts.verdicts(results)
     stacks = _pretraining(results)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
@@ -69,8 +69,8 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         entries=rows(results, shown),
         verdicts=result,
         drawn=titles,
-        outcomes={word: count for word in claims.OUTCOMES if (count := sum(run.outcome == word for run in result))},
-        about_claims=claims.WORDS,
+        outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(run.outcome == word for run in result))},
+        about_claims=verdicts.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
         best=best_models(results),
         about_best=ABOUT_BEST,
