@@ -123,13 +123,16 @@ def test_the_table_is_that_of_the_csv(results, text):
     metrics = [attrs.get("data-metric") for attrs, _ in head[1]]
     listed = [cells for attrs, cells in rows if "data-entry" in attrs]
     written = list(csv.DictReader(io.StringIO(table.csv(table.frame(results)))))
-    assert [cells[0][1].split()[0] for cells in listed] == [row["name"] for row in written]
-    for cells, row in zip(listed, written, strict=True):
+    by_name = {row["name"]: row for row in written}
+    assert sorted(cells[0][0]["data-value"] for cells in listed) == sorted(by_name)
+    for cells in listed:
+        row = by_name[cells[0][0]["data-value"]]
         values = [(m, attrs["data-value"]) for m, (attrs, _) in zip(metrics, cells, strict=True)]
         shown = {m: value for m, value in values if m not in (None, "pca") and value}
         assert shown == {m: row[m] for m in metrics if row.get(m)}
         assert [text for _, text in cells[-3:]] == [row["family"], row["num_seeds"], row["device"]]
-        assert cells[1][0]["data-value"] == str(len(row["warnings"].split("; ")) if row["warnings"] else 0)
+        count = re.search(r"(\d+) warning", cells[0][1])
+        assert int(count[1] if count else 0) == (len(row["warnings"].split("; ")) if row["warnings"] else 0)
     known = {name for name in written[0] if not name.endswith("_std")}
     assert known == set(metrics) - {None, "pca"} | {"name", "family", "device", "num_seeds", "warnings"}
 
@@ -137,7 +140,7 @@ def test_the_table_is_that_of_the_csv(results, text):
 def test_cells_read_as_people_write_numbers(text):
     head, *rows = Tree(text).rows()
     place = {attrs.get("data-metric"): i for i, (attrs, _) in enumerate(head[1])}
-    cells = {cells[0][0]["data-value"]: [text for _, text in cells] for _, cells in rows}
+    cells = {cells[0][0]["data-value"]: [text for _, text in cells] for attrs, cells in rows if "data-text" in attrs}
     assert cells["two"][place["sse"]] == "9.00 ± 1.41"
     assert cells["two"][place["pca"]] == "15.50"
     assert cells["two"][place["parameters"]] == "1,234,567"
@@ -145,6 +148,30 @@ def test_cells_read_as_people_write_numbers(text):
     assert cells["stack_ae"][place["test_error/all"]] == "10.00 ± 0.00"
     assert cells["raw pixels"][place["probe_accuracy"]] == "90.0"
     assert cells["median filter"][place["psnr/masking-0.25"]] == "12.00"
+
+
+def test_rows_stand_by_the_size_of_their_codes_and_the_best_of_a_size_is_bold(results, drawn):
+    results.items["wide"] = model("wide", "dense", 9, [2.0, 2.2])
+    results.items["worse"] = model("worse", "dense", 2, [30.0, 30.2])
+    head, *rows = Tree(page(results, *drawn, PARAMETERS)).rows()
+    at = [attrs.get("data-metric") for attrs, _ in head[1]].index("sse")
+    groups: dict[str, dict[str, bool]] = {}
+    for attrs, cells in rows:
+        if attrs.get("class") == "size":
+            last = groups.setdefault(cells[0][1], {})
+        else:
+            last[cells[0][0]["data-value"]] = (
+                "best" in cells[at][0].get("class", "").split() if len(cells) > at else False
+            )
+    names = [name for group in groups.values() for name in group]
+    assert len(set(names)) == len(names)
+    small = next(group for title, group in groups.items() if title == "Codes of 1 to 4 numbers")
+    large = next(group for title, group in groups.items() if title.startswith("Codes of 5 to"))
+    assert small["two"]
+    assert not small["worse"]
+    assert "wide" in large
+    assert set(groups["Stacks, fine-tuned as classifiers"]) == {"stack_random", "stack_ae"}
+    assert "raw pixels" in groups["Further baselines"]
 
 
 def test_figures_have_titles_captions_and_words_for_who_does_not_see_them(text):

@@ -28,7 +28,8 @@ def opened(tab, report):
 def names(opened) -> list[str]:
     """The rows of the table that are in sight, from above."""
     return opened.eval_on_selector_all(
-        "#entries tbody tr", "rows => rows.filter(row => row.checkVisibility()).map(row => row.cells[0].dataset.value)"
+        "#entries tr[data-text]",
+        "rows => rows.filter(row => row.checkVisibility()).map(row => row.cells[0].dataset.value)",
     )
 
 
@@ -37,7 +38,7 @@ def values(opened, metric: str) -> list[float | None]:
     found = opened.evaluate(
         """metric => {
             const at = document.querySelector(`th[data-metric="${metric}"]`).cellIndex;
-            return [...document.querySelectorAll("#entries tbody tr")].map(row => row.cells[at].dataset.value);
+            return [...document.querySelectorAll("#entries tr[data-text]")].map(row => row.cells[at].dataset.value);
         }""",
         metric,
     )
@@ -80,6 +81,23 @@ def test_sorting_sorts_best_first_then_the_other_way_then_not_at_all(opened):
     assert opened.locator("th[aria-sort]").count() == 0
 
 
+def test_groups_of_rows_have_titles_unless_all_rows_are_ranked(opened):
+    titles = opened.locator("#entries tr.size")
+    stacks = titles.filter(has_text="Stacks")
+    assert titles.first.is_visible()
+    head(opened, "sse").click()
+    assert not titles.first.is_visible()
+    head(opened, "sse").click()
+    head(opened, "sse").click()
+    assert titles.first.is_visible()
+    opened.get_by_label("Filter").first.fill("stack")
+    assert not titles.first.is_visible()
+    opened.locator("#columns").select_option("labels")
+    assert stacks.is_visible()
+    opened.get_by_label("Filter").first.fill("no such name")
+    assert not stacks.is_visible()
+
+
 def test_a_group_of_columns_shows_its_columns_and_rows(opened):
     opened.locator("#columns").select_option("labels")
     assert names(opened) == ["stack_random", "stack_ae"]
@@ -109,7 +127,7 @@ def sight(opened, gallery: str, name: str) -> bytes:
 
 
 def test_the_slider_of_steps_changes_the_picture(opened):
-    slider = opened.get_by_label("Epoch")
+    slider = opened.get_by_label("Step")
     said = strip(opened, "learning", "two").locator(".said")
     before = sight(opened, "learning", "two")
     assert said.text_content() == "step 1"

@@ -12,10 +12,9 @@ import numpy as np
 
 from aelab.report.formatting import NA, cell, grid, name
 from aelab.report.metric_specs import number, spec
-from aelab.report.results import Item, Results, spoken
+from aelab.report.results import SIZES, Item, Results, spoken
 from aelab.report.statistics import difference, exact, of_seeds
 
-SIZES = (4, 32)  # maximum latent dimensions of the encoding tasks; the last one is the number of pixels minus one
 MIDDLE = 32  # the latent dimension of encoder@champion
 TIES = 3  # names of ties that are shown
 WORDS = (

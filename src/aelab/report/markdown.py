@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import numpy as np
 
 from aelab.report import best_models, pretraining, sections, verdicts, warnings
@@ -12,7 +9,6 @@ from aelab.report.formatting import cell, grid, kind, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
-SIZES = (4, 32)  # maximum latent dimensions of the groups within which errors are compared
 NOISES_PER_TABLE = 4
 
 
@@ -52,16 +48,7 @@ def _reconstruction(results: Results) -> list[str]:
         "By latent dimension: a larger one is an easier task. sse: squared error per image; PCA: sse of PCA of the "
         "same latent dimension; bce: nats per image (only for bounded outputs); psnr: dB.",
     ]
-    bounds = (0, *SIZES, results.pixels - 1, math.inf)
-    for low, high in itertools.pairwise(bounds):
-        items = [item for item in results.rebuilding if low < item.mean("latent_dim") <= high]
-        if not items:
-            continue
-        size = (
-            f"{low + 1:,} to {high:,} latent dimensions"
-            if high < math.inf
-            else f"{low + 1:,} or more latent dimensions: enough to copy"
-        )
+    for size, items in results.by_size(results.rebuilding).items():
         rows = [
             [name(results, item, "reconstruction"), cell(item, "latent_dim"), f"{results.pca(item):.2f}", *cells]
             for item, cells in zip(items, ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 FILTERS = ("median", "gaussian", "non_local_means")
+SIZES = (4, 32)  # numbers per code: the upper ends of the groups within which models are compared
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,19 @@ class Results:
     def rebuilding(self) -> list[Item]:
         """The models that reconstruct an image from its code alone."""
         return [item for item in self.models if "sse" in item.metrics]
+
+    def by_size(self, items: Sequence[Item]) -> dict[str, list[Item]]:
+        """Models in groups by the numbers of their codes, each with its title; the last is enough to copy an image."""
+        result: dict[str, list[Item]] = {}
+        for low, high in itertools.pairwise((0, *SIZES, self.pixels - 1, math.inf)):
+            size = (
+                f"{low + 1:,} to {high:,} numbers"
+                if high < math.inf
+                else f"{low + 1:,} numbers or more, enough to copy"
+            )
+            if same := [item for item in items if low < item.mean("latent_dim") <= high]:
+                result[f"Codes of {size}"] = same
+        return result
 
     @property
     def stacks(self) -> list[Item]:

@@ -44,7 +44,7 @@ def reconstruction(results: Results, item: Item) -> list[ResultWarning]:
     result = []
     numbers, sse, pca = round(item.mean("latent_dim")), item.mean("sse"), results.pca(item)
     mean = results.baselines["pca_sse"][0]
-    if numbers <= NARROW and sse > SLACK * pca:
+    if numbers <= min(NARROW, results.pixels - 1) and sse > SLACK * pca:
         text = f"sse {sse:.2f}, PCA of dimension {numbers} has {pca:.2f}"
         result.append(text + f", the mean image {mean:.2f}" * (sse > mean))
     hidden, by_pixel = item.mean("hidden_mse"), mean / results.pixels

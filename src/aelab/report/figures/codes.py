@@ -75,7 +75,7 @@ def codes_3d(results: Results, settings: Compare) -> Figure | None:
     tall = 7.9  # inches per model
     wide = 8.6 if _numbered(names) else 9.9  # the other columns are for the legend
     figure = Figure(figsize=(wide, tall * len(items)))
-    title = "Test images by their 3-D code, each drawn as its class"
+    title = "Test images by their 3-D code, each drawn as its class; kNN: accuracy of the nearest codes"
     figure.suptitle(title, y=1 - 0.12 / (tall * len(items)), va="top", **TITLE)
     for row, item in enumerate(items):
         points, labels = item.arrays["codes"][:POINTS], item.arrays["labels"][:POINTS]
@@ -89,7 +89,8 @@ def codes_3d(results: Results, settings: Compare) -> Figure | None:
         _classes(space, points, labels, names)
         space.set(xlabel="first code dimension", ylabel="second code dimension", zlabel="third code dimension")
         space.tick_params(labelsize=7, pad=-1)
-        space.set_title(f"{item.name}: squared error {item.mean('sse'):.1f} per image")
+        knn = 100 * item.mean("knn_accuracy")
+        space.set_title(f"{item.name}: kNN {knn:.0f}%, squared error {item.mean('sse'):.1f}")
         for (a, b), corner in (((0, 1), (0.57, 0.53)), ((0, 2), (0.08, 0.06)), ((1, 2), (0.57, 0.06))):
             axes = place(*corner)
             _classes(axes, points[:, [a, b]], labels, names)

@@ -11,13 +11,18 @@ from aelab.report.figures.style import chart
 from aelab.report.results import FILTERS, Results, spoken
 from aelab.report.settings import Compare
 
+MODELS = 30  # rows of models in the noise map
 CLIP = 8.0  # dB: larger differences have the same colour
 
 
 def noise_map(results: Results, settings: Compare) -> Figure:
-    """PSNR of the noisy image, the filters and every model on every noise, relative to the best filter."""
+    """PSNR of the noisy image, the filters and the models on every noise, relative to the best filter: models that met
+    noise in training, and the best of the others."""
     noises, baselines = results.noises, results.baselines["denoising"]
-    items = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
+    ranked = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
+    met = [item for item in ranked if item.noise]
+    kept = [*met, *[item for item in ranked if not item.noise][: max(0, MODELS - len(met))]]
+    items = [item for item in ranked if item in kept]
     names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
     values = np.array(
         [[baselines[n][entry]["psnr"] for n in noises] for entry in ("noisy", *FILTERS)]
@@ -25,6 +30,8 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     )
     gain = values - [results.best_filter(n)[1] for n in noises]
     title = "Noisy test images rebuilt, psnr in dB: bold beats the best filter"
+    if len(items) < len(ranked):
+        title += f"\n{len(items)} of {len(ranked)} models: those that met noise, and the best of the others"
     figure, axes = chart(size=(max(8.0, 3.8 + 0.86 * len(noises)), 1.7 + 0.25 * len(names)), title=title)
     axes = axes[0, 0]
     image = axes.imshow(gain, cmap="RdBu", vmin=-CLIP, vmax=CLIP, aspect="auto")

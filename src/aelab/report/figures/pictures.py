@@ -172,9 +172,15 @@ DRAWN = {"rbm": "by Gibbs sampling"}  # family -> how samples are drawn, if not 
 
 
 def samples(results: Results, settings: Compare) -> Figure | None:
-    """Samples of generative models from their prior; of a plain autoencoder, decoded codes from N(0, I) and from a
-    fitted gaussian."""
-    result = [
+    """Test images and a gaussian of PCA's codes; samples of generative models from their prior; of a plain autoencoder,
+    decoded codes from N(0, I) and from a fitted gaussian."""
+    result = [("test images", tile(results.pictures["clean"], 5))]
+    result += [
+        (f"{item.name}: gaussian codes", tile(item.arrays["samples"], 5))
+        for item in results.pick(["pca"])
+        if "samples" in item.arrays
+    ]
+    result += [
         (f"{item.name}: {DRAWN.get(item.about['family'], 'from its prior')}", tile(item.arrays["samples"], 5))
         for item in select(results, settings, "samples")
     ]
@@ -185,4 +191,4 @@ def samples(results: Results, settings: Compare) -> Figure | None:
     ]
     title = "New images: from a trained prior, and from random codes of a plain autoencoder"
     note = "fitted gaussian: with mean and covariance of the training images' codes; none was picked by hand"
-    return panels(result, title, note, dots=62, columns=4) if result else None
+    return panels(result, title, note, dots=62, columns=4) if len(result) > 1 else None

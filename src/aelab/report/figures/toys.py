@@ -51,7 +51,7 @@ def sheet(results: Results, settings: Compare) -> Figure | None:
         axes = figure.add_axes((left, 0.13, 0.26, 0.7))
         axes.scatter(*toy[name].T, c=turn, cmap="viridis", s=10)
         words = {"pca": "PCA", "ae": "autoencoder 3-32-32-2-32-32-3"}[name]
-        axes.set_title(f"{words}: squared error {error:.4f}")
+        axes.set_title(f"{words}\nsquared error {error:.4f}")
         axes.set(xlabel="first code dimension", ylabel="second code dimension" if name == "pca" else "")
     return figure
 

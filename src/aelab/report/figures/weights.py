@@ -69,5 +69,6 @@ def _units(items: list[Item], weights: list[np.ndarray], title: str, note: str, 
 def _about(item: Item) -> str:
     config = item.about["config"]
     if config.get("penalty"):
-        return f"{config['penalty'].upper()} penalty, weight {config['weight']:g}"
+        weight = config["weight"]
+        return f"{config['penalty'].upper()} penalty, weight {weight:g}" if weight else "no penalty"
     return f"trained {'with' if item.noise else 'on'} {trained(item)}"

@@ -66,7 +66,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         warned=sum(bool(warnings.of(results, item)) for item in results.items.values()),
         groups={key: text for key, text in GROUPS.items() if any(key in column.groups for column in shown)},
         columns=shown,
-        entries=rows(results, shown),
+        groups_of_rows=rows(results, shown),
         verdicts=result,
         drawn=titles,
         outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(run.outcome == word for run in result))},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aelab.report import warnings
-from aelab.report.formatting import cell, kind
+from aelab.report.formatting import cell, kind, ranked
 from aelab.report.html.table_columns import Column
 from aelab.report.metric_specs import number, spec
 from aelab.report.results import FILTERS, Item, Results, spoken
@@ -17,11 +17,13 @@ from aelab.report.warnings import ResultWarning
 
 @dataclass(frozen=True)
 class Cell:
-    """text: as shown, empty if the metric does not apply; value: to sort by, as in comparison.csv."""
+    """text: as shown, empty if the metric does not apply; value: to sort by, as in comparison.csv; best: of the trained
+    models that stand together."""
 
     text: str
     value: str
     groups: tuple[str, ...]
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,37 @@ class Entry:
         return list(dict.fromkeys(group for item in self.cells if item.text for group in item.groups))
 
 
-def rows(results: Results, columns: Sequence[Column]) -> list[Entry]:
-    """The rows in the order of comparison.csv, further baselines below."""
-    result = [_entry(results, item, columns) for item in results.items.values()]
-    return result + [_baseline(name, values, columns) for name, values in baselines(results).items()]
+def rows(results: Results, columns: Sequence[Column]) -> dict[str, list[Entry]]:
+    """The rows by the size of the code, each group with its title: models as in comparison.csv, stacks, baselines."""
+    groups = results.by_size(results.models)
+    if results.stacks:
+        groups["Stacks, fine-tuned as classifiers"] = results.stacks
+    result = {title: _group(results, items, columns) for title, items in groups.items()}
+    result["Further baselines"] = [_baseline(name, values, columns) for name, values in baselines(results).items()]
+    return result
 
 
-def _entry(results: Results, item: Item, columns: Sequence[Column]) -> Entry:
+def _group(results: Results, items: Sequence[Item], columns: Sequence[Column]) -> list[Entry]:
+    trained = [item for item in items if not item.is_baseline]
+    metrics = [column.metric for column in columns if column.metric != "pca"]
+    marked = {
+        item.name: dict(zip(metrics, cells, strict=True))
+        for item, cells in zip(trained, ranked(trained, metrics), strict=True)
+    }
+    return [_entry(results, item, columns, marked.get(item.name, {})) for item in items]
+
+
+def _entry(results: Results, item: Item, columns: Sequence[Column], marked: Mapping[str, str]) -> Entry:
+    """marked: the cells of the item among those that it stands with, the best in asterisks."""
+
     def made(column: Column) -> Cell:
         pca = column.metric == "pca"
         value = (results.pca(item) if "sse" in item.metrics else math.nan) if pca else item.mean(column.metric)
         if math.isnan(value) or (column.within and column.within != kind(item, column.metric)):
             return Cell("", "", column.groups)
         text = number(value, column.metric) if pca else cell(item, column.metric)
-        return Cell(text, plain(value, column.metric), column.groups)
+        best = marked.get(column.metric, "").startswith("**")
+        return Cell(text, plain(value, column.metric), column.groups, best)
 
     role = "stack" if item.is_stack else "baseline" if item.is_baseline else "model"
     about = item.about["family"], item.about["device"], str(item.about["num_seeds"])

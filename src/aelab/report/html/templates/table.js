@@ -1,7 +1,9 @@
-// Sorting: a press on a column's head sorts by it, best first; a second turns that round; a third restores the order.
+// Sorting: a press on a column's head ranks all rows by it, best first; a second turns that round; a third restores the
+// groups.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const body = table.tBodies[0];
-  const original = [...body.rows];
+  const bodies = [...table.tBodies];
+  const original = [...table.querySelectorAll("tr[data-text]")];
+  const home = new Map(original.map((row) => [row, row.parentNode]));
   const heads = [...table.tHead.rows[0].cells];
 
   const sorted = (column, upwards) => {
@@ -24,7 +26,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const order = next === undefined ? first : next;
       for (const each of heads) each.removeAttribute("aria-sort");
       if (order) head.ariaSort = order;
-      body.append(...(order ? sorted(column, order === "ascending") : original));
+      table.toggleAttribute("data-ranked", Boolean(order));
+      if (order) bodies[0].append(...sorted(column, order === "ascending"));
+      else for (const row of original) home.get(row).append(row);
     });
   });
 }
