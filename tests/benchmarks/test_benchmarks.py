@@ -56,6 +56,14 @@ def test_tables_name_every_contender_and_network(training, monkeypatch, capsys):
     assert training.document.DOCUMENT.read_text() == f"# Performance\n\n## Training\n\n{text}"
 
 
+def test_both_memory_formats_are_timed(monkeypatch, capsys):
+    module = load("memory_format", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["memory_format.py", "--rounds", "1", "--steps", "1", "--entries", "conv"])
+    module.main()
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"\| conv( \| [\d.]+ \([\d.]+ to [\d.]+\)){3} \|", row)
+
+
 def test_the_floor_counts_each_product_and_each_number_once(training):
     model = training.built("dense", {"widths": (30,)}, torch.device("cpu"))
     step = training.floor.step(model, torch.rand(8, 1, 28, 28), torch.Generator())

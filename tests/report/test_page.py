@@ -199,7 +199,7 @@ def test_what_comes_from_data_and_parameters_is_escaped(results, drawn):
         if attrs.get("type") == "application/json":
             json.loads(script)
     row = next(cells for _, cells in tree.rows() if cells[0][0].get("data-value") == EVIL)
-    assert row[0][1] == EVIL
+    assert row[0][1].strip().startswith(EVIL)
     assert IMAGE in row[1][1]
 
 

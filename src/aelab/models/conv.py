@@ -123,4 +123,4 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
     require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
     model = Autoencoder(spec, encoder, decoder, Output(config.output, config.loss, config.reduction))
     initialise(model, generator)
-    return model.to(memory_format=torch.channels_last)  # 1.5 to 2.7 times as fast on a CPU
+    return model

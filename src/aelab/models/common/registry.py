@@ -22,7 +22,7 @@ def build(family: str, config: dict[str, Any], spec: Spec, generator: Generator)
     """An untrained model of `family` for data like `spec`, its weights drawn from `generator` (a CPU generator).
 
     Weights of convolutions lie in memory with the channels last, and so do the maps that they make: on a CPU they learn
-    up to 1.8 times as fast (docs/performance.md).
+    up to 1.8 times as fast (benchmarks/memory_format.py).
 
     Raises ModuleNotFoundError for an unknown family, TypeError for an unknown parameter, ValueError for a bad value.
     """
