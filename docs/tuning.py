@@ -135,7 +135,7 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0)), maxtasksperchild=8) as pool:
         for row in pool.imap_unordered(tried, jobs):
             with CSV.open("a", encoding="utf-8", newline="") as file:
-                csv.DictWriter(file, FIELDS).writerow(row)
+                csv.DictWriter(file, FIELDS, lineterminator="\n").writerow(row)
             print(*row.values(), flush=True)
 
 
