@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -12,6 +14,7 @@ from aelab.report.results import FILTERS, Results, spoken
 from aelab.report.settings import Compare
 
 MODELS = 30  # rows of models in the noise map
+SHADES = 33
 CLIP = 8.0  # dB: larger differences have the same colour
 
 
@@ -31,10 +34,10 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     gain = values - [results.best_filter(n)[1] for n in noises]
     title = "Noisy test images rebuilt, psnr in dB: bold beats the best filter"
     if len(items) < len(ranked):
-        title += f"\n{len(items)} of {len(ranked)} models: those that met noise, and the best of the others"
+        title += f" (models that met noise, and the best others of {len(ranked)})"
     figure, axes = chart(size=(max(8.0, 3.8 + 0.86 * len(noises)), 1.7 + 0.25 * len(names)), title=title)
     axes = axes[0, 0]
-    image = axes.imshow(gain, cmap="RdBu", vmin=-CLIP, vmax=CLIP, aspect="auto")
+    image = axes.imshow(gain, cmap=_shades("RdBu"), vmin=-CLIP, vmax=CLIP, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if abs(gain[i, j]) > 0.55 * CLIP else "black"
         weight = "bold" if gain[i, j] > 0 else "normal"
@@ -65,7 +68,7 @@ def noise_transfer(results: Results, settings: Compare) -> Figure | None:
     figure, axes = chart(size=(2.6 + 0.8 * len(tried_on), 1.6 + 0.34 * len(trained_on)), title=title)
     axes = axes[0, 0]
     behind = values - values.max(0)  # relative to the column: noises are not equally hard
-    image = axes.imshow(behind, cmap="Blues", vmin=-CLIP, vmax=0, aspect="auto")
+    image = axes.imshow(behind, cmap=_shades("Blues"), vmin=-CLIP, vmax=0, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         weight = "bold" if behind[i, j] == 0 else "normal"
         colour = "white" if behind[i, j] > -0.4 * CLIP else "black"
@@ -92,7 +95,7 @@ def class_errors(results: Results, settings: Compare) -> Figure | None:
     figure, axes = chart(size=(max(6.8, 2.6 + 0.62 * len(names)), 1.5 + 0.3 * len(items)), title=title)
     axes = axes[0, 0]
     top = max(1.0, float(np.nanmax(values)))
-    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    image = axes.imshow(values, cmap=_shades("Blues"), vmin=0, vmax=top, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if value > 0.55 * top else "black"
         axes.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour)
@@ -104,3 +107,8 @@ def class_errors(results: Results, settings: Compare) -> Figure | None:
     axes.set_xlabel("class of the test image; with all labels, mean over seeds")
     figure.colorbar(image, label="test error, %")
     return figure
+
+
+def _shades(name: str) -> Colormap:
+    """A colour map in SHADES steps: as many as an eye tells apart, and few enough for the 256 colours of a file."""
+    return colormaps[name].resampled(SHADES)

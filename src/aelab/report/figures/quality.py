@@ -48,13 +48,14 @@ def quality(results: Results, settings: Compare) -> Figure | None:
         )
         shown = [value for item in panel for value in (item.mean("sse"), results.pca(item)) if value > 0]
         entry.set(xscale="log", xlim=(0.8 * min(shown), 1.25 * max(shown)), ylim=(-0.7, len(panel) - 0.3))
-        ticks = round_ticks(*entry.get_xlim())
+        low, high = entry.get_xlim()
+        ticks = round_ticks(low, high) if high > 5 * low else [tick for tick in range(10, 200, 10) if low < tick < high]
         entry.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
         entry.set_xticks([], minor=True)
         entry.grid(axis="y", color=GREY, alpha=0.2, lw=0.5)
         low, high = (round(f(item.mean("latent_dim") for item in panel)) for f in (min, max))
+        entry.set_xlabel("squared error per test image")
         entry.set_title(f"{low:,} to {high:,} numbers" if low < high else f"{low:,} numbers")
-        entry.set_xlabel("squared error per test image, mean of seeds")
     axes[0, 0].set_ylabel("model (latent dimension)")
     handles = {
         label: handle for entry in axes[0] for handle, label in zip(*entry.get_legend_handles_labels(), strict=True)

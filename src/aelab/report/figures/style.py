@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, "#000000")
@@ -46,8 +49,17 @@ class Row:
 
 
 def save(figure: Figure, path: Path, models: Sequence[str] = ()) -> None:
-    """Write a PNG whose bytes depend on the figure only. models: the names shown, in its metadata "Models"."""
-    figure.savefig(path, metadata={"Software": None, "Models": " ".join(models) or None})
+    """Write a PNG whose bytes depend on the figure only. models: the names shown, in its metadata "Models".
+
+    At most 256 colours, without dithering: half of the bytes, and no visible difference.
+    """
+    drawn, about = io.BytesIO(), PngInfo()
+    figure.savefig(drawn, pil_kwargs={"compress_level": 0})
+    if models:
+        about.add_text("Models", " ".join(models))
+    image = Image.open(drawn, formats=("PNG",))
+    small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, "PNG", pnginfo=about, dpi=image.info["dpi"])
 
 
 def title(figure: Figure) -> str:

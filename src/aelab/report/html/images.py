@@ -13,9 +13,8 @@ SHADES = 16  # grey shades in a sprite: 4 bits per pixel
 
 
 def figure(path: Path) -> str:
-    """A figure with at most 256 colours, without dithering: half of its bytes, and no visible difference."""
-    drawn = Image.open(path, formats=("PNG",)).convert("RGB")
-    return _uri(drawn.quantize(256, dither=Image.Dither.NONE))
+    """A figure as it is."""
+    return _uri(path.read_bytes())
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -29,11 +28,10 @@ def sprite(picture: np.ndarray) -> str:
     step = 255 / (SHADES - 1)
     small = Image.fromarray(np.round(picture / step).astype(np.uint8), "P")
     small.putpalette([round(shade * step) for shade in range(SHADES) for _ in "rgb"])
-    return _uri(small, bits=4)
-
-
-def _uri(picture: Image.Image, **how: int) -> str:
-    """An image as a data URI; equal pixels give equal text."""
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True, **how)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    small.save(file, "PNG", optimize=True, bits=4)
+    return _uri(file.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -23,7 +23,6 @@ from aelab.report.pretraining import BETTER, OPEN, WORSE, Pretraining, pretraini
 from aelab.report.pretraining import WORDS as ABOUT_PRETRAINING
 from aelab.report.provenance import provenance, seeds
 from aelab.report.results import Results
-from aelab.runner.parallel import run
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("filter.js", "table.js", "gallery.js", "figures.js")
@@ -69,7 +68,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         groups_of_rows=rows(results, shown),
         verdicts=result,
         drawn=titles,
-        outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(run.outcome == word for run in result))},
+        outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(each.outcome == word for each in result))},
         about_claims=verdicts.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
         best=best_models(results),
@@ -91,13 +90,9 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
 
 def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:
     """The figures that were drawn, by group."""
-    if not titles:
-        return {}
-    paths = [drawn / f"{name}.png" for name in titles]
-    packed = dict(zip(titles, run(lambda number, _: images.figure(paths[number]), len(paths)), strict=True))
     result = {
         group: [
-            Figure(name, titles[name], caption, packed[name], *images.size(drawn / f"{name}.png"))
+            Figure(name, titles[name], caption, images.figure(path := drawn / f"{name}.png"), *images.size(path))
             for name, caption in captions.items()
             if name in titles
         ]
