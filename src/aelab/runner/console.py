@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections import Counter
@@ -32,17 +33,37 @@ class Lines:
 
     def __init__(self) -> None:
         self.total, self.counts = 0, Counter[str]()
+        self.began = time.monotonic()
+        self.waiting: set[str] = set()
+        self.took: dict[str, list[float]] = {}  # seconds of the stages that ran, by kind, such as "train"
 
     def plan(self, names: Sequence[str]) -> None:
-        self.total = len(names)
+        self.total, self.waiting = len(names), set(names)
 
     def started(self, name: str, log: Path) -> None:
         pass
 
     def ended(self, name: str, how: str, seconds: float) -> None:
-        self.counts[how] += 1
+        self.count(name, how, seconds)
         if how in ("ran", "failed"):
-            say(f"{time.strftime('%H:%M:%S')} {self.counts.total():4}/{self.total} {how} {name}, {seconds:.0f} s")
+            clock_time, done = time.strftime("%H:%M:%S"), self.counts.total()
+            say(f"{clock_time} {done:4}/{self.total} {how} {name}, {seconds:.0f} s{self.left()}")
+
+    def count(self, name: str, how: str, seconds: float) -> None:
+        self.counts[how] += 1
+        self.waiting.discard(name)
+        if how == "ran":
+            self.took.setdefault(kind(name), []).append(seconds)
+
+    def left(self) -> str:
+        """How much time is left, from what stages of each kind took: ", about 12 min left"; "" before three ran."""
+        ran = [seconds for found in self.took.values() for seconds in found]
+        if len(ran) < 3 or not self.waiting:
+            return ""
+        mean = {name: sum(found) / len(found) for name, found in self.took.items()}
+        ahead = sum(mean.get(kind(name), sum(ran) / len(ran)) for name in self.waiting)
+        at_once = max(1.0, sum(ran) / max(time.monotonic() - self.began, 1.0))
+        return f", about {math.ceil(ahead / at_once / 60)} min left"
 
     def tick(self) -> None:
         pass
@@ -64,7 +85,7 @@ class Live(Lines):
         from rich.console import Console
         from rich.live import Live as Screen
 
-        self.began, self.looked = time.monotonic(), 0.0
+        self.looked = 0.0
         self.running: dict[str, tuple[float, Path]] = {}
         self.screen = Screen(console=Console(stderr=True), auto_refresh=False, transient=True)
         self.screen.start()
@@ -74,7 +95,7 @@ class Live(Lines):
         self.draw()
 
     def ended(self, name: str, how: str, seconds: float) -> None:
-        self.counts[how] += 1
+        self.count(name, how, seconds)
         self.running.pop(name, None)
         if how == "failed":
             self.screen.console.print(f"[red]failed[/] {name} after {seconds:.0f} s")
@@ -90,20 +111,28 @@ class Live(Lines):
 
     def table(self) -> Group:
         from rich.console import Group
+        from rich.padding import Padding
+        from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        waiting = self.total - self.counts.total() - len(self.running)
-        title = f"{clock(self.looked - self.began)}  {self.summary()}, {len(self.running)} running, {waiting} waiting"
+        done = self.counts.total()
+        title = f"{clock(self.looked - self.began)}  {self.summary()}, {done} of {self.total} stages{self.left()}"
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column(justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
         for name, (began, log) in self.running.items():
             table.add_row(name, clock(self.looked - began), last_line(log))
-        return Group(title, table)
+        bar = ProgressBar(total=max(1, self.total), completed=done, width=60)
+        return Group(title, Padding(bar, 0), table)  # a bar by itself does not end its line
 
     def close(self) -> None:
         self.screen.stop()
+
+
+def kind(stage: str) -> str:
+    """The script of a stage: "train" of "train@vae"."""
+    return stage.partition("@")[0]
 
 
 def clock(seconds: float) -> str:
