@@ -24,6 +24,10 @@ def name_of(entry: Entry) -> str:
 FAMILIES = list({family(entry): entry for entry in reversed(ENTRIES)}.values())
 
 
+# `baselines` for a hundred images
+FEW_IMAGES = {"classifier_steps": 20, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
+
+
 def in_epochs(n: int) -> dict[str, int | None]:
     """The training settings of a budget of n epochs, evaluated after each, in place of the block's steps."""
     return {"max_epochs": n, "max_steps": None, "eval_every": None, "early_stopping_patience": None}

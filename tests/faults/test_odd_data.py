@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from entries import in_epochs
+from entries import FEW_IMAGES, in_epochs
 
 from aelab.config import params
 
@@ -46,13 +46,7 @@ def shrink(tree) -> None:
     tree["prepare"]["limit"] = 100
     tree["finetune"]["labels"] = ["all"]
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["baselines"] |= {
-        "classifier_steps": 20,
-        "steps": 5,
-        "max_train_codes": 100,
-        "max_ood_images": 50,
-        "num_samples": 100,
-    }
+    tree["baselines"] |= FEW_IMAGES
     tree["evaluate"] |= {"iwae_samples": 2, "nll_images": 20}
     tree["models"] = SMALL | {
         "pca": {"family": "closed_form", "components": 32},

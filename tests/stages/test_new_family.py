@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from entries import in_epochs
+from entries import FEW_IMAGES, in_epochs
 from PIL import Image
 from ruamel.yaml import YAML
 from spawner import Spawner
@@ -51,13 +51,7 @@ def quick(tree) -> None:
     tree["stacks"], tree["unrolled"] = {}, {}
     tree["prepare"]["limit"] = 100
     tree["corrupt"]["noises"] = ["masking 0.25"]
-    tree["baselines"] |= {
-        "classifier_steps": 20,
-        "steps": 5,
-        "max_train_codes": 100,
-        "max_ood_images": 50,
-        "num_samples": 100,
-    }
+    tree["baselines"] |= FEW_IMAGES
     tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 1}
     tree["noise_transfer"] |= {"max_steps": 4, "num_seeds": 1}
     tree["train"] |= {**in_epochs(1), "num_seeds": 1}
