@@ -14,6 +14,7 @@ from aelab.runner import dvc_api
 
 NEEDED = {
     "Config": "the settings of a copy of the project",
+    "Dependency": "how it finds its hash, remembered while its files do not change",
     "DvcException": "DVC's errors, shown as one line",
     "Git": "whether the project has git, and so experiments",
     "LOCK_FILE": "the name dvc.lock",

@@ -4,6 +4,7 @@ tests/runner/test_dvc_names.py says what each is needed for, and that it is stil
 """
 
 from dvc.config import Config
+from dvc.dependency.base import Dependency
 from dvc.dvcfile import LOCK_FILE, Lockfile, load_file
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
@@ -27,6 +28,7 @@ __all__ = [
     "LOCK_FILE",
     "RWLOCK_FILE",
     "Config",
+    "Dependency",
     "DvcException",
     "Git",
     "LockError",

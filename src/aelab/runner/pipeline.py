@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 import networkx
 
-from aelab.runner import cores, fork_server, recovery, yaml_cache
+from aelab.runner import cores, fork_server, hash_cache, recovery, yaml_cache
 from aelab.runner.dvc_api import (
     DvcException,
     LockError,
@@ -284,6 +284,7 @@ def repro(
 ) -> list[str]:
     """Bring the pipeline of the working folder up to date (see Run and Run.everything)."""
     yaml_cache.remember()
+    hash_cache.remember()
     with Repo() as repo:
         run = Run(repo, view, jobs, gpus, force, check, run_cache, environment, allow_missing)
         return run.everything(targets)
