@@ -24,7 +24,7 @@ def stages(tmp_path, monkeypatch):
     )
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
-    with Repo() as repo:
+    with Repo() as repo, repo.lock:
         hash_cache.remember()
         yield repo.index.stages
 
