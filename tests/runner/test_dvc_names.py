@@ -37,6 +37,7 @@ NEEDED = {
     "load_yaml": "dvc.lock and entries of the run cache",
     "lock_entry_hash": "the name of a result in the run cache, by its entry",
     "make_cmd": "a stage's command as the shell takes it",
+    "param": "how it looks up a parameter",
     "parse_yaml": "dvc.lock of a commit",
     "plan_repro": "stages in the order of `dvc repro`",
     "prepare_kwargs": "a stage's folder and environment",

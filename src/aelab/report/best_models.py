@@ -77,6 +77,8 @@ class Best:
 
     @property
     def ties(self) -> str:
+        if len(self.test) == 1:
+            return "unknown: one seed"
         more = f" and {len(self.tied) - TIES} more" if len(self.tied) > TIES else ""
         return ", ".join(self.tied[:TIES]) + more or "none"
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 
@@ -78,6 +77,8 @@ def difference(a: Estimate, b: Estimate) -> Difference:
         return Difference(value, math.nan, math.nan)
     if total == 0:
         return Difference(value, 0.0, math.nan)
+    from scipy import stats  # takes a second, and the command line seldom needs it
+
     df = total**2 / sum(variance**2 / df for variance, df in variances)
     return Difference(value, float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * math.sqrt(total), df)
 
@@ -98,5 +99,7 @@ def paired(a: np.ndarray, b: np.ndarray) -> Difference:
 
 def share_interval(share: float, n: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share of n images, such as an error rate, in [0, 1]."""
+    from scipy import stats
+
     interval = stats.binomtest(round(share * n), n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)

@@ -4,6 +4,7 @@ tests/runner/test_dvc_names.py says what each is needed for, and that it is stil
 """
 
 from dvc.config import Config
+from dvc.dependency import param
 from dvc.dependency.base import Dependency
 from dvc.dvcfile import LOCK_FILE, Lockfile, load_file
 from dvc.exceptions import DvcException, NotDvcRepoError
@@ -49,6 +50,7 @@ __all__ = [
     "load_yaml",
     "lock_entry_hash",
     "make_cmd",
+    "param",
     "parse_yaml",
     "plan_repro",
     "prepare_kwargs",
