@@ -136,3 +136,16 @@ def test_the_registry_knows_encoders_by_size(results, registry):
     log(results)
     assert {holds(alias) for alias in ("up-to-4", "up-to-32", "champion")} == {"better"}
     assert holds("up-to-63") == "large"
+
+
+def test_ties_are_named_where_seeds_say_how_far_they_differ(results):
+    values = {"near": [0.85, 0.91], "best": [0.88, 0.90], "far": [0.50, 0.51]}
+    for name, found in values.items():
+        add(results, name, validation={"probe_accuracy": [np.mean(found)] * 2}, probe_accuracy=found)
+    encoder = next(each for each in best_models(results) if each.task.name == "encoder")
+    assert (encoder.item.name, encoder.ties) == ("best", "near")
+    for item in results.items.values():
+        item.metrics["probe_accuracy"] = item.metrics["probe_accuracy"][:1]
+        item.about["validation"]["probe_accuracy"] = item.metrics["probe_accuracy"]
+    encoder = next(each for each in best_models(results) if each.task.name == "encoder")
+    assert encoder.ties == "unknown: one seed"
