@@ -55,6 +55,7 @@ def test_a_stack_is_pretrained_fine_tuned_and_measured_with_every_budget(small, 
         *about["budgets"],
         "model.json",
         "tracked.jsonl",
+        "pretraining.json",
     }
     measured = load(small, f"evaluate/{name}/metrics.json")
     by_class = {f"class_error/{label}" for label in range(10)}
