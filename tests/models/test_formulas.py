@@ -93,7 +93,7 @@ def test_the_kl_penalty_is_beta_times_the_mean_over_units_of_the_batch_s_activat
     x = torch.rand(32, *SPEC.shape)
     losses = model.loss(Batch(x, x, torch.zeros(32)), torch.Generator())
     rho_hat = model.encode(x).mean(0)
-    by_hand = 5 * sum(0.01 * math.log(0.01 / r) + 0.99 * math.log(0.99 / (1 - r)) for r in rho_hat.tolist()) / 100
+    by_hand = 5 * 784 * sum(0.01 * math.log(0.01 / r) + 0.99 * math.log(0.99 / (1 - r)) for r in rho_hat.tolist()) / 100
     assert losses.terms["sparsity"].item() == pytest.approx(by_hand, rel=1e-4)
     mse = F.mse_loss(model.decode(model.encode(x)), x)
     torch.testing.assert_close(losses.terms["reconstruction"], mse)
