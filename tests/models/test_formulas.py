@@ -95,8 +95,8 @@ def test_the_kl_penalty_is_beta_times_the_mean_over_units_of_the_batch_s_activat
     rho_hat = model.encode(x).mean(0)
     by_hand = 5 * 784 * sum(0.01 * math.log(0.01 / r) + 0.99 * math.log(0.99 / (1 - r)) for r in rho_hat.tolist()) / 100
     assert losses.terms["sparsity"].item() == pytest.approx(by_hand, rel=1e-4)
-    mse = F.mse_loss(model.decode(model.encode(x)), x)
-    torch.testing.assert_close(losses.terms["reconstruction"], mse)
+    error = 784 * F.mse_loss(model.decode(model.encode(x)), x)
+    torch.testing.assert_close(losses.terms["reconstruction"], error)
 
 
 def test_the_l1_penalty_is_the_sum_over_the_first_layer_s_units():
