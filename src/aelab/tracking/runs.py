@@ -191,7 +191,8 @@ class Runs:
         for (name, step), by_replicate in self.values.items():
             if None in by_replicate:
                 continue
-            numbers, count = by_replicate.values(), len(by_replicate)
+            # sorted: seeds report in any order while they train, and a sum of floats depends on it
+            numbers, count = sorted(by_replicate.values()), len(by_replicate)
             mean = sum(numbers) / count  # also of NaN, on which the module statistics raises
             self.unsent[None].append(Metric(name, mean, at, step, model_id=self.model_id))
             if count > 1:
