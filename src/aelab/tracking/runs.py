@@ -31,7 +31,6 @@ class Runs:
         self.parent: str | None = None  # the run of the pipeline's state, or of a sweep's trial
         self.ids: dict[int | None, str] = {}  # replicate (None: the item) -> run id
         self.every: dict[str, str] = {}  # tags of every run
-        self.earlier: list[Any] = []  # runs that this one replaces
         self.model_id: str | None = None  # the model that the metrics of the item are about
         # (metric, step) -> replicate -> value; and what waits until the store takes it
         self.values: dict[tuple[str, int], dict[int | None, float]] = defaultdict(dict)
@@ -78,18 +77,25 @@ class Runs:
         if "spool" in tags:  # of a writer that died
             for run in self.same("spool"):
                 models.delete_run(self.client, run)
-        self.earlier = [
-            run
-            for run in self.same("content_key")
-            if run.info.status == "KILLED"
-            or (run.info.status == "FINISHED" and run.data.tags.get(state.PARENT) == self.parent)
-        ]
         self.run()
 
     def same(self, tag: str) -> list[Any]:
         """The items' runs of this name with the same tag."""
         where = f"attributes.run_name = '{self.name}' and tags.{tag} = '{self.every.get(tag, '')}'"
         return self.client.search_runs([self.experiment_id], where) if self.every.get(tag) else []
+
+    def replaced(self) -> list[Any]:
+        """The runs in whose place this one is. Asked late: a killed stage's run may still be written when the next
+        one begins."""
+        return [
+            run
+            for run in self.same("content_key")
+            if run.info.run_id != self.run()
+            and (
+                run.info.status == "KILLED"
+                or (run.info.status == "FINISHED" and run.data.tags.get(state.PARENT) == self.parent)
+            )
+        ]
 
     def run(self, replicate: int | None = None) -> str:
         """The id of a run, created on first use."""
@@ -164,7 +170,7 @@ class Runs:
         card = models.Card(about, numbers, task, why, tuple(aliases))
         self.model_id = models.log(self.client, self.experiment_id, self.run(), card)
         if task:
-            models.register(self.client, self.model_id, self.run(), card, [run.info.run_id for run in self.earlier])
+            models.register(self.client, self.model_id, self.run(), card, [run.info.run_id for run in self.replaced()])
         else:
             models.measured(self.client, self.experiment_id, card, at)
 
@@ -210,14 +216,12 @@ class Runs:
             self.tags(at, {"error": error})
         for run in self.ids.values():
             self.client.set_terminated(run, status, at)
-        while self.earlier:
-            earlier = self.earlier[0]
+        for earlier in self.replaced():
             if status == "FINISHED" or earlier.info.status == "KILLED":
                 if earlier.data.tags.get("weights") == self.every.get("weights"):  # evaluated already
                     tested = {name: value for name, value in earlier.data.metrics.items() if name.startswith("test/")}
                     models.add(self.client, self.client.get_run(self.run()), tested, at)
                 models.delete_run(self.client, earlier)
-            del self.earlier[0]
         if self.parent:
             state.settle(self.client, self.experiment_id, self.parent, at)
 
