@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from aelab.config.runtime import Runtime
+from aelab.data.corruption import Noise
 from aelab.data.tensors import Tensors
 from aelab.models.common import Spec
+from aelab.report import results
 from aelab.training import multi_seed, weight_files
 from aelab.training.callbacks import ReconstructionPreview
 from aelab.training.settings import Training
@@ -50,6 +52,7 @@ def test_a_model_of_clean_images_is_shown_the_noise_too():
     clean, noisy = made.pictures["input"], made.pictures["noisy-input"]
     assert clean[:, 0, 0, 0].tolist() == [round(255 * k / 9) for k in range(10)], "one digit per class"
     assert (clean != noisy).mean() == pytest.approx(2 * ReconstructionPreview.NOISE.level, abs=0.07)
+    assert Noise.parse(results.PREVIEW_NOISE) == ReconstructionPreview.NOISE
     np.testing.assert_array_equal(made.pictures["noisy-step-00012"], noisy)
     assert made.recorder.images == [("preview", (16, 80), 1), ("preview", (16, 80), 12), ("preview_best", (16, 80), 0)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 FILTERS = ("median", "gaussian", "non_local_means")
+PREVIEW_NOISE = "impulse 0.05"  # of the noisy validation images that a net reconstructs while it trains
 SIZES = (4, 32)  # numbers per code: the upper ends of the groups within which models are compared
 
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from aelab.report.claims import ALL_NOISES, CLAIMS, EACH_BUDGET, EACH_NOISE, EARLY, FILTERS, LATER, PCA, Pair
+from aelab.report.claims import ALL_NOISES, CLAIMS, EACH_BUDGET, EACH_NOISE, EARLY, FILTERS, PCA, Longer, Pair
 from aelab.report.formatting import gap, grid, title
 from aelab.report.metric_specs import number, spec
-from aelab.report.results import Results, decibels
+from aelab.report.results import PREVIEW_NOISE, Results, decibels
 from aelab.report.statistics import Difference, Estimate, difference, exact, of_seeds, of_shares, paired
 
 Outcome = Literal["holds", "does not hold", "not decided"]
@@ -107,16 +107,22 @@ def verdicts(results: Results) -> list[Verdict]:
     return result
 
 
-def _expanded(results: Results, tests: Sequence[Pair]) -> list[Pair]:
+def _expanded(results: Results, tests: Sequence[Pair | Longer]) -> list[Pair | Longer]:
     """The tests, one per noise or label budget where they are about each."""
     ends = {EACH_NOISE: results.noises, EACH_BUDGET: list(results.budgets)}
-    return [replace(test, metric=test.metric + end) for test in tests for end in ends.get(test.metric, [""])]
+    result: list[Pair | Longer] = []
+    for test in tests:
+        if isinstance(test, Pair) and test.metric in ends:
+            result += [replace(test, metric=test.metric + end) for end in ends[test.metric]]
+        else:
+            result.append(test)
+    return result
 
 
-def compare(results: Results, test: Pair) -> Comparison | None:
+def compare(results: Results, test: Pair | Longer) -> Comparison | None:
     """The result of one test; None if a side does not exist or lacks the metric."""
-    if test.metric == LATER:
-        return _later(results, test)
+    if isinstance(test, Longer):
+        return _longer(results, test)
     first = side(results, test.first, test.metric, test)
     second = side(results, test.second, test.second_metric or test.metric, test)
     if not first or not second:
@@ -138,9 +144,9 @@ def compare(results: Results, test: Pair) -> Comparison | None:
     )
 
 
-def _later(results: Results, test: Pair) -> Comparison | None:
+def _longer(results: Results, test: Longer) -> Comparison | None:
     """The first seed's noisy validation digits, the kept weights against those after EARLY steps or more."""
-    item = results.items.get(test.first)
+    item = results.items.get(test.entry)
     drawn = item.previews("noisy-") if item else {}
     before = next((step for step in [*drawn][:-1] if step >= EARLY), None)
     if item is None or before is None:
@@ -154,7 +160,7 @@ def _later(results: Results, test: Pair) -> Comparison | None:
         for when, side in zip(("at the end", f"after {before:,} steps"), sides, strict=True)
     )
     reason = f"{len(clean)} validation images, first seed"
-    return Comparison("psnr, impulse 0.05, dB ↑", first, second, text, df, _sign(gained.sign), reason)
+    return Comparison(f"psnr, {PREVIEW_NOISE}, dB ↑", first, second, text, df, _sign(gained.sign), reason)
 
 
 def _sign(sign: int) -> Outcome:

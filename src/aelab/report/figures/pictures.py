@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from aelab.report.figures.selection import select
 from aelab.report.figures.style import GREY, Page, Row, panels, strips, tile
-from aelab.report.results import Item, Results, decibels, spoken
+from aelab.report.results import PREVIEW_NOISE, Item, Results, decibels, spoken
 from aelab.report.settings import Compare
 
 
@@ -118,7 +118,7 @@ def noisy_epochs(results: Results, settings: Compare) -> Figure | None:
         groups.append([Row(label, x, (f"{decibels(clean, x):.1f}",)) for label, x in rows])
     title = "Trained on clean images, tested on noisy ones: does the model learn to copy the noise?"
     note = (
-        "noise: impulse 0.05, a tenth of the pixels become random; psnr: of the row against\n"
+        f"noise: {PREVIEW_NOISE}, a tenth of the pixels become random; psnr: of the row against\n"
         "the clean images, dB; kept: the step with the smallest validation loss; first seed"
     )
     return strips(groups, title, ("psnr",), note) if groups else None

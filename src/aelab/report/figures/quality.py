@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -14,18 +13,12 @@ from aelab.report.figures.style import COLOURS, GREY, MARKERS, chart, round_tick
 from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 
-BANDS = (0, 4, 32)  # latent dimensions at which a panel ends; the last panel has all above
-
 
 def quality(results: Results, settings: Compare) -> Figure | None:
     """Squared error per test image, a row per model, in panels by latent dimension, with PCA's of the same size."""
     items = sorted(results.rebuilding, key=lambda item: -item.mean("sse"))
     families = list(dict.fromkeys(item.about["family"] for item in results.rebuilding))
-    panels = [
-        [item for item in items if low < item.mean("latent_dim") <= high]
-        for low, high in itertools.pairwise((*BANDS, math.inf))
-    ]
-    panels = [panel for panel in panels if panel]
+    panels = list(results.by_size(items).values())
     if not panels:
         return None
     title = (
