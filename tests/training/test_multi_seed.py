@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from aelab.config.runtime import Runtime
-from aelab.data.corruption import Noise
 from aelab.data.tensors import Tensors
 from aelab.models.common import Spec
 from aelab.report import results
@@ -52,7 +51,6 @@ def test_a_model_of_clean_images_is_shown_the_noise_too():
     clean, noisy = made.pictures["input"], made.pictures["noisy-input"]
     assert clean[:, 0, 0, 0].tolist() == [round(255 * k / 9) for k in range(10)], "one digit per class"
     assert (clean != noisy).mean() == pytest.approx(2 * ReconstructionPreview.NOISE.level, abs=0.07)
-    assert Noise.parse(results.PREVIEW_NOISE) == ReconstructionPreview.NOISE
     np.testing.assert_array_equal(made.pictures["noisy-step-00012"], noisy)
     assert made.recorder.images == [("preview", (16, 80), 1), ("preview", (16, 80), 12), ("preview_best", (16, 80), 0)]
 
@@ -78,9 +76,8 @@ def test_a_classifier_draws_nothing():
 
 def test_the_figure_s_words_are_true():
     noise = ReconstructionPreview.NOISE
-    words = f"noise: {noise.kind} {noise.level:g}, a tenth of the pixels become random"
-    assert 2 * noise.level == 1 / 10
-    assert words in Path(__file__).parents[2].joinpath("src/aelab/report/figures/pictures.py").read_text()
+    assert results.PREVIEW_NOISE == f"{noise.kind} {noise.level:g}"
+    assert 2 * noise.level == 1 / 10, "a tenth of the pixels become random"
 
 
 # Labels
