@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +75,7 @@ def test_a_classifier_draws_nothing():
 
 def test_the_figure_s_words_are_true():
     noise = ReconstructionPreview.NOISE
-    assert results.PREVIEW_NOISE == f"{noise.kind} {noise.level:g}"
+    assert f"{noise.kind} {noise.level:g}" == results.PREVIEW_NOISE
     assert 2 * noise.level == 1 / 10, "a tenth of the pixels become random"
 
 
