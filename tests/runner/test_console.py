@@ -37,6 +37,15 @@ def test_lines_say_how_much_time_is_left(clock, capsys):
     assert view.summary() == "4 ran, 5 cached"
 
 
+def test_in_a_partial_run_most_stages_are_expected_to_be_up_to_date(clock):
+    view = console.Lines()
+    view.plan(["download", *(f"train@{i}" for i in range(20))])
+    clock[0] += 180
+    for i in range(10):
+        view.ended(f"train@{i}", *(("ran", 60) if i < 3 else ("unchanged", 0)))
+    assert view.left() == ", about 4 min left", "three of ten took 180 s; eleven stages wait"
+
+
 def test_a_terminal_shows_a_bar(clock, monkeypatch):
     view = console.Live()
     view.screen.stop()

@@ -35,7 +35,7 @@ class Lines:
         self.total, self.counts = 0, Counter[str]()
         self.began = time.monotonic()
         self.waiting: set[str] = set()
-        self.took: dict[str, list[float]] = {}  # seconds of the stages that ran, by kind, such as "train"
+        self.took: dict[str, list[float]] = {}  # seconds by kind, such as "train"; 0 if unchanged
 
     def plan(self, names: Sequence[str]) -> None:
         self.total, self.waiting = len(names), set(names)
@@ -52,17 +52,20 @@ class Lines:
     def count(self, name: str, how: str, seconds: float) -> None:
         self.counts[how] += 1
         self.waiting.discard(name)
-        if how == "ran":
-            self.took.setdefault(kind(name), []).append(seconds)
+        if how not in ("failed", "skipped"):
+            self.took.setdefault(kind(name), []).append(seconds if how == "ran" else 0.0)
 
     def left(self) -> str:
-        """How much time is left, from what stages of each kind took: ", about 12 min left"; "" before three ran."""
-        ran = [seconds for found in self.took.values() for seconds in found]
-        if len(ran) < 3 or not self.waiting:
+        """How much time is left, from what stages of each kind took: ", about 12 min left"; "" before three ran.
+
+        Those that were up to date count as well: in a partial run, most of the others will be so too.
+        """
+        ended = [seconds for found in self.took.values() for seconds in found]
+        if self.counts["ran"] < 3 or not self.waiting:
             return ""
         mean = {name: sum(found) / len(found) for name, found in self.took.items()}
-        ahead = sum(mean.get(kind(name), sum(ran) / len(ran)) for name in self.waiting)
-        at_once = max(1.0, sum(ran) / max(time.monotonic() - self.began, 1.0))
+        ahead = sum(mean.get(kind(name), sum(ended) / len(ended)) for name in self.waiting)
+        at_once = max(1.0, sum(ended) / max(time.monotonic() - self.began, 1.0))
         return f", about {math.ceil(ahead / at_once / 60)} min left"
 
     def tick(self) -> None:
