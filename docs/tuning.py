@@ -2,6 +2,7 @@
 
 python docs/tuning.py                    every entry, rates from 1e-3 to 1.6e-2
 python docs/tuning.py vae conv --rates 5e-4 1e-3
+python docs/tuning.py conv --rates 8e-3 --steps 4000 --batch 128
 python docs/tuning.py --table            the table of docs/tuning.md, from docs/tuning.csv
 
 Run `dvc repro prepare` first. One seed, which is not one of the pipeline's; validation images only. Each result is a
@@ -16,11 +17,12 @@ import dataclasses
 import multiprocessing
 import os
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 CSV = Path(__file__).with_name("tuning.csv")
-FIELDS = ("entry", "lr", "steps", "monitored", "validation", "best_step", "last_step", "fell", "seconds")
+FIELDS = ("entry", "batch_size", "lr", "steps", "monitored", "validation", "best_step", "last_step", "fell", "seconds")
 PAGE = CSV.with_suffix(".md")
 BEGIN, END = "<!-- rates: begin (written by `python docs/tuning.py --table`) -->", "<!-- rates: end -->"
 RATES = (2e-3, 4e-3, 8e-3, 1e-3, 1.6e-2)
@@ -61,7 +63,7 @@ def tried(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
     draw = partial(seeding.generator, SEED, "tuning")
     model = registry.build(entry.family, entry.config, Spec(meta.shape, len(meta.classes)), draw("init"))
     callback, began = Quiet(), time.monotonic()
-    row: dict[str, Any] = {"entry": name, "lr": f"{lr:g}"}
+    row: dict[str, Any] = {"entry": name, "batch_size": settings.batch_size, "lr": f"{lr:g}"}
     data = tensors.split("train", device), tensors.split("validation", device)
     row["steps"] = settings.steps(len(data[0].x))
     try:
@@ -83,17 +85,17 @@ def table() -> str:
     with CSV.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     rates = sorted({float(row["lr"]) for row in rows})
-    lines = ["| entry | steps | " + " | ".join(f"{rate:g}" for rate in rates) + " | fell |"]
-    lines.append("|---|---:|" + "---:|" * (len(rates) + 1))
-    for name, steps in dict.fromkeys((row["entry"], row["steps"]) for row in rows if row["best_step"]):
-        found = {float(row["lr"]): row for row in rows if (row["entry"], row["steps"]) == (name, steps)}
+    lines = ["| entry | batch | steps | " + " | ".join(f"{rate:g}" for rate in rates) + " | fell |"]
+    lines.append("|---|---:|---:|" + "---:|" * (len(rates) + 1))
+    key = itemgetter("entry", "batch_size", "steps")
+    for name, batch, steps in dict.fromkeys(key(row) for row in rows if row["best_step"]):
+        found = {float(row["lr"]): row for row in rows if key(row) == (name, batch, steps)}
         tried = {rate: row for rate, row in found.items() if row["best_step"]}
         best = min(tried, key=lambda rate: float(tried[rate]["validation"]))
         cells = [found[rate]["validation"] if rate in found else "" for rate in rates]
         cells = [f"**{cell}**" if rate == best else cell for rate, cell in zip(rates, cells, strict=True)]
-        lines.append(
-            f"| {name} | {int(steps):,} | " + " | ".join(cells) + f" | {100 * float(tried[best]['fell']):.1f}% |"
-        )
+        fell = f"{100 * float(tried[best]['fell']):.1f}%"
+        lines.append(f"| {name} | {batch} | {int(steps):,} | " + " | ".join(cells) + f" | {fell} |")
     return "\n".join(lines)
 
 
@@ -111,6 +113,7 @@ def main() -> None:
     parser.add_argument("entries", nargs="*", help="entries of models: (default: all)")
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="top learning rates")
     parser.add_argument("--steps", type=int, help="another budget than that of params.yaml")
+    parser.add_argument("--batch", type=int, help="another batch size than that of params.yaml")
     parser.add_argument("--table", action="store_true", help="write the table of docs/tuning.md only")
     arguments = parser.parse_args()
     if arguments.table:
@@ -122,15 +125,17 @@ def main() -> None:
     done = set()
     if CSV.exists():
         with CSV.open(encoding="utf-8", newline="") as file:
-            done = {(row["entry"], float(row["lr"]), row["steps"]) for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
+        done = {(row["entry"], int(row["batch_size"]), float(row["lr"]), int(row["steps"])) for row in rows}
     else:
         CSV.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
-    changes = {"max_steps": arguments.steps, "max_epochs": None} if arguments.steps else {}
+    changes: dict[str, Any] = {"max_steps": arguments.steps, "max_epochs": None} if arguments.steps else {}
+    changes |= {"batch_size": arguments.batch} if arguments.batch else {}
     jobs = []
     for lr in arguments.rates:
         for name in names:
-            steps = arguments.steps or params.load_entry("train", "models", name)[1].max_steps
-            if (name, lr, str(steps)) not in done:
+            settings = dataclasses.replace(params.load_entry("train", "models", name)[1], **changes)
+            if (name, settings.batch_size, lr, settings.max_steps) not in done:
                 jobs.append((name, lr, changes))
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0)), maxtasksperchild=8) as pool:
         for row in pool.imap_unordered(tried, jobs):
