@@ -210,14 +210,16 @@ def test_a_note_of_dvc_s_that_a_kill_left_torn_is_no_obstacle(project, expected)
     assert (project / "dvc.lock").read_bytes() == expected
 
 
-def test_ctrl_c_ends_the_stages_and_keeps_what_had_finished(project):
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGTERM] * 2], ids=str)
+def test_a_signal_ends_the_stages_and_keeps_what_had_finished(project, signals):
     write(project, f"test ! -e split.txt || sleep {PATIENCE}")  # the second stage, and each after it
     mine = start(project, "-j", "1")
     wait_for(lambda: len(ran(project)) > 1)
     children = psutil.Process(mine.pid).children(recursive=True)
-    os.killpg(mine.pid, signal.SIGINT)
+    for each in signals:
+        os.killpg(mine.pid, each)
     _, stderr = mine.communicate(timeout=PATIENCE)
-    assert mine.returncode == 130
+    assert mine.returncode == (143 if signal.SIGTERM in signals else 130)
     assert "Traceback" not in stderr
     wait_for(lambda: not any(alive(child.pid) for child in children))
     assert f"  {ran(project)[0]}:" in (project / "dvc.lock").read_text()

@@ -26,12 +26,18 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         with mistakes(ctx.info_name):
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that finished stages are kept
+            signal.signal(signal.SIGTERM, terminated)
             typed, root = Path.cwd(), project(Path.cwd())
             if root != typed:  # paths are relative to where the command was typed
                 ctx.params = {name: beside(typed, value) for name, value in ctx.params.items()}
                 os.chdir(root)
             return super().invoke(ctx)
+
+
+def terminated(*_: object) -> None:
+    """End as after Ctrl-C, so that finished stages are kept; `timeout` sends the signal twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def project(folder: Path) -> Path:

@@ -24,6 +24,9 @@ from dvc.stage.run import _make_cmd as make_cmd
 from dvc.stage.run import get_executable, prepare_kwargs
 from dvc.utils import serialize
 from dvc.utils.serialize import dump_yaml, load_yaml, parse_yaml
+from tqdm import tqdm
+
+tqdm.monitor_interval = 0  # its thread, begun by DVC's locks while the interpreter ends, would be waited for for ever
 
 __all__ = [
     "LOCK_FILE",
