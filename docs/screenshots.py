@@ -63,7 +63,10 @@ def main() -> None:
         save(page, "mlflow-runs", 256)
         page.set_viewport_size({"width": 1400, "height": 1150})
         page.goto(re.sub(r"searchFilter=[^&]*", f"searchFilter={quote(RUNS)}", address))
-        page.locator("button[data-component-id*=runnamecellrenderer]").first.click()  # unfold the state
+        states = page.locator("button[data-component-id*=runnamecellrenderer]")
+        states.first.wait_for()
+        for state in reversed(states.all()):  # a model's run is below the state that trained it
+            state.click()
         page.get_by_placeholder("Search metric charts").fill(CHARTS)
         page.get_by_text("validation/total").first.wait_for()
         page.wait_for_timeout(3000)

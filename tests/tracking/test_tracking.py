@@ -472,13 +472,14 @@ def test_a_queue_loses_no_run_and_doubles_none(pipeline):
     assert seeds == {"25", *map(str, range(10, 14))}
 
 
-def test_a_killed_run_that_is_written_after_its_successor_began_is_replaced(tmp_path, monkeypatch):
+@pytest.mark.parametrize("known", ["content_key", "mlflow.parentRunId"])
+def test_a_killed_run_that_is_written_after_its_successor_began_is_replaced(tmp_path, monkeypatch, known):
     from aelab.tracking.runs import Runs
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     killed, successor = Runs(), Runs()
     for at, each in enumerate((killed, successor)):
-        each.open(at, "digits", "train", "vae", {"content_key": "the same"}, None)
+        each.open(at, "digits", "train", "vae", {known: "the same"}, None)
     killed.end(2, "KILLED")
     successor.end(3, "FINISHED")
     found = killed.client.search_runs([killed.experiment_id])

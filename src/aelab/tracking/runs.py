@@ -81,15 +81,19 @@ class Runs:
 
     def same(self, tag: str) -> list[Any]:
         """The items' runs of this name with the same tag."""
-        where = f"attributes.run_name = '{self.name}' and tags.{tag} = '{self.every.get(tag, '')}'"
+        where = f"attributes.run_name = '{self.name}' and tags.`{tag}` = '{self.every.get(tag, '')}'"
         return self.client.search_runs([self.experiment_id], where) if self.every.get(tag) else []
 
     def replaced(self) -> list[Any]:
-        """The runs in whose place this one is. Asked late: a killed stage's run may still be written when the next
-        one begins."""
+        """The runs in whose place this one is: with the same inputs, or of the same trial of a sweep.
+
+        Asked late: a killed stage's run may still be written when the next one begins, or even when the trial's folder
+        is gone, without which nothing is known of its inputs.
+        """
+        found = {run.info.run_id: run for tag in ("content_key", state.PARENT) for run in self.same(tag)}
         return [
             run
-            for run in self.same("content_key")
+            for run in found.values()
             if run.info.run_id != self.run()
             and (
                 run.info.status == "KILLED"
