@@ -86,6 +86,39 @@ def test_classes_of_equal_size_stay_equal_within_one(classes, each, data, seed):
     assert counts.max() - counts.min() <= 1
 
 
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 20), min_size=10, max_size=80), st.integers(0, 2**32))
+def test_drawn_splits_hold_every_row_once_and_equal_images_together(values, seed):
+    images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+    if len(np.unique(images)) < 5:
+        return
+    parts = splits.divide({"train": (images, np.zeros(len(values), np.int64))}, seed)
+    assert list(parts) == ["train", "validation", "test"]
+    kept = {name: set(x.ravel().tolist()) for name, (x, _) in parts.items()}
+    assert all(kept.values())
+    assert sum(len(x) for x, _ in parts.values()) == len(values)
+    assert sum(map(len, kept.values())) == len(set(values)), "a value is in one split only"
+
+
+def test_drawn_splits_have_their_shares_of_each_class():
+    images, labels = np.arange(1000, dtype=np.uint16).view(np.uint8).reshape(1000, 1, 1, 2), np.arange(1000) % 4
+    parts = splits.divide({"train": (images, labels)}, 0)
+    assert {name: np.bincount(y).tolist() for name, (_, y) in parts.items()} == {
+        "train": [175] * 4,
+        "validation": [25] * 4,
+        "test": [50] * 4,
+    }
+
+
+def test_splits_that_data_brings_stay_and_only_the_missing_one_is_drawn():
+    images, labels = np.arange(160, dtype=np.uint8).reshape(160, 1, 1, 1), np.zeros(160, np.int64)
+    test = images[:20], labels[:20]
+    parts = splits.divide({"train": (images, labels), "test": test}, 0)
+    assert {name: len(y) for name, (_, y) in parts.items()} == {"train": 140, "validation": 20, "test": 20}
+    assert parts["test"] is test
+    assert splits.divide({"train": test, "validation": test, "test": test}, 0)["train"][0].tolist() == test[0].tolist()
+
+
 def test_more_rows_than_there_are_is_one_clear_error():
     with pytest.raises(ValueError, match=r"^splits of \[4, 2\] images are more than the 5 there are$"):
         splits.stratified(np.zeros(5), [4, 2], 0)
