@@ -74,7 +74,9 @@ def tried(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
         return row | {"validation": "closed form"}
     rows = [item for item in callback.rows if item.phase == callback.rows[-1].phase]
     best = min(rows, key=lambda item: item.monitor)
-    before = min(item.monitor for item in rows if item.step <= 0.8 * item.budget)
+    before = min(
+        (item.monitor for item in rows if item.step <= 0.8 * item.budget), default=float("nan")
+    )  # too few steps
     row |= {"monitored": best.monitored, "validation": f"{best.monitor:.5g}", "best_step": best.step}
     fell = (before - best.monitor) / abs(before)
     return row | {"last_step": rows[-1].step, "fell": f"{fell:.4f}", "seconds": round(time.monotonic() - began)}
