@@ -203,4 +203,4 @@ LOOPS["by hand"] = by_hand
 
 
 def on(device: torch.device, images: Images) -> Tensors:
-    return Tensors(tensors.pixels(images.x[:, None].to(device)), images.y.to(device))
+    return Tensors(tensors.pixels(images.x.to(device)), images.y.to(device))

@@ -145,7 +145,7 @@ def generate(folder: Path, point: Point) -> None:
     """The training split as `prepare` writes it; time depends on no pixel."""
     draw = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    images = draw.integers(0, 256, (point.images, point.side, point.side), dtype=np.uint8)
+    images = draw.integers(0, 256, (point.images, 1, point.side, point.side), dtype=np.uint8)
     splits.save(folder / "train", (images, draw.integers(0, CLASSES, point.images)))
 
 

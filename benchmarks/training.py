@@ -33,8 +33,8 @@ import torch
 from floor import synchronise
 from loops import BATCH, LATENT, LOOPS, LR, Images, Runner, on, ours
 
-from aelab.data import sources
 from aelab.models.common import Spec, registry
+from aelab.sources import published
 from aelab.training import losses
 
 TRAIN, HELD_OUT = 50_000, 10_000
@@ -134,7 +134,7 @@ def arguments() -> argparse.Namespace:
 def data(n: int) -> tuple[Images, Images, str]:
     """n training images, 10,000 held-out ones, and what they are."""
     try:
-        images, labels = (torch.from_numpy(array.copy()) for array in sources.fetch("mnist", ())["train"])
+        images, labels = (torch.from_numpy(array.copy()) for array in published.fetch("mnist", ())["train"])
         source = "MNIST"
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -142,7 +142,7 @@ def data(n: int) -> tuple[Images, Images, str]:
         # bright pixels, most of them near the middle: something to learn, so that equal losses mean something
         away = (torch.arange(28) - 13.5).square()
         bright = 255 * torch.exp(-(away[:, None] + away) / 50)
-        dice = torch.randint(0, 256, (TRAIN + HELD_OUT, 28, 28), generator=draw, dtype=torch.uint8)
+        dice = torch.randint(0, 256, (TRAIN + HELD_OUT, 1, 28, 28), generator=draw, dtype=torch.uint8)
         images = (dice < bright.to(torch.uint8)).to(torch.uint8).mul_(255)
         labels = torch.randint(0, 10, (TRAIN + HELD_OUT,), generator=draw)
         source = "made images of MNIST's size"

@@ -30,14 +30,15 @@ def baselines(job: stage.Job) -> None:
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(seeding.generator, seed, "baselines")
-        classifier = feature_classifier.train(
-            data, Spec(meta.shape, len(meta.classes)), settings.classifier_steps, draw
-        )
+        classifier = None
+        if meta.classes:
+            spec = Spec(meta.shape, len(meta.classes))
+            classifier = feature_classifier.train(data, spec, settings.classifier_steps, draw)
+            weight_files.save_weights(job.out / "feature_classifier.safetensors", classifier.state_dict())
         context = evaluate.EvalContext(data, noisy, settings, classifier, partial(draw, device=device))
         results, arrays = baselines.everything(context)
         for toy in (toys.manifolds, toys.sheet, toys.directions, toys.field):
             arrays |= toy(draw(toy.__name__))
-        weight_files.save_weights(job.out / "feature_classifier.safetensors", classifier.state_dict())
         storage.save_json(job.out / "params.json", params.written(*SECTIONS))
         storage.save_json(job.out / "baselines.json", results | {"device": runtime.describe(device)})
         storage.save_arrays(job.out / "arrays.npz", arrays)

@@ -1,4 +1,4 @@
-"""Download the data set and its out-of-distribution images, verify their checksums, keep them as arrays."""
+"""Get the data set: download it and verify its checksums, or read the user's own files; keep it as arrays."""
 
 import add_src_to_path  # noqa: F401
 from aelab import tracking
@@ -8,18 +8,13 @@ from aelab.runner import stage
 
 
 def download(job: stage.Job) -> None:
-    from aelab.data import sources, splits
+    from aelab.sources import own, published
 
     dataset, settings = params.load("data", "download")
     with tracking.track(job, dataset.name) as recorder:
-        recorder.params({"data": dataset})
-        parts = sources.fetch(dataset.name, settings.mirrors.get(dataset.name, ()))
-        parts |= sources.fetch_ood(dataset.name, settings.mirrors)
-        for name, part in parts.items():
-            splits.save(job.out / name, part)
-        source = sources.SOURCES[dataset.name]
-        meta = {"name": dataset.name, "title": source.title, "licence": source.licence}
-        storage.save_json(job.out / "meta.json", meta)
+        recorder.params({"data": {key: value for key, value in vars(dataset).items() if value}})
+        kept = own.keep(dataset, job.out) if dataset.path else published.keep(dataset.name, settings.mirrors, job.out)
+        storage.save_json(job.out / "meta.json", kept)
 
 
 if __name__ == "__main__":

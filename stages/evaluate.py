@@ -25,7 +25,7 @@ def evaluate(job: stage.Job) -> None:
         device = runtime.setup(machine)
         import numpy as np
 
-        from aelab.data import tensors
+        from aelab.data import images, tensors
         from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier
         from aelab.models.common import Spec
         from aelab.runner import parallel
@@ -33,8 +33,10 @@ def evaluate(job: stage.Job) -> None:
 
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
-        weights = weight_files.load_weights(baselines / "feature_classifier.safetensors")
-        classifier = feature_classifier.load(Spec(meta.shape, len(meta.classes)), weights, device)
+        classifier = None
+        if meta.classes:
+            weights = weight_files.load_weights(baselines / "feature_classifier.safetensors")
+            classifier = feature_classifier.load(Spec(meta.shape, len(meta.classes)), weights, device)
         shared = partial(seeding.generator, seed, "baselines", device=device)  # the same draws as for the baselines
         context = evaluate.EvalContext(data, noisy, sizes, classifier, shared)
         model_facts, kept = {}, {}
@@ -55,7 +57,7 @@ def evaluate(job: stage.Job) -> None:
 
         about = storage.load_json(source / "model.json")
         measured = parallel.run(measure, about["num_seeds"], recorder.metrics, sequential=device.type != "cpu")
-        kept |= {f"preview/{step}": digits[:, 0] for step, digits in artifacts.preview(source).items()}
+        kept |= {f"preview/{step}": images.drawn(digits) for step, digits in artifacts.preview(source).items()}
         storage.save_arrays(job.out / "arrays.npz", kept)
         names = measured[0]["per_image"]
         per_image = {name: np.stack([row["per_image"][name] for row in measured]).astype(np.float32) for name in names}

@@ -8,32 +8,28 @@ from aelab.runner import stage
 
 
 def prepare(job: stage.Job) -> None:
-    from aelab.data import sources, splits, synthetic
+    from aelab.data import splits, synthetic
 
     seed, settings = params.load("seed", "prepare")
     folder = stage.folder("download")
-    name = storage.load_json(folder / "meta.json").get("name")
-    if name not in sources.SOURCES:
-        raise ValueError(f"{folder / 'meta.json'}: {name!r} is no data set; `dvc repro` or `dvc checkout` restores it")
-    source = sources.SOURCES[name]
-
-    def read(part: str) -> splits.Part:
-        images = splits.load(part, folder)
-        return images.x[:, 0], images.y
-
-    with tracking.track(job, name) as recorder:
+    source = storage.load_json(folder / "meta.json")
+    if not {"name", "title", "classes", "sizes", "ood"} <= set(source):
+        raise ValueError(f"{folder / 'meta.json'}: describes no data set; `dvc repro` or `dvc checkout` restores it")
+    raw = {path.name: splits.load(path.name, folder) for path in sorted(folder.iterdir()) if path.is_dir()}
+    with tracking.track(job, source["name"]) as recorder:
         recorder.params({"seed": seed, "prepare": settings})
-        raw = {part: read(part) for part in ("train", "test")[: 1 if "test" in source.sizes else 2]}
-        parts = splits.split(raw, source.sizes, seeding.derive(seed, "prepare", "split"))
+        draw = seeding.derive(seed, "prepare", "split")
+        given = {part: (images.x, images.y) for part, images in raw.items() if part != "ood"}
+        parts = splits.split(given, source["sizes"], draw) if source["sizes"] else splits.divide(given, draw)
         if settings.limit is not None and settings.limit < len(parts["train"][1]):
             images, labels = parts["train"]
             rows = splits.stratified(labels, [settings.limit], seeding.derive(seed, "prepare", "limit"))[0]
             parts["train"] = images[rows], labels[rows]
-        size = parts["train"][0].shape[1:]
+        shape, classes = parts["train"][0].shape[1:], source["classes"]
         parts["ood"] = (
-            read("ood")
-            if source.ood.source
-            else synthetic.shapes(synthetic.COUNT, size, len(source.classes), seeding.derive(seed, "prepare", "ood"))
+            (raw["ood"].x, raw["ood"].y)
+            if "ood" in raw
+            else synthetic.shapes(synthetic.COUNT, shape, len(classes), seeding.derive(seed, "prepare", "ood"))
         )
         learning = job.out / splits.LEARNING.name
         learning.mkdir()
@@ -41,15 +37,15 @@ def prepare(job: stage.Job) -> None:
             splits.save((job.out if part in splits.HELD_OUT else learning) / part, arrays)
         digest = splits.digest(parts["train"])
         meta = {
-            "name": name,
-            "title": source.title,
-            "shape": [1, *size],
-            "classes": source.classes,
+            "name": source["name"],
+            "title": source["title"],
+            "shape": shape,
+            "classes": classes,
             "digest": digest,
-            "ood": source.ood.title,
+            "ood": source["ood"],
         }
         storage.save_json(learning / "meta.json", meta)
-        recorder.dataset(name=name, digest=digest, source=source.title, context="train")
+        recorder.dataset(name=source["name"], digest=digest, source=source["title"], context="train")
         recorder.metrics({f"images/{part}": float(len(labels)) for part, (_, labels) in parts.items()})
 
 

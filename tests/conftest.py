@@ -56,11 +56,11 @@ def digits():
     """5,000 real digits, shuffled: images float32 [5000, 1, 28, 28] in [0, 1], labels int64 [5000]."""
     import torch
 
-    from aelab.data import sources
+    from aelab.sources import published
 
-    images, labels = sources.fetch("mnist5k", ())["train"]
+    images, labels = published.fetch("mnist5k", ())["train"]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    return torch.from_numpy(images).float().div_(255)[:, None][order], torch.from_numpy(labels)[order]
+    return torch.from_numpy(images).float().div_(255)[order], torch.from_numpy(labels)[order]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

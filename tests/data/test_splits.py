@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aelab.config import seeding
-from aelab.data import sources, splits, storage, synthetic
+from aelab.data import splits, storage, synthetic
+from aelab.sources import published
 
-SIZES = sources.SOURCES["mnist5k"].sizes
+SIZES = published.SOURCES["mnist5k"].sizes
 
 
 def balance(labels: np.ndarray) -> int:
@@ -25,7 +26,7 @@ def balance(labels: np.ndarray) -> int:
 @pytest.fixture(scope="module")
 def pool():
     """The embedded digits; each image is told apart by its bytes."""
-    return sources.fetch("mnist5k", ())
+    return published.fetch("mnist5k", ())
 
 
 def bytes_of(part) -> list[bytes]:
@@ -40,7 +41,7 @@ def test_the_embedded_digits_are_split_whole_disjoint_and_balanced(pool):
         "test": 1000,
     }
     for images, labels in parts.values():
-        assert (images.shape[1:], images.dtype, labels.dtype) == ((28, 28), np.uint8, np.int64)
+        assert (images.shape[1:], images.dtype, labels.dtype) == ((1, 28, 28), np.uint8, np.int64)
         assert balance(labels) <= 1
         assert np.any(np.diff(labels) < 0), "not sorted by class"
     everything = sorted(row for part in parts.values() for row in bytes_of(part))
@@ -85,6 +86,39 @@ def test_classes_of_equal_size_stay_equal_within_one(classes, each, data, seed):
     assert counts.max() - counts.min() <= 1
 
 
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 20), min_size=10, max_size=80), st.integers(0, 2**32))
+def test_drawn_splits_hold_every_row_once_and_equal_images_together(values, seed):
+    images = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+    if len(np.unique(images)) < 5:
+        return
+    parts = splits.divide({"train": (images, np.zeros(len(values), np.int64))}, seed)
+    assert list(parts) == ["train", "validation", "test"]
+    kept = {name: set(x.ravel().tolist()) for name, (x, _) in parts.items()}
+    assert all(kept.values())
+    assert sum(len(x) for x, _ in parts.values()) == len(values)
+    assert sum(map(len, kept.values())) == len(set(values)), "a value is in one split only"
+
+
+def test_drawn_splits_have_their_shares_of_each_class():
+    images, labels = np.arange(1000, dtype=np.uint16).view(np.uint8).reshape(1000, 1, 1, 2), np.arange(1000) % 4
+    parts = splits.divide({"train": (images, labels)}, 0)
+    assert {name: np.bincount(y).tolist() for name, (_, y) in parts.items()} == {
+        "train": [175] * 4,
+        "validation": [25] * 4,
+        "test": [50] * 4,
+    }
+
+
+def test_splits_that_data_brings_stay_and_only_the_missing_one_is_drawn():
+    images, labels = np.arange(160, dtype=np.uint8).reshape(160, 1, 1, 1), np.zeros(160, np.int64)
+    test = images[:20], labels[:20]
+    parts = splits.divide({"train": (images, labels), "test": test}, 0)
+    assert {name: len(y) for name, (_, y) in parts.items()} == {"train": 140, "validation": 20, "test": 20}
+    assert parts["test"] is test
+    assert splits.divide({"train": test, "validation": test, "test": test}, 0)["train"][0].tolist() == test[0].tolist()
+
+
 def test_more_rows_than_there_are_is_one_clear_error():
     with pytest.raises(ValueError, match=r"^splits of \[4, 2\] images are more than the 5 there are$"):
         splits.stratified(np.zeros(5), [4, 2], 0)
@@ -98,16 +132,16 @@ def test_the_same_arrays_are_the_same_bytes(tmp_path, pool):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     again = splits.load("one", tmp_path)
     assert again.x.shape == (500, 1, 28, 28)
-    assert np.array_equal(again.x[:, 0], part[0])
+    assert np.array_equal(again.x, part[0])
     assert np.array_equal(again.y, part[1])
     assert len(again) == 500
 
 
 def test_the_digest_sees_every_pixel_and_label():
-    images, labels = np.zeros((3, 2, 2), np.uint8), np.zeros(3, np.int64)
+    images, labels = np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, np.int64)
     first = splits.digest((images, labels))
     pixel, label = images.copy(), labels.copy()
-    pixel[2, 1, 1] = label[2] = 1
+    pixel[2, 0, 1, 1] = label[2] = 1
     assert len({first, splits.digest((pixel, labels)), splits.digest((images, label))}) == 3
     assert first == splits.digest((images.copy(), labels.copy()))
     assert len(first) == 32
@@ -184,13 +218,13 @@ def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypat
     assert (ood.x.shape, ood.x.dtype, ood.y.dtype) == ((1000, 1, 28, 28), np.uint8, np.int64)
     assert ood.y.tolist() == [i % 10 for i in range(1000)]
     seed = seeding.derive(1, "prepare", "ood")
-    assert np.array_equal(ood.x[:, 0], synthetic.shapes(1000, (28, 28), 10, seed)[0])
+    assert np.array_equal(ood.x, synthetic.shapes(1000, (1, 28, 28), 10, seed)[0])
     assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "synthetic shapes"
 
 
-def test_a_download_of_no_known_name_is_one_line(prepared):
+def test_a_download_without_a_description_is_one_line(prepared):
     (prepared.folder / "data/download/meta.json").write_text('{"name": "nmist"}')
-    assert "data/download/meta.json: 'nmist' is no data set" in prepared.fail("prepare")
+    assert "data/download/meta.json: describes no data set" in prepared.fail("prepare")
 
 
 def test_preparing_again_gives_the_same_bytes_and_another_seed_others(prepared):
@@ -234,8 +268,8 @@ MIRROR = Path(os.environ.get("DVC_ROOT", "."), os.environ.get("AELAB_MIRROR", ""
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_last_ten_thousand_official_training_images_are_validation(name, lab, monkeypatch):
-    other = sources.SOURCES[sources.SOURCES[name].ood.source]
-    for folder in (sources.SOURCES[name].folder, other.folder):
+    other = published.SOURCES[published.SOURCES[name].ood.source]
+    for folder in (published.SOURCES[name].folder, other.folder):
         if not os.environ.get("AELAB_MIRROR") or not (MIRROR / folder).is_dir():
             pytest.skip(f"AELAB_MIRROR names no folder with {folder}/, and the files are large")
     lab.env["AELAB_MIRROR"] = str(MIRROR.resolve())

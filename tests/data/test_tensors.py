@@ -21,14 +21,14 @@ def part(tmp_path, monkeypatch):
     monkeypatch.setattr(tensors, "CHUNK", 16)
     monkeypatch.setattr(tensors, "SCRATCH", tmp_path)
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (50, 4, 4), dtype=np.uint8), draw.integers(0, 5, 50)
+    images = draw.integers(0, 256, (50, 1, 4, 4), dtype=np.uint8), draw.integers(0, 5, 50)
     splits.save(tmp_path / "train", images)
     return images
 
 
 def test_a_split_has_its_pixels_between_0_and_1(part):
     x, y = tensors.split("train", CPU)
-    assert torch.equal(x, torch.from_numpy(part[0])[:, None].float() / 255)
+    assert torch.equal(x, torch.from_numpy(part[0]).float() / 255)
     assert torch.equal(y, torch.from_numpy(part[1]))
 
 
@@ -64,7 +64,7 @@ def test_a_full_disk_is_one_line():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 def test_a_split_takes_no_memory_that_the_system_cannot_take_back(tmp_path):
-    splits.save(tmp_path / "train", (np.zeros((60_000, 28, 28), np.uint8), np.zeros(60_000, np.int64)))
+    splits.save(tmp_path / "train", (np.zeros((60_000, 1, 28, 28), np.uint8), np.zeros(60_000, np.int64)))
     code = """if True:
         import re
         from pathlib import Path

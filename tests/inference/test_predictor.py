@@ -40,7 +40,7 @@ def lab(tmp_path_factory, digits):
     folder = trained.project(tmp_path_factory.mktemp("lab"))
     (folder / "data/prepare").mkdir()
     x, y = (part[:150].numpy() for part in digits)
-    splits.save(folder / "data/prepare/test", ((x[:, 0] * 255).round().astype(np.uint8), y))
+    splits.save(folder / "data/prepare/test", ((x * 255).round().astype(np.uint8), y))
     Image.fromarray(splits.load("test", folder / "data/prepare").x[0, 0]).save(folder / "noisy.png")
     return folder
 

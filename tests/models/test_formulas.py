@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional as F
 
 from aelab.config import params, seeding
-from aelab.data import sources
 from aelab.data.tensors import Tensors, pixels
 from aelab.evaluation import cost
 from aelab.models.common import (
@@ -22,6 +21,7 @@ from aelab.models.common import (
     gaussian_kl,
     registry,
 )
+from aelab.sources import published
 from aelab.training.loop import fit
 from aelab.training.settings import Training
 
@@ -192,7 +192,7 @@ def test_a_greedy_layer_learns_alone_on_clean_codes_of_the_layers_below():
 
 @pytest.mark.skipif("AELAB_MIRROR" not in os.environ, reason="AELAB_MIRROR names no folder with the full MNIST")
 def test_pca_30_on_full_mnist_has_the_published_error():
-    parts = sources.fetch("mnist", ())
+    parts = published.fetch("mnist", ())
     train, test = (pixels(torch.from_numpy(parts[name][0]))[:, None] for name in ("train", "test"))
     model = registry.build("closed_form", {"components": 30}, SPEC, torch.Generator())
     model.fit_statistics(train, torch.zeros(len(train)))  # all 60,000, as published

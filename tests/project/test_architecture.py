@@ -22,6 +22,7 @@ ALLOWED = {
     "config": set(),
     "runner": set(),
     "data": {"config"},
+    "sources": {"data"},
     "models": {"config", "data"},
     "training": {"config", "data", "models", "runner"},
     "evaluation": {"config", "data", "models", "training"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "tracking": {"runner"},
     "inference": {"config", "data", "models", "training", "runner", "tracking"},
     "sweeps": {"config", "data", "training", "evaluation", "report", "runner", "tracking"},
-    "cli": {"config", "data", "inference", "report", "runner", "sweeps", "tracking"},
+    "cli": {"config", "data", "inference", "report", "runner", "sources", "sweeps", "tracking"},
 }
 # what the rooms of learning may use of the runner: none of it can change a result
 PROCESSES = {"cores", "parallel", "progress"}
@@ -44,7 +45,7 @@ OWNERS = {
     "jinja2": {"report/html"},
     "pandas": {"report", "tracking/runs"},
     "safetensors": {"training/weight_files"},
-    "torchvision": {"data/sources"},
+    "torchvision": {"sources/published"},
     "pickle": set(),
     "yaml": set(),
 }

@@ -25,9 +25,10 @@ from typer.testing import CliRunner
 
 from aelab.cli import app
 from aelab.config import params
-from aelab.data import sources, storage
+from aelab.data import storage
 from aelab.inference import file_io, predictor
 from aelab.runner import stage
+from aelab.sources import published
 from aelab.tracking import events, runs
 from aelab.training import weight_files
 
@@ -280,7 +281,7 @@ def test_a_mirror_on_this_disk_is_known_by_its_hash_and_tells_nothing(tmp_path, 
     secret = tmp_path / "train-images-idx3-ubyte.gz"
     secret.write_text("the secret of this machine")
     with pytest.raises(ValueError, match="no place has it") as caught:
-        sources.fetch("mnist", (tmp_path.as_uri(), "file:///etc/passwd?"))
+        published.fetch("mnist", (tmp_path.as_uri(), "file:///etc/passwd?"))
     assert "the secret" not in str(caught.value)
 
 

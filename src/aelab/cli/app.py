@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -127,6 +128,7 @@ def repro(
     from aelab.runner import console, pipeline, repository
     from aelab.runner.dvc_api import DvcException
 
+    root = Path.cwd()
     if targets and repository.study(Path(targets[0])):
         os.chdir(targets.pop(0))
     missing = bool(repository.study(Path.cwd()))  # a fresh clone has its results, not all that led to them
@@ -141,9 +143,39 @@ def repro(
     if not failed and (text := headlines.against_commit()):
         console.say(text)
     for name in failed:
-        log = pipeline.log_of(name)
-        console.say(f"{name} failed: {console.last_line(log)} (all of it: {log})")
+        log = Path(os.path.relpath(pipeline.log_of(name).absolute(), root))
+        console.say(f"{name} failed: {console.last_line(root / log)} (all of it: {log})")
     sys.exit(bool(failed))
+
+
+@app.command()
+def use(
+    path: Annotated[Path | None, typer.Argument(help="A folder of images, or an .npy or .npz of them.")] = None,
+    name: Annotated[str, typer.Argument(help="Of the study, studies/<name>; none: that of the path.")] = "",
+    size: Annotated[
+        int | None, typer.Option(help="Scale the shorter side of each image to so many pixels, and cut out the middle.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help="1: as grey images, 3: as coloured ones.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column of metadata.csv that holds the classes.")] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    example: Annotated[str | None, typer.Option(help="Instead of PATH, data that is drawn: colour.")] = None,
+) -> None:
+    """Make a study of your own data: look at it, and choose the models that suit it. Nothing in PATH changes."""
+    from aelab.cli import use as own
+    from aelab.sources.settings import Dataset
+
+    if (path is None) == (example is None):
+        raise ValueError("give PATH or --example")
+    if path:
+        where = path.resolve()
+        named = name or re.sub(r"\W+", "_", where.stem.lower()).strip("_")
+        dataset = Dataset(named, str(where), "image", size, channels, label, skip_broken)
+    elif example in own.EXAMPLES:
+        dataset = Dataset(own.EXAMPLES[example][0])
+    else:
+        raise ValueError(f"--example: {example!r} is unknown; allowed: {', '.join(own.EXAMPLES)}")
+    folder = own.use(dataset, print)
+    print(f"next: `aelab repro {folder}`, then open {folder}/metrics/report.html")
 
 
 @study.command("new")

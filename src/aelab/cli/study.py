@@ -7,6 +7,7 @@ they outlive the cache.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -36,16 +37,30 @@ def new(name: str, entries: Sequence[str]) -> Path:
 
     Raises ValueError for a name that is taken or none, and for an unknown entry.
     """
+    free(name)
+    return create(name, chosen(params.FILE.read_text(), entries))
+
+
+def free(name: str) -> Path:
+    """The folder of a study that does not exist yet. Raises ValueError for a name that is taken or none."""
     folder = FOLDER / name
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name for a study; allowed: lower-case letters, digits and _")
     if folder.exists():
         raise ValueError(f"{folder} exists; choose another name, or delete it")
-    text = chosen(params.FILE.read_text(), entries)
+    return folder
+
+
+def create(name: str, text: str, data: Path | None = None) -> Path:
+    """Make studies/<name> with the params.yaml `text`; returns its folder.
+
+    data: the user's own files, whose change makes `download` run again.
+    """
+    folder = free(name)
     folder.mkdir(parents=True)
     try:
         (folder / "params.yaml").write_text(text)
-        (folder / "dvc.yaml").write_text(pipeline(Path("dvc.yaml").read_text()))
+        (folder / "dvc.yaml").write_text(pipeline(Path("dvc.yaml").read_text(), data))
         (folder / ".gitignore").write_text(IGNORED)
         setup = ["init --subdir -q", f"cache dir {UP}.dvc/cache", "config core.analytics false"]
         for command in [text.split() for text in setup]:
@@ -56,8 +71,11 @@ def new(name: str, entries: Sequence[str]) -> Path:
     return folder
 
 
-def pipeline(text: str) -> str:
-    """The dvc.yaml of a study, from that at the top."""
+def pipeline(text: str, data: Path | None = None) -> str:
+    """The dvc.yaml of a study, from that at the top; data: see `create`."""
+    if data:
+        code = "      - src/aelab/sources\n"
+        text = text.replace(code, f"{code}      - {json.dumps(str(data))}\n", 1)
     for cached, kept in KEPT.items():
         text = text.replace(cached, kept)
     return SHARED.sub(rf"{UP}\1", text)

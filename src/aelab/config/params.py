@@ -22,8 +22,8 @@ FILE = Path("params.yaml")
 
 SCHEMAS = {
     "runtime": "aelab.config.runtime:Runtime",
-    "data": "aelab.data.sources:Dataset",
-    "download": "aelab.data.sources:Download",
+    "data": "aelab.sources.settings:Dataset",
+    "download": "aelab.sources.settings:Download",
     "prepare": "aelab.data.splits:Prepare",
     "corrupt": "aelab.data.noisy:Corrupt",
     "baselines": "aelab.evaluation.settings:Baselines",

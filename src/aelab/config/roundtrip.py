@@ -25,6 +25,13 @@ def edited(text: str, edit: Callable[[Any], None]) -> str:
     return out.getvalue()
 
 
+def parsed(text: str) -> Any:
+    """A part of YAML as a tree, to put into another."""
+    from ruamel.yaml import YAML
+
+    return YAML().load(text)
+
+
 def flow(values: Any) -> Any:
     """A list or an empty mapping that is written on one line."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq

@@ -15,7 +15,8 @@ from aelab.data import storage
 FOLDER = Path("data/prepare")
 LEARNING = FOLDER / "learning"  # all that training stages may read: a folder of its own, which is their dep
 HELD_OUT = ("test", "ood")  # files beside that folder
-Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, H, W], labels int64 [N]
+Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W], labels int64 [N]
+DRAWN = {"train": 0.7, "validation": 0.1, "test": 0.2}  # shares of data without splits of its own
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Meta:
-    """The description of the prepared data set."""
+    """The description of the prepared data set; without labels it has no classes."""
 
     name: str
     shape: tuple[int, int, int]  # C, H, W
@@ -68,6 +69,29 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
     return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
 
 
+def divide(parts: dict[str, Part], seed: int) -> dict[str, Part]:
+    """Splits of data that brings some or none: those that it lacks are drawn from its training part, stratified by
+    class. Equal images come into the same split.
+    """
+    images, labels = parts["train"]
+    names = [name for name in DRAWN if name == "train" or name not in parts]
+    first = first_equal(images)
+    alone = np.flatnonzero(first == np.arange(len(first)))
+    total = sum(DRAWN[name] for name in names)
+    sizes = [max(1, round(DRAWN[name] / total * len(alone))) for name in names[1:]]
+    sizes.insert(0, len(alone) - sum(sizes))
+    taken = stratified(labels[alone], sizes, seed)
+    rows = {name: np.flatnonzero(np.isin(first, alone[chosen])) for name, chosen in zip(names, taken, strict=True)}
+    return {name: (images[rows[name]], labels[rows[name]]) if name in rows else parts[name] for name in DRAWN}
+
+
+def first_equal(x: np.ndarray) -> np.ndarray:
+    """The first row of x [N, ...] that equals each row, int64 [N]."""
+    seen: dict[bytes, int] = {}
+    digests = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=16).digest() for row in x)
+    return np.array([seen.setdefault(digest, i) for i, digest in enumerate(digests)])
+
+
 def stratified(labels: np.ndarray, sizes: list[int], seed: int) -> list[np.ndarray]:
     """Disjoint row numbers, one array per size, each with the class proportions of `labels` [N].
 
@@ -91,7 +115,7 @@ def save(folder: Path, part: Part) -> None:
     """Write one split as <folder>/x.npy and y.npy."""
     images, labels = part
     folder.mkdir()
-    storage.save_array(folder / "x.npy", images[:, None])
+    storage.save_array(folder / "x.npy", images)
     storage.save_array(folder / "y.npy", labels)
 
 

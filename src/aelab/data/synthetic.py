@@ -9,13 +9,13 @@ from aelab.data.splits import Part
 COUNT = 1000  # number of images that `prepare` makes
 
 
-def shapes(n: int, size: tuple[int, int], classes: int, seed: int) -> Part:
-    """n images [n, H, W] of discs, bars and crosses in turn, white on black, with edges one pixel soft.
+def shapes(n: int, shape: tuple[int, int, int], classes: int, seed: int) -> Part:
+    """n images [n, *shape] of discs, bars and crosses in turn, white on black, with edges one pixel soft.
 
     Centres are in the middle half, sizes between 1/8 and 3/8 of the shorter side, bars at any angle. For models that
     need labels, the `classes` are assigned in turn.
     """
-    (height, width), side = size, min(size)
+    (channels, height, width), side = shape, min(shape[1:])
     u = np.random.default_rng(seed).random((5, n, 1, 1))
     rows = np.arange(height)[:, None] - (height - 1) * (0.25 + 0.5 * u[0])  # [n, H, 1]
     columns = np.arange(width) - (width - 1) * (0.25 + 0.5 * u[1])  # [n, 1, W]
@@ -26,4 +26,5 @@ def shapes(n: int, size: tuple[int, int], classes: int, seed: int) -> Part:
     bar = np.maximum(along - half, across - thickness)
     cross = np.minimum(bar, np.maximum(across - half, along - thickness))
     distance = np.choose((np.arange(n) % 3)[:, None, None], [disc, bar, cross])
-    return (255 * (0.5 - distance).clip(0, 1)).round().astype(np.uint8), np.arange(n) % classes
+    images = (255 * (0.5 - distance).clip(0, 1)).round().astype(np.uint8)
+    return images[:, None].repeat(channels, 1), np.arange(n) % max(1, classes)

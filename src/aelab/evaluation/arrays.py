@@ -34,9 +34,10 @@ def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str
     kept |= decoded.of(model, data, rows, codes, settings, draw)
     filters = first_layer(model)
     if filters is not None:
-        side = math.isqrt(filters.shape[1])
-        shape = model.spec.shape[1:] if filters.shape[1] == model.spec.pixels else (side, side)  # else: square patches
-        kept["filters"] = filters[: settings.units].reshape(-1, *shape).cpu().numpy()
+        channels, *size = model.spec.shape
+        if filters.shape[1] != model.spec.pixels:  # square patches
+            size = [math.isqrt(filters.shape[1] // channels)] * 2
+        kept["filters"] = filters[: settings.units].reshape(-1, channels, *size).mean(1).cpu().numpy()
     return kept
 
 

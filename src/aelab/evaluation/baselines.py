@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from aelab.data.images import shown
 from aelab.data.tensors import Tensors, pixels
 from aelab.evaluation import feature_classifier, filters, reconstruction
 from aelab.evaluation.evaluate import EvalContext, representation_metrics
 from aelab.evaluation.generation import fitted_codes
-from aelab.evaluation.images import shown, spread
+from aelab.evaluation.images import spread
 from aelab.evaluation.pca import PCA
 
 
@@ -32,7 +33,9 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         "pca_sse": pca.errors(test),
         "pca_validation_sse": pca.errors(data.validation.x.flatten(1)),
         "pca_ood_sse": pca.errors(context.ood.x.flatten(1)),
-        "feature_classifier_accuracy": feature_classifier.accuracy(context.classifier, data),
+        "feature_classifier_accuracy": feature_classifier.accuracy(context.classifier, data)
+        if context.classifier
+        else None,
         "generation": generation(context, pca, context.draw("generated")),
         "keras_accuracy": black_accuracy(data.test),
     }
@@ -100,6 +103,8 @@ def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, di
 
 def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
     """Generation metrics of training images, which nothing generated can beat, and of gaussian PCA codes."""
+    if not context.classifier:
+        return {}
     train, code = context.data.train.x, context.sizes.latent_dim
     codes = pca.encode(train[: context.sizes.max_train_codes].flatten(1), code)
     n = min(context.sizes.num_samples, len(context.data.test.x))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from aelab.data.images import shown
 from aelab.data.tensors import Data, Tensors, mapped
 from aelab.evaluation import generation
 from aelab.evaluation.evaluate import Draw
-from aelab.evaluation.images import shown
 from aelab.evaluation.settings import Evaluate
 from aelab.models.common import Autoencoder, Generative
 
@@ -85,7 +85,7 @@ def of(
             style = digits.repeat_interleave(len(digits), 0)
             kept["swaps"] = shown(model.swap(digits.repeat(len(digits), 1, 1, 1), style))
         if isinstance(model, Masking):
-            kept["hidden"] = (model.reconstruct(digits, labels) != digits).any(0)[0].cpu().numpy()
+            kept["hidden"] = (model.reconstruct(digits, labels) != digits).any(0).any(0).cpu().numpy()
     return kept
 
 

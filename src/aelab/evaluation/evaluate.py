@@ -31,7 +31,7 @@ from aelab.evaluation import (
 from aelab.evaluation.feature_classifier import FeatureClassifier
 from aelab.evaluation.representation import Coded
 from aelab.evaluation.settings import Baselines, Evaluate
-from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Likelihood, Spec
+from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Likelihood
 from aelab.training.classifier import Classifier, predictions
 
 Draw = Callable[[str], Generator]
@@ -91,12 +91,8 @@ class EvalContext:
     data: Data
     noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
     sizes: Baselines
-    classifier: FeatureClassifier
+    classifier: FeatureClassifier | None  # None without classes
     draw: Draw
-
-    @property
-    def spec(self) -> Spec:
-        return Spec(tuple(self.data.test.x.shape[1:]), self.classifier.top.out_features)  # type: ignore[arg-type]
 
     @property
     def ood(self) -> Tensors:
@@ -110,6 +106,7 @@ class EvalContext:
 
     def features(self, x: Tensor) -> Tensor:
         """The features [n, F] of the first images of x that are compared."""
+        assert self.classifier, "without classes there are no features"
         return feature_classifier.features(self.classifier, x[: self.sizes.num_samples])
 
     def generation_metrics(self, made: Tensor) -> dict[str, float]:
@@ -176,13 +173,16 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
     train, validation, test = coded
     sizes, data = context.sizes, context.data
     some = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
+    images = data.train.x[: sizes.max_train_codes], data.test.x
+    matching = pairs.matching(images, (some[0], test[0]), sizes.steps, context.draw("matching pairs"))
+    if not context.classifier:  # all others are about classes
+        return Metrics(matching)
     probe = representation.linear_probe(train, validation, test)
     result = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
     few_labels = representation.few_labels(train, validation, test, sizes.labels, sizes.few_shot_repeats, context.draw)
     result["few_labels_accuracy"] = few_labels.test
     result |= clusters.clusters(some, test, context.draw("clusters"))
-    images = data.train.x[: sizes.max_train_codes], data.test.x
-    result |= pairs.matching(images, (some[0], test[0]), sizes.steps, context.draw("matching pairs"))
+    result |= matching
     result |= pairs.same_class(some, test, sizes.steps, context.draw("pairs of a class"))
     chosen_by = {"probe_accuracy": probe.validation, "few_labels_accuracy": few_labels.validation}
     return Metrics(result, chosen_by)
@@ -191,7 +191,7 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:
     """Metrics of samples from the prior or, without one, of decoded codes from N(0, I); and of decoded codes from a
     gaussian that is fitted to codes of training images [N, K] (Ghosh et al. 2020, RAE: ex-post density estimation)."""
-    if not model.decodes:
+    if not model.decodes or not context.classifier:
         return Metrics({})
     test = context.data.test
     n = min(context.sizes.num_samples, len(test.x))

@@ -1,6 +1,6 @@
 """Classical denoising filters: baselines of denoising autoencoders.
 
-Images are float32 [N, 1, H, W] in [0, 1]. Each filter has one parameter, chosen on validation by PSNR.
+Images are float32 [N, C, H, W] in [0, 1]. Each filter has one parameter, chosen on validation by PSNR.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ def non_local_means(noisy: Tensor, h: float) -> Tensor:
     """Means over similar 5 x 5 patches at most 5 pixels away (Buades, Coll & Morel 2005)."""
     from skimage.restoration import denoise_nl_means
 
-    result = [
-        denoise_nl_means(image[0], patch_size=5, patch_distance=5, h=h, fast_mode=True) for image in _array(noisy)
-    ]
-    return _as(noisy, np.stack(result)[:, None])
+    how = {"patch_size": 5, "patch_distance": 5, "h": h, "fast_mode": True}
+    if noisy.shape[1] == 1:  # an axis of one channel would count as a colour, and change the result
+        images = [denoise_nl_means(image[0], **how)[None] for image in _array(noisy)]
+    else:
+        images = [denoise_nl_means(image, channel_axis=0, **how) for image in _array(noisy)]
+    return _as(noisy, np.stack(images))
 
 
 FILTERS: dict[str, Callable[[Tensor, float], Tensor]] = {

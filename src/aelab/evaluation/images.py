@@ -1,4 +1,4 @@
-"""Images for figures: which test digits, and their conversion to uint8."""
+"""Images for figures: which test images, and their reconstructions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aelab.data.images import shown
 from aelab.data.tensors import mapped
 from aelab.models.common import Autoencoder
 
@@ -19,10 +20,5 @@ def spread(labels: Tensor, n: int) -> Tensor:
 
 
 def rebuilt(model: Autoencoder, x: Tensor, labels: Tensor) -> np.ndarray:
-    """Reconstructions of x [n, C, H, W], uint8 [n, H, W]."""
+    """Reconstructions of x [n, C, H, W], as they are drawn."""
     return shown(mapped(model.reconstruct, x, labels))
-
-
-def shown(x: Tensor) -> np.ndarray:
-    """Images [n, C, H, W] in [0, 1] -> uint8 [n, H, W], values outside clipped."""
-    return x.clamp(0, 1).mul(255).round().to(torch.uint8)[:, 0].cpu().numpy()

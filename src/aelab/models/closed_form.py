@@ -55,13 +55,8 @@ class PCA(Autoencoder):
         self.mean.copy_(x.mean(0, dtype=torch.float64))
         if not self.components:
             return
-        require(
-            self.components <= len(self.mean),
-            "components",
-            self.components,
-            f"at most {len(self.mean)} pixels",
-        )
         _, variances, directions = principal_components(x)
+        require(self.components <= len(variances), "components", self.components, f"at most {len(variances)}")
         self.directions.copy_(directions[:, : self.components])
         self.deviations.copy_(variances[: self.components].sqrt())
 

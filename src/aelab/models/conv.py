@@ -6,11 +6,13 @@ padding 0. `up`: how many times as large.
 
     conv 16 k3 s3 p1 relu     convt 8 k5 s3 p1 relu     maxpool 3 s2 p1     avgpool 9     up 2
 
-With noise (`noise:`) it is a denoising one. Code: the encoder's last feature map, flattened.
+With noise (`noise:`) it is a denoising one. Code: the encoder's last feature map, flattened. Or, for images of any
+size, `channels` instead of layers: each halves the image, mirrored in the decoder, with a dense code in between.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -25,8 +27,10 @@ from aelab.models.common import (
     ReconstructionLoss,
     Reduction,
     Spec,
+    downsample_stack,
     initialise,
     require,
+    require_widths,
 )
 
 KERNEL, STRIDE, PADDING = "k<kernel>", "s<stride>", "p<padding>"
@@ -44,10 +48,15 @@ OPTION = re.compile(r"([ks])([1-9]\d*)|(p)(\d+)")
 
 @dataclass(frozen=True)
 class Config:
-    """encoder, decoder: layers in words (see the head of this file); the decoder ends in raw outputs."""
+    """encoder, decoder: layers in words (see the head of this file); the decoder ends in raw outputs.
 
-    encoder: tuple[str, ...]
-    decoder: tuple[str, ...]
+    channels: instead of them, of each halving of the image; latent_dim: of the dense code, 0: the last map is the code.
+    """
+
+    encoder: tuple[str, ...] = ()
+    decoder: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
+    latent_dim: int = 0
     output: OutputActivation = "sigmoid"
     loss: ReconstructionLoss = "bce"
     reduction: Reduction = "sum"
@@ -56,6 +65,13 @@ class Config:
         for key in ("encoder", "decoder"):
             for text in getattr(self, key):
                 parsed(text, key)
+            given = bool(getattr(self, key))
+            require(given != bool(self.channels), key, list(getattr(self, key)), "layers, or channels instead")
+        require_widths("channels", self.channels or (1,))
+        allowed = "0 or more" if self.channels else "0 without channels"
+        require(
+            self.latent_dim == 0 or self.latent_dim > 0 < len(self.channels), "latent_dim", self.latent_dim, allowed
+        )
 
 
 def layer(words: str, channels: int, key: str = "layer") -> nn.Module:
@@ -116,11 +132,24 @@ def network(layers: tuple[str, ...], shape: tuple[int, ...], key: str) -> tuple[
     return nn.Sequential(*modules), shape
 
 
+def sized(config: Config, spec: Spec) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder that fit the images, of `channels`."""
+    forth, back, inner = downsample_stack(spec.shape, config.channels, "relu")
+    if not config.latent_dim:
+        return nn.Sequential(*forth), nn.Sequential(nn.Unflatten(1, inner), *back[1:])
+    dense = nn.Linear(math.prod(inner), config.latent_dim)
+    widened = nn.Linear(config.latent_dim, math.prod(inner))
+    return nn.Sequential(*forth, nn.Flatten(), dense), nn.Sequential(widened, nn.Unflatten(1, inner), *back)
+
+
 def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
-    encoder, code = network(config.encoder, spec.shape, "encoder")
-    layers, shape = network(config.decoder, code, "decoder")
-    decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
-    require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
+    if config.channels:
+        encoder, decoder = sized(config, spec)
+    else:
+        encoder, code = network(config.encoder, spec.shape, "encoder")
+        layers, shape = network(config.decoder, code, "decoder")
+        decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
+        require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
     model = Autoencoder(spec, encoder, decoder, Output(config.output, config.loss, config.reduction))
     initialise(model, generator)
     return model

@@ -136,7 +136,6 @@ def tasks(results: Results) -> list[Task]:
     every = lambda _: True  # noqa: E731
     n = len(results.noises)
     filters = float(np.mean([results.best_filter(noise)[1] for noise in results.noises]))
-    prior, gaussian = results.gaussian
     denoisers = [
         Task(
             "denoiser",
@@ -172,7 +171,7 @@ def tasks(results: Results) -> list[Task]:
         "frechet_distance",
         partial(_values, "frechet_distance"),
         lambda item: item.about.get("samples") == "prior",
-        lambda _: {prior: gaussian["frechet_distance"]},
+        lambda _: results.gaussian,
     )
     rebuilders = [_rebuilder(results, size) for size in sizes(results)]
     classifiers = [_classifier(results, budget, labels) for budget, labels in results.budgets.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aelab.report import warnings
 from aelab.report.metric_specs import number, spec
@@ -54,6 +54,11 @@ def cell(item: Item, metric: str) -> str:
         return NA
     with_spread = not math.isnan(spread) and not spec(metric).count
     return number(value, metric) + (f" ± {number(spread, metric)}" if with_spread else "")
+
+
+def given(values: Mapping[str, float], metric: str) -> str:
+    """The value of a baseline, if it has one."""
+    return number(values[metric], metric) if metric in values else NA
 
 
 def title(metric: str, classes: Sequence[str] = (), within: str = "") -> str:

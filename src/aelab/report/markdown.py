@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aelab.report import best_models, pretraining, sections, verdicts, warnings
-from aelab.report.formatting import cell, grid, kind, name, number, ranked
+from aelab.report.formatting import cell, given, grid, kind, name, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import FILTERS, Item, Results, span, spoken
 
@@ -79,7 +79,7 @@ def _denoising(results: Results) -> list[str]:
 def _representation(results: Results) -> list[str]:
     columns = ("probe_accuracy", "knn_accuracy", "hoyer_sparsity", "active_share", "dead_units")
     rows = [
-        [f"*{name}*", "", *(number(result[m], m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
+        [f"*{name}*", "", *(given(result, m) for m in ("probe_accuracy", "knn_accuracy")), "", "", ""]
         for name, result in results.baselines["probes"].items()
     ]
     for item, cells in zip(results.models, ranked(results.models, columns), strict=True):

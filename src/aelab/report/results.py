@@ -184,26 +184,29 @@ class Results:
 
     @property
     def pixels(self) -> int:
-        return len(self.baselines["pca_sse"]) - 1
+        return math.prod(self.data["shape"])
 
     def pick(self, names: Sequence[str]) -> list[Item]:
         """The models of these names, those that exist."""
         return [self.items[name] for name in names if name in self.items and not self.items[name].is_stack]
 
     def pca(self, item: Item, error: str = "pca_sse") -> float:
-        """Squared error per image of PCA with the item's latent dimension; 0 from `pixels` on.
+        """Squared error per image of PCA with the item's latent dimension; 0 from `pixels` on, NaN where PCA of wide
+        images was not computed so far.
 
         error: pca_sse, on test images, or pca_ood_sse, on OOD images.
         """
         numbers = round(item.mean("latent_dim"))
-        return self.baselines[error][numbers] if numbers < self.pixels else 0.0
+        if numbers >= self.pixels:
+            return 0.0
+        return self.baselines[error][numbers] if numbers < len(self.baselines[error]) else math.nan
 
     @property
-    def gaussian(self) -> tuple[str, dict[str, float]]:
-        """The baseline of generated images, a gaussian of PCA codes: its name and metrics."""
-        return next(
-            (name, result) for name, result in self.baselines["generation"].items() if name.endswith("gaussian")
-        )
+    def gaussian(self) -> dict[str, float]:
+        """The baseline of generated images, a gaussian of PCA codes: its Fréchet distance by its name; empty without
+        classes."""
+        found = self.baselines["generation"].items()
+        return {name: result["frechet_distance"] for name, result in found if name.endswith("gaussian")}
 
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) on a noise, and that PSNR."""

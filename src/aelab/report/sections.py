@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aelab.report.formatting import NA, cell, grid, name, number, ranked
+from aelab.report.formatting import cell, given, grid, name, number, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import Item, Results
 
@@ -117,7 +117,7 @@ def samples(results: Results) -> list[str]:
     if not items:
         return []
     rows = [
-        [f"*{baseline}*", "", *(number(result[column], column) if column in result else NA for column in columns)]
+        [f"*{baseline}*", "", *(given(result, column) for column in columns)]
         for baseline, result in results.baselines["generation"].items()
     ]
     for item, cells in zip(items, ranked(items, columns), strict=True):

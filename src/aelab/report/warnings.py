@@ -71,6 +71,8 @@ def denoising(results: Results, item: Item) -> list[ResultWarning]:
 def representation(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a linear probe is better on an untrained code of no more numbers (raw pixels, PCA), and whether the style
     predicts the class better than chance."""
+    if not results.data["classes"]:
+        return []
     result, probes = [], results.baselines["probes"]
     sizes = {name: results.pixels if name == "raw pixels" else int(name.split()[-1]) for name in probes}
     fair = {name: probes[name]["probe_accuracy"] for name, n in sizes.items() if n <= item.mean("latent_dim")}
@@ -89,9 +91,12 @@ def generation(results: Results, item: Item) -> list[ResultWarning]:
     """Whether decoded gaussian PCA codes are closer to real images than samples from a model's own prior."""
     if item.about.get("samples") != "prior":
         return []
-    made, (name, gaussian) = item.mean("frechet_distance"), results.gaussian
-    text = f"Fréchet distance {made:.3f}, {name} has {gaussian['frechet_distance']:.3f}"
-    return [ResultWarning("generation", text)] if made > gaussian["frechet_distance"] else []
+    made = item.mean("frechet_distance")
+    return [
+        ResultWarning("generation", f"Fréchet distance {made:.3f}, {name} has {gaussian:.3f}")
+        for name, gaussian in results.gaussian.items()
+        if made > gaussian
+    ]
 
 
 def health(item: Item) -> list[ResultWarning]:

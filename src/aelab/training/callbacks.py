@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from aelab.config import seeding
+from aelab.data import images
 from aelab.data.corruption import Noise, corrupt_mixed
 from aelab.data.tensors import Tensors
 from aelab.runner import parallel
@@ -21,6 +22,9 @@ from aelab.training.settings import Training
 
 if TYPE_CHECKING:
     from aelab.training.task import Task
+
+
+PREVIEWED = 10  # images of data without classes
 
 
 class SeedCallback:
@@ -134,7 +138,7 @@ class CallbackList:
 
 
 class ReconstructionPreview:
-    """One validation digit per class, reconstructed by the model as training goes on.
+    """One validation image per class, or without classes the first PREVIEWED, reconstructed as training goes on.
 
     A model that trains on clean images also gets the digits with a noise that it has never seen (Dezeming's booklet,
     2.4). The noise is the same for every model.
@@ -143,7 +147,10 @@ class ReconstructionPreview:
     NOISE = Noise("impulse", 0.05)
 
     def __init__(self, validation: Tensors, settings: Training, stream: tuple[Any, ...], recorder: Any) -> None:
-        first = [int((validation.y == label).nonzero()[0, 0]) for label in validation.y.unique()]
+        classes = validation.y.unique()
+        first = [int((validation.y == label).nonzero()[0, 0]) for label in classes]
+        if len(classes) == 1:
+            first = list(range(min(PREVIEWED, len(validation.y))))
         noises = [Noise.parse(item) for item in settings.noise]
         clean, self.labels = validation.x[first], validation.y[first]
         shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "preview", device=clean.device))
@@ -164,8 +171,8 @@ class ReconstructionPreview:
         model.eval()
         for kind, x in self.seen.items():
             with torch.no_grad():
-                rebuilt = _bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
-            self.pictures[f"{kind}input"] = _bytes(x)
+                rebuilt = images.in_bytes(model.reconstruct(x, self.labels))  # type: ignore[operator]
+            self.pictures[f"{kind}input"] = images.in_bytes(x)
             self.pictures[f"{kind}step-{step:05d}"] = rebuilt
         self.track(step)
         if kept:  # models train for different numbers of steps: this image has the same step for all
@@ -174,9 +181,5 @@ class ReconstructionPreview:
     def track(self, step: int, name: str = "preview", as_step: int | None = None) -> None:
         """Log the reconstructions after `step` optimizer steps to the tracking store, below the inputs."""
         shown = self.pictures["input"], self.pictures[f"step-{step:05d}"]
-        pair = np.concatenate([np.concatenate(list(rows[:, 0]), axis=1) for rows in shown])
+        pair = np.concatenate([np.concatenate(list(images.drawn(rows)), axis=1) for rows in shown])
         self.recorder.image(name, pair, step=step if as_step is None else as_step)
-
-
-def _bytes(x: torch.Tensor) -> np.ndarray:
-    return x.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()

@@ -52,21 +52,32 @@ def downsample_stack(
     """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape in
     between.
 
-    The latter begin with an activation. Raises ValueError that begins with `channels`.
+    The latter begin with an activation. Half of an odd size is rounded up, and its double cropped. Raises ValueError
+    that begins with `channels`.
     """
-    by, (colours, height, width) = 2 ** len(channels), shape
-    require(
-        height % by == width % by == 0,
-        "channels",
-        f"{len(channels)} channels for {height} x {width} pixels",
-        "as many as divide both by 2",
-    )
+    colours, height, width = shape
+    most = max(1, (min(height, width) - 1).bit_length())
+    pixels = f"{len(channels)} halvings of {height} x {width} pixels"
+    require(len(channels) <= most, "channels", pixels, f"at most {most}")
     forth: list[nn.Module] = []
     back: list[nn.Module] = []
     for a, b in itertools.pairwise([colours, *channels]):
         forth += [nn.Conv2d(a, b, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
-        back = [ACTIVATIONS[activation](), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *back]
-    return forth, back, (channels[-1], height // by, width // by)
+        crop = [Crop(height, width)] if height % 2 or width % 2 else []
+        back = [ACTIVATIONS[activation](), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), *crop, *back]
+        height, width = -(-height // 2), -(-width // 2)
+    return forth, back, (channels[-1], height, width)
+
+
+class Crop(nn.Module):
+    """The upper left height x width pixels of maps [B, C, H, W]."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., : self.height, : self.width]
 
 
 class Transposed(nn.Module):

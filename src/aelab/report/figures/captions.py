@@ -5,8 +5,8 @@ GROUPS = {
         "overview": "Compare each autoencoder with the baseline above it.",
     },
     "Reconstructions": {
-        "reconstructions": "Read down a column: where does a model still draw this digit, and where only its class?",
-        "pca": "Within a group of equal code size: who draws a digit where PCA draws a blur?",
+        "reconstructions": "Read down a column: where does a model still draw this image, and where only its class?",
+        "pca": "Within a group of equal code size: who draws an image where PCA draws a blur?",
         "masked": "Compare the hidden patches with the original: what does the model put where it saw nothing?",
     },
     "Noise": {
@@ -22,19 +22,19 @@ GROUPS = {
         "rate": "Models on one dotted line have the same negative ELBO; other targets, another likelihood.",
     },
     "Codes": {
-        "codes": "Clusters of one digit: classes that are separable in two dimensions.",
+        "codes": "Clusters of one colour: classes that are separable in two dimensions.",
         "codes-3d": "Which classes does a third dimension separate?",
-        "grids": "Each place of the plane decoded: where do digits turn into each other, and where into nothing?",
+        "grids": "Each place of the plane decoded: where do images turn into each other, and where into nothing?",
         "chosen": "Compare the decoded image with how far its code lies from those of test images.",
-        "by-class": "The label should decide which digit is drawn, the code how it is written.",
+        "by-class": "The label should decide what is drawn, the code how.",
         "clusters": "A category with one class only is a class found without labels.",
-        "swaps": "The digit should follow the column, the pen the row.",
-        "interpolations": "Does the way lead through digits, or through a double exposure as the pixels' way does?",
-        "filters": "Specks are of little use; strokes and blobs are parts of digits.",
+        "swaps": "The class should follow the column, the style the row.",
+        "interpolations": "Does the way lead through images, or through a double exposure as the pixels' way does?",
+        "filters": "Specks are of little use; strokes and blobs are parts of images.",
         "units": "Look for strokes and edges: parts that many images are made of.",
     },
     "Generated images": {
-        "samples": "Would you take them for digits? The last two panels have no prior: they decode random codes.",
+        "samples": "Would you take them for real? The last two panels have no prior: they decode random codes.",
     },
     "Training": {
         "epochs": "Down a group: what the first steps find, and what the later ones add.",

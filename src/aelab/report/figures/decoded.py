@@ -23,7 +23,7 @@ def grids(results: Results, settings: Compare) -> Figure | None:
         n = len(first)
         picture = tile(images, n, gap=0)
         entry.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        height, width = images.shape[1:]
+        height, width = images.shape[1:3]
         shown = np.arange(0, n, max(1, (n - 1) // 2))
         entry.set_xticks((shown + 0.5) * width - 0.5, [f"{first[i]:.1f}" for i in shown])
         entry.set_yticks((n - shown - 0.5) * height - 0.5, [f"{second[i]:.1f}" for i in shown])

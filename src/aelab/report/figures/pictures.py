@@ -158,13 +158,14 @@ def interpolations(results: Results, settings: Compare) -> Figure | None:
     if not items or len(digits) < 2:
         return None
     pairs, steps = items[0].arrays["interpolation"].shape[:2]
-    shares, groups = np.linspace(0, 1, steps)[:, None, None], []
+    groups = []
     for pair in range(min(pairs, len(digits) // 2)):
         first, last = digits[2 * pair : 2 * pair + 2]
-        blend = ((1 - shares) * first + shares * last).round().astype(np.uint8)
+        blend = np.stack([(1 - share) * first + share * last for share in np.linspace(0, 1, steps)])
+        blend = blend.round().astype(np.uint8)
         groups.append([Row("pixels", blend), *(Row(item.name, item.arrays["interpolation"][pair]) for item in items)])
     title = "From one test image to another: mixed as pixels, and as codes"
-    note = "equal steps; a useful code passes through digits, not through a double exposure"
+    note = "equal steps; a useful code passes through images, not through a double exposure"
     return strips(groups, title, note=note)
 
 

@@ -90,11 +90,11 @@ def grid_of(
 
 
 def tile(images: np.ndarray, columns: int = 0, gap: int = 2, blank: float = 255) -> np.ndarray:
-    """Images [n, H, W] in rows of `columns` (0: all in one row) as one image, `gap` pixels apart."""
-    n, height, width = images.shape
+    """Images [n, H, W] or [n, H, W, 3] in rows of `columns` (0: all in one row) as one image, `gap` pixels apart."""
+    n, height, width, *colours = images.shape
     columns = min(n, columns or n)
     rows = -(-n // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), blank, images.dtype)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *colours), blank, images.dtype)
     for i, image in enumerate(images):
         y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
         picture[y : y + height, x : x + width] = image
@@ -117,7 +117,7 @@ class Page:
         self.figure.text(x / self.width, 1 - y / self.height, words, **how)
 
     def picture(self, x: float, y: float, width: float, height: float, picture: np.ndarray, **how: Any) -> None:
-        """A grey image, one to one if the size allows; black is 0 and white 255 unless `how` says otherwise."""
+        """An image, one to one if the size allows; black is 0 and white 255 unless `how` says otherwise."""
         box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box)
         scale = {"cmap": "gray", "vmin": 0, "vmax": 255} | how

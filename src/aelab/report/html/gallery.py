@@ -71,7 +71,7 @@ class Gallery:
         return {"tracks": list(self.tracks.items()), "strips": strips}
 
 
-LEARNT, UNMET = "digits as in training", "noisy digits, not seen in training"
+LEARNT, UNMET = "images as in training", "noisy images, not seen in training"
 
 
 def learning(results: Results) -> Gallery | None:
@@ -96,7 +96,7 @@ def _reference(item: Item, places: int) -> Strip:
     if "preview/noisy-input" in item.arrays:
         frames.append(noisy := item.arrays["preview/noisy-input"])
         steps[UNMET] = [Step(1, f"{decibels(original, noisy):.1f} dB")] * places
-    return Strip("input", "validation digits", "pinned", _sprite(frames), len(frames), steps)
+    return Strip("input", "validation images", "pinned", _sprite(frames), len(frames), steps)
 
 
 def _learner(item: Item, all_drawn: Sequence[int]) -> Strip:
@@ -129,7 +129,7 @@ def noise(results: Results) -> Gallery | None:
     kinds = {kind: kinds[kind] for kind in dict.fromkeys(each.rpartition("-")[0] for each in results.noises)}
     tracks = {_words(kind): ["no noise", *(each.rpartition("-")[2] for each in kinds[kind])] for kind in kinds}
     pictures, clean = results.pictures, results.pictures["clean"]
-    strips = [_strip("original", "test digits", "pinned", kinds, {"": clean}, {}, clean)]
+    strips = [_strip("original", "test images", "pinned", kinds, {"": clean}, {}, clean)]
 
     def baseline(words: str, key: str, kind: str) -> Strip:
         frames = {each: pictures[f"{key}/{each}"] for each in results.noises}
@@ -183,7 +183,7 @@ def _words(kind: str) -> str:
 
 def _size(digits: np.ndarray) -> tuple[int, int]:
     """Width and height in pixels of digits [n, H, W] side by side."""
-    n, height, width = digits.shape
+    n, height, width = digits.shape[:3]
     return n * (width + GAP) - GAP, height
 
 

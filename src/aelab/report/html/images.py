@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 SHADES = 16  # grey shades in a sprite: 4 bits per pixel
+COLOURS = 128  # of a sprite in colour
 
 
 def figure(path: Path) -> str:
@@ -24,11 +25,14 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def sprite(picture: np.ndarray) -> str:
-    """Grey pixels, uint8 [H, W], in SHADES shades."""
+    """Grey pixels, uint8 [H, W], in SHADES shades; coloured ones [H, W, 3] in COLOURS."""
+    file = io.BytesIO()
+    if picture.ndim == 3:
+        Image.fromarray(picture).quantize(COLOURS).save(file, "PNG", optimize=True)
+        return _uri(file.getvalue())
     step = 255 / (SHADES - 1)
     small = Image.fromarray(np.round(picture / step).astype(np.uint8), "P")
     small.putpalette([round(shade * step) for shade in range(SHADES) for _ in "rgb"])
-    file = io.BytesIO()
     small.save(file, "PNG", optimize=True, bits=4)
     return _uri(file.getvalue())
 

@@ -13,9 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from aelab.data import sources, splits
+from aelab.data import splits
+from aelab.sources import published
 
-NAMES = [name for name, _ in sources.SOURCES["mnist"].sha256]
+NAMES = [name for name, _ in published.SOURCES["mnist"].sha256]
 SHAPES = ((6, 28, 28), (6,), (2, 28, 28), (2,))  # of the small files that stand for the true ones
 
 
@@ -67,7 +68,9 @@ def files(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("no_proxy", "*")
     contents = small_files(0)
-    monkeypatch.setitem(sources.SOURCES, "mnist", dataclasses.replace(sources.SOURCES["mnist"], sha256=sums(contents)))
+    monkeypatch.setitem(
+        published.SOURCES, "mnist", dataclasses.replace(published.SOURCES["mnist"], sha256=sums(contents))
+    )
     return contents
 
 
@@ -93,7 +96,7 @@ def asked(mirror) -> list[str]:
 def check(parts, files) -> None:
     assert parts["train"][0].tobytes() == files[NAMES[0]][16:]
     assert parts["train"][1].tolist() == list(files[NAMES[1]][8:])
-    assert parts["test"][0].shape == (2, 28, 28)
+    assert parts["test"][0].shape == (2, 1, 28, 28)
     assert parts["test"][1].dtype == np.int64
 
 
@@ -109,7 +112,7 @@ def check(parts, files) -> None:
 )
 def test_right_contents_are_accepted_however_they_are_packed(files, mirror, compress):
     mirror.pages = pages(files, compress)
-    check(sources.fetch("mnist", (mirror.url,)), files)
+    check(published.fetch("mnist", (mirror.url,)), files)
 
 
 def raw(answer: bytes):
@@ -138,12 +141,12 @@ def test_a_bad_mirror_is_passed_over_and_alone_is_one_line(files, mirror, damage
     path = f"/mnist/{NAMES[0]}.gz"
     mirror.pages |= good | {path: damage(good[path])}
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: no place has it ") as caught:
-        sources.fetch("mnist", (mirror.url,))
+        published.fetch("mnist", (mirror.url,))
     line = str(caught.value)
     assert len(line.splitlines()) == 1
     assert mirror.url in line
     assert f"set AELAB_MIRROR to a folder that holds mnist/{NAMES[0]}.gz" in line
-    check(sources.fetch("mnist", (mirror.url, mirror.url.replace("mnist", "good"))), files)
+    check(published.fetch("mnist", (mirror.url, mirror.url.replace("mnist", "good"))), files)
 
 
 def test_a_download_leaves_no_file_behind(files, mirror, tmp_path, monkeypatch):
@@ -151,10 +154,10 @@ def test_a_download_leaves_no_file_behind(files, mirror, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     mirror.pages = pages(files)
-    check(sources.fetch("mnist", (mirror.url,)), files)
+    check(published.fetch("mnist", (mirror.url,)), files)
     mirror.pages = pages(files, lambda content: b"\x1f\x8b cut")
     with pytest.raises(ValueError, match="no place has it"):
-        sources.fetch("mnist", (mirror.url,))
+        published.fetch("mnist", (mirror.url,))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,19 +166,19 @@ def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, m
     mirror.pages = pages(files) | {f"/mnist/{NAMES[1]}.gz": gzip.compress(wrong)}
     expected, found = (hashlib.sha256(content).hexdigest() for content in (files[NAMES[1]], wrong))
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[1]}: .*expected SHA-256 {expected}, found {found}"):
-        sources.fetch("mnist", (mirror.url,))
+        published.fetch("mnist", (mirror.url,))
 
 
 def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
-    monkeypatch.setattr(sources, "TIMEOUT", 1)
+    monkeypatch.setattr(published, "TIMEOUT", 1)
     mirror.pages = pages(files)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         places = (f"http://127.0.0.1:{silent.getsockname()[1]}/", mirror.url)
-        check(sources.fetch("mnist", places), files)
+        check(published.fetch("mnist", places), files)
         with pytest.raises(ValueError, match="timed out"):
-            sources.fetch("mnist", places[:1])
+            published.fetch("mnist", places[:1])
 
 
 def test_a_mirror_that_has_moved_is_followed(files, mirror):
@@ -188,10 +191,10 @@ def test_a_mirror_that_has_moved_is_followed(files, mirror):
     mirror.pages = dict.fromkeys(good, moved) | {
         path.replace("mnist", "elsewhere"): page for path, page in good.items()
     }
-    check(sources.fetch("mnist", (mirror.url,)), files)
+    check(published.fetch("mnist", (mirror.url,)), files)
     mirror.pages |= dict.fromkeys(good, raw(b"HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n"))
     with pytest.raises(ValueError, match="no place has it"):
-        sources.fetch("mnist", (mirror.url,))
+        published.fetch("mnist", (mirror.url,))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +202,7 @@ def test_a_mirror_that_has_moved_is_followed(files, mirror):
 )
 def test_an_address_that_is_none_is_one_line(files, url):
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: no place has it ") as caught:
-        sources.fetch("mnist", (url,))
+        published.fetch("mnist", (url,))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -213,7 +216,7 @@ def test_the_local_folder_comes_first_and_counts_from_the_project(files, mirror,
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
     for folder in ("copies", str(tmp_path / "project/copies")):
         monkeypatch.setenv("AELAB_MIRROR", folder)
-        check(sources.fetch("mnist", (mirror.url,)), files)
+        check(published.fetch("mnist", (mirror.url,)), files)
     assert mirror.asked == []
 
 
@@ -221,15 +224,15 @@ def test_a_damaged_or_empty_local_folder_gives_way_to_the_mirrors(files, mirror,
     mirror.pages = pages(files)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AELAB_MIRROR", "copies")
-    check(sources.fetch("mnist", (mirror.url,)), files)
+    check(published.fetch("mnist", (mirror.url,)), files)
     (tmp_path / "copies/mnist").mkdir(parents=True)
     (tmp_path / "copies/mnist" / f"{NAMES[0]}.gz").write_bytes(b"\x1f\x8b no")
     (tmp_path / "copies/mnist" / NAMES[1]).write_bytes(files[NAMES[1]])  # the plain file serves too
     mirror.asked.clear()
-    check(sources.fetch("mnist", (mirror.url,)), files)
+    check(published.fetch("mnist", (mirror.url,)), files)
     assert asked(mirror) == [f"/mnist/{NAMES[i]}.gz" for i in (0, 2, 3)]
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[0]}: .*copies/mnist/{NAMES[0]}.gz: .*; http.*Not Found"):
-        sources.fetch("mnist", (mirror.url + "nothing",))
+        published.fetch("mnist", (mirror.url + "nothing",))
 
 
 def test_the_stage_takes_no_wrong_file_and_leaves_nothing(lab, mirror):
@@ -248,25 +251,25 @@ def test_the_stage_takes_no_wrong_file_and_leaves_nothing(lab, mirror):
 
 def test_ood_are_the_test_images_of_another_set_and_no_more_is_fetched(files, mirror):
     mirror.pages = pages(files)
-    parts = sources.fetch_ood("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
+    parts = published.fetch_ood("fashion_mnist", {"mnist": (mirror.url,), "fashion_mnist": ("http://127.0.0.1:9/",)})
     assert parts.keys() == {"ood"}
     images, labels = parts["ood"]
     assert images.tobytes() == files[NAMES[2]][16:]
     assert (labels.dtype, labels.tolist()) == (np.int64, list(files[NAMES[3]][8:]))
     assert asked(mirror) == [f"/mnist/{NAMES[i]}.gz" for i in (2, 3)]
     with pytest.raises(ValueError, match=f"^mnist/{NAMES[2]}: no place has it \\(no mirror is given\\)"):
-        sources.fetch_ood("fashion_mnist", {"fashion_mnist": (mirror.url,)})
-    assert sources.fetch_ood("mnist5k", {}) == {}
+        published.fetch_ood("fashion_mnist", {"fashion_mnist": (mirror.url,)})
+    assert published.fetch_ood("mnist5k", {}) == {}
 
 
 SMALL = """
 import dataclasses, json
 import add_src_to_path
 from aelab.runner import stage
-from aelab.data import sources
+from aelab.sources import published
 from real import download
 for name, sums in json.load(open("sums.json")).items():
-    sources.SOURCES[name] = dataclasses.replace(sources.SOURCES[name], sha256=tuple(map(tuple, sums)))
+    published.SOURCES[name] = dataclasses.replace(published.SOURCES[name], sha256=tuple(map(tuple, sums)))
 stage.main(download)
 """
 
@@ -276,7 +279,7 @@ def small(lab):
     """A lab with a folder of small files of both sets, and the stage that knows their checksums; their bytes by set."""
     contents = {"mnist": small_files(0), "fashion_mnist": small_files(1)}
     for name, files in contents.items():
-        folder = lab.folder / "copies" / sources.SOURCES[name].folder
+        folder = lab.folder / "copies" / published.SOURCES[name].folder
         folder.mkdir(parents=True)
         for file, content in files.items():
             (folder / f"{file}.gz").write_bytes(gzip.compress(content))
@@ -299,7 +302,7 @@ def test_download_and_prepare_keep_what_is_ood_beside_the_test_split(small):
     assert ood.x.tobytes() == contents[other][NAMES[2]][16:]
     assert ood.y.tolist() == list(contents[other][NAMES[3]][8:])
     meta = json.loads((lab.folder / "data/prepare/learning/meta.json").read_text())
-    assert meta["ood"] == sources.SOURCES[name].ood.title
+    assert meta["ood"] == published.SOURCES[name].ood.title
     before = lab.files()
     lab.run("download")
     lab.run("prepare")
@@ -324,7 +327,7 @@ def test_without_the_other_set_s_files_download_ends_in_a_line_that_names_the_mi
 
 
 def test_the_embedded_digits_are_five_thousand_in_ten_classes():
-    images, labels = sources.fetch("mnist5k", ())["train"]
-    assert (images.shape, images.dtype, labels.dtype) == ((5000, 28, 28), np.uint8, np.int64)
+    images, labels = published.fetch("mnist5k", ())["train"]
+    assert (images.shape, images.dtype, labels.dtype) == ((5000, 1, 28, 28), np.uint8, np.int64)
     assert np.bincount(labels).tolist() == [500] * 10
     assert (images.min(), images.max()) == (0, 255)

