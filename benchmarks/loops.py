@@ -27,7 +27,7 @@ LATENT = 20
 
 
 class Images(NamedTuple):
-    """Images uint8 [N, 28, 28] and labels int64 [N], on the CPU."""
+    """Images uint8 [N, 1, 28, 28] and labels int64 [N], on the CPU."""
 
     x: Tensor
     y: Tensor
@@ -94,7 +94,8 @@ def usual(
     from torchvision.transforms import ToTensor
 
     digits = MNIST.__new__(MNIST)  # without reading its files: the images are here
-    digits.data, digits.targets, digits.transform, digits.target_transform = *train, ToTensor(), None
+    digits.data, digits.targets = train.x[:, 0], train.y
+    digits.transform, digits.target_transform = ToTensor(), None
     loader = DataLoader(digits, batch_size=BATCH, shuffle=True, num_workers=workers)
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)
 

@@ -91,7 +91,7 @@ def seeds(monkeypatch, tmp_path):
 
 def test_all_ways_of_learning_do_the_same_work(seeds):
     """On the CPU, where a graph is none."""
-    x = torch.randint(0, 256, (200, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    x = torch.randint(0, 256, (200, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images = seeds.Images(x, torch.zeros(200, dtype=torch.int64))
     options = argparse.Namespace(seeds=2, rounds=1, precision="float32")
     split = seeds.on(torch.device("cpu"), images)

@@ -117,7 +117,7 @@ def test_batches_larger_than_the_data_and_codes_wider_than_the_images_work(small
         spawner.works(small, f"train {name}")
         spawner.works(small, f"evaluate train/{name}")
     said = line(small, spawner, "train wide_pca")
-    assert said == "train wide_pca: components: 785 is wrong; allowed: at most 784 pixels"
+    assert said == "train wide_pca: components: 785 is wrong; allowed: at most 784"
 
 
 def test_constant_images_are_trained_and_measures_that_need_variety_say_so(small, spawner, models):

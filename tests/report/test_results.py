@@ -189,6 +189,7 @@ def made_up() -> Results:
     data = {
         "name": "made_up",
         "title": "Made-up digits",
+        "shape": [1, SIDE, SIDE],
         "ood": "made-up clothes",
         "classes": [str(i) for i in range(10)],
     }
