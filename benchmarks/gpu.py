@@ -28,6 +28,7 @@ from floor import synchronise
 from loops import BATCH, LR, Images, Silent, on
 from training import FAMILIES, TRAIN, VAE, built, data, spread
 
+from aelab.data.corruption import Noises
 from aelab.data.tensors import Tensors
 from aelab.training import cuda_graph, loop, losses, vectorized
 from aelab.training.settings import Training
@@ -146,7 +147,7 @@ def loss(model: Any, checked: Tensors) -> float:
     """Per image, of the first phase, which is all that a stack of several learns from images."""
     model.eval()
     phase = model.phases()[0]
-    found = losses.over(phase.loss, checked, (), seeding.generator(0, "check", device=checked.x.device))
+    found = losses.over(phase.loss, checked, Noises(), seeding.generator(0, "check", device=checked.x.device))
     return found[phase.monitor]
 
 

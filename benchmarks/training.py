@@ -33,6 +33,7 @@ import torch
 from floor import synchronise
 from loops import BATCH, LATENT, LOOPS, LR, Images, Runner, on, ours
 
+from aelab.data.corruption import Noises
 from aelab.models.common import Spec, registry
 from aelab.sources import published
 from aelab.training import losses
@@ -175,7 +176,7 @@ def race(
             seconds, cpu = timed(work, device)
             least = (needed[name].seconds(before) + needed[name].seconds(floor.machine(device))) / 2
             model.eval()
-            loss = losses.over(model.loss, checked, (), seeding.generator(0, "check", device=device))["total"]
+            loss = losses.over(model.loss, checked, Noises(), seeding.generator(0, "check", device=device))["total"]
             steps = math.ceil(len(train.x) / BATCH)
             took[name].append(Took(seconds / epochs, cpu / epochs, loss, steps * least))
             print(f"round {turn + 1} of {rounds}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)

@@ -23,19 +23,20 @@ def baselines(job: stage.Job) -> None:
         recorder.params({"seed": seed, "runtime": machine, "baselines": settings})
         device = runtime.setup(machine)
         from aelab.data import tensors
-        from aelab.evaluation import baselines, evaluate, feature_classifier, toys
+        from aelab.evaluation import baselines, evaluate, feature_classifier, measures, toys
         from aelab.models.common import Spec
         from aelab.training import weight_files
 
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(seeding.generator, seed, "baselines")
-        classifier = None
-        if meta.classes:
-            spec = Spec(meta.shape, len(meta.classes))
+        classifier, spec = None, Spec(meta.shape, len(meta.classes), meta.columns)
+        if meta.classes and not meta.columns:
             classifier = feature_classifier.train(data, spec, settings.classifier_steps, draw)
             weight_files.save_weights(job.out / "feature_classifier.safetensors", classifier.state_dict())
-        context = evaluate.EvalContext(data, noisy, settings, classifier, partial(draw, device=device))
+        context = evaluate.EvalContext(
+            data, noisy, settings, classifier, partial(draw, device=device), measures.of(spec.layout)
+        )
         results, arrays = baselines.everything(context)
         for toy in (toys.manifolds, toys.sheet, toys.directions, toys.field):
             arrays |= toy(draw(toy.__name__))

@@ -26,9 +26,10 @@ def capacity(job: stage.Job) -> None:
         from aelab.training import artifacts, multi_seed
         from aelab.training.task import new_model_task
 
-        spec, tasks = Spec(meta.shape, len(meta.classes)), []
+        spec, tasks = Spec(meta.shape, len(meta.classes), meta.columns), []
+        form = {"loss": "mse", **spec.outputs}
         for depth, code in nets.pairs():
-            name, config = f"{depth}x{code}", dataclasses.asdict(DenseConfig(nets.widths(depth, code), loss="mse"))
+            name, config = f"{depth}x{code}", dataclasses.asdict(DenseConfig(nets.widths(depth, code), **form))
             tasks.append(new_model_task("dense", config, spec, settings, (seed, "capacity", name), name))
         multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
 

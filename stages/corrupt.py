@@ -10,14 +10,17 @@ def corrupt(job: stage.Job) -> None:
     seed, settings = params.load("seed", "corrupt")
     from aelab.data import noisy, splits, storage
     from aelab.data.corruption import Noise
+    from aelab.data.layout import Layout
 
-    with tracking.track(job, splits.meta().name) as recorder:
+    meta = splits.meta()
+    layout = Layout.of(meta.columns) if meta.columns else None
+    with tracking.track(job, meta.name) as recorder:
         recorder.params({"seed": seed, "corrupt": settings})
         for split in ("validation", "test"):
-            images = splits.load(split).x
+            x = splits.load(split).x
             noises = [Noise.parse(text) for text in settings.noises]
             seeds = [seeding.derive(seed, "corrupt", split, noise.label) for noise in noises]
-            arrays = {n.label: noisy.corrupted(images, n, s) for n, s in zip(noises, seeds, strict=True)}
+            arrays = {n.label: noisy.corrupted(x, n, s, layout) for n, s in zip(noises, seeds, strict=True)}
             storage.save_arrays(job.out / f"{split}.npz", arrays)
 
 

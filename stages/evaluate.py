@@ -26,19 +26,19 @@ def evaluate(job: stage.Job) -> None:
         import numpy as np
 
         from aelab.data import images, tensors
-        from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier
+        from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier, measures
         from aelab.models.common import Spec
         from aelab.runner import parallel
         from aelab.training import artifacts, weight_files
 
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
-        classifier = None
-        if meta.classes:
+        classifier, spec = None, Spec(meta.shape, len(meta.classes), meta.columns)
+        if meta.classes and not meta.columns:
             weights = weight_files.load_weights(baselines / "feature_classifier.safetensors")
-            classifier = feature_classifier.load(Spec(meta.shape, len(meta.classes)), weights, device)
+            classifier = feature_classifier.load(spec, weights, device)
         shared = partial(seeding.generator, seed, "baselines", device=device)  # the same draws as for the baselines
-        context = evaluate.EvalContext(data, noisy, sizes, classifier, shared)
+        context = evaluate.EvalContext(data, noisy, sizes, classifier, shared, measures.of(spec.layout))
         model_facts, kept = {}, {}
 
         def measure(replicate: int, metrics: parallel.Metrics) -> dict[str, dict[str, Any]]:

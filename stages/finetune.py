@@ -28,7 +28,7 @@ def finetune(job: stage.Job) -> None:
         pretrained = storage.load_json(source / "model.json")
         description = {key: pretrained[key] for key in ("family", "config", "shape", "classes")}
         description["kind"] = "classifier"
-        spec, images = Spec(meta.shape, len(meta.classes)), len(splits.labels("train"))
+        spec, images = Spec(meta.shape, len(meta.classes), meta.columns), len(splits.labels("train"))
 
         def classifier(name: str, replicate: int, _: object) -> Classifier:
             return Classifier(cast(Autoencoder, artifacts.load(source, replicate, device)), spec, name)

@@ -21,13 +21,14 @@ def noise_transfer(job: stage.Job) -> None:
         device = runtime.setup(machine)
         from aelab.data import tensors
         from aelab.data.corruption import Noise
-        from aelab.evaluation import denoising
+        from aelab.evaluation import denoising, measures
         from aelab.models.common import DenseConfig, Spec
         from aelab.training import artifacts, multi_seed
         from aelab.training.task import new_model_task
 
-        spec = Spec(meta.shape, len(meta.classes))
-        config = dataclasses.asdict(DenseConfig(net.widths, activation="sigmoid", code_activation="sigmoid", tied=True))
+        spec = Spec(meta.shape, len(meta.classes), meta.columns)
+        form = {"activation": "sigmoid", "code_activation": "sigmoid", "tied": True, **spec.outputs}
+        config = dataclasses.asdict(DenseConfig(net.widths, **form))
         noises = {"clean": (), **{Noise.parse(noise).label: (noise,) for noise in corrupt.noises}}
         tasks = [
             new_model_task(
@@ -38,8 +39,10 @@ def noise_transfer(job: stage.Job) -> None:
         multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
         clean, noisy = tensors.split("validation", device), tensors.noisy("validation", device)
 
+        judged_by = measures.of(spec.layout)
+
         def psnrs(folder: str, replicate: int) -> dict[str, float]:
-            return denoising.psnrs(artifacts.load(job.out / folder, replicate, device), clean, noisy)
+            return denoising.psnrs(artifacts.load(job.out / folder, replicate, device), clean, noisy, judged_by)
 
         results = {name: [psnrs(name, replicate) for replicate in range(settings.num_seeds)] for name in noises}
         storage.save_json(job.out / "noise_transfer.json", results)

@@ -25,7 +25,7 @@ def train_entry(job: stage.Job, section: str, group: str) -> None:
         from aelab.training import multi_seed
         from aelab.training.task import new_model_task
 
-        spec = Spec(meta.shape, len(meta.classes))
+        spec = Spec(meta.shape, len(meta.classes), meta.columns)
         task = new_model_task(entry.family, entry.config, spec, settings, (seed, section, entry.name))
         multi_seed.train([task], job.out, machine, device, recorder, job.checkpoints)
 

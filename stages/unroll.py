@@ -27,7 +27,7 @@ def unroll(job: stage.Job) -> None:
         def unrolled(replicate: int, _: object = None) -> tuple:
             return cast(Stack, artifacts.load(source, replicate, device)).unrolled()
 
-        spec = Spec(meta.shape, len(meta.classes))
+        spec = Spec(meta.shape, len(meta.classes), meta.columns)
         description = {
             "kind": "autoencoder",
             "family": "dense",

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aelab.data.corruption import LIMITS, Noise, corrupt, corrupt_mixed
+from aelab.data.corruption import IMAGE_NOISES, LIMITS, Noise, Noises, corrupt
 
-KINDS = sorted(LIMITS)
+KINDS = sorted(IMAGE_NOISES)
 LARGE = torch.full((500_000,), 0.4)  # far from 0 and 1: every change shows
 
 
@@ -118,7 +118,7 @@ def test_a_mixed_batch_meets_every_noise_equally_often(number):
         Noise("impulse", 0.5),
     ]
     x = torch.full((3000, 1, 4, 4), 0.4)
-    noisy = corrupt_mixed(x, kinds[:number], generator()).flatten(1)
+    noisy = Noises(tuple(kinds[:number]))(x, generator()).flatten(1)
     low, high = noisy.min(1).values, noisy.max(1).values
     binary = ((noisy == 0) | (noisy == 1)).all(1)
     found = [high == 0, low == 1, (low == high) & (low == 0.4), binary & (low < high)]
@@ -133,17 +133,17 @@ def test_a_mixed_batch_meets_every_noise_equally_often(number):
 @given(st.integers(0, 2**63 - 1), st.lists(noises(), min_size=1, max_size=4))
 def test_a_mixed_batch_of_one_is_one_of_the_noises(seed, several):
     x = torch.full((1, 1, 3, 3), 0.4)
-    noisy = corrupt_mixed(x, several, generator(seed))
+    noisy = Noises(tuple(several))(x, generator(seed))
     assert noisy.shape == x.shape
     assert noisy.min() >= 0
     assert noisy.max() <= 1
-    assert torch.equal(noisy, corrupt_mixed(x, several, generator(seed)))
+    assert torch.equal(noisy, Noises(tuple(several))(x, generator(seed)))
     assert (x == 0.4).all()
 
 
 def test_no_noises_leave_the_batch_alone():
     x = torch.full((2, 3), 0.4)
-    assert torch.equal(corrupt_mixed(x, [], generator()), x)
+    assert torch.equal(Noises()(x, generator()), x)
 
 
 @pytest.mark.parametrize("kind", ["gausian", "", "Masking", "salt-pepper"])

@@ -12,7 +12,7 @@ from aelab.evaluation.reconstruction import psnr
 def test_a_filter_keeps_a_flat_image_and_touches_no_neighbour(name):
     x = torch.full((3, 1, 28, 28), 0.5)
     x[1] = 0.2
-    found = filters.FILTERS[name](x, filters.GRIDS[name][0])
+    found = filters.FILTERS[name].apply(x, filters.FILTERS[name].grid[0])
     assert found.shape == x.shape
     torch.testing.assert_close(found, x)
 
@@ -30,8 +30,9 @@ def test_the_median_removes_a_lone_pixel_and_the_gaussian_spreads_it():
 def test_the_choice_is_the_best_on_validation(name, digits):
     clean = digits[0][:40]
     noisy = corrupt(clean, "gaussian", 0.25, torch.Generator().manual_seed(0))
-    chosen = filters.choose(name, noisy, clean)
-    quality = {value: psnr(clean, filters.FILTERS[name](noisy, value)).mean().item() for value in filters.GRIDS[name]}
+    chosen = filters.choose(filters.FILTERS[name], noisy, clean, psnr)
+    tried = filters.FILTERS[name]
+    quality = {value: psnr(clean, tried.apply(noisy, value)).mean().item() for value in tried.grid}
     assert chosen == max(quality, key=quality.__getitem__)
     assert quality[chosen] > psnr(clean, noisy).mean().item()
 
@@ -44,5 +45,5 @@ def test_a_finer_search_of_non_local_means_gains_little(kind, level, digits):
     def quality(h: float) -> float:
         return psnr(clean, filters.non_local_means(noisy, h)).mean().item()
 
-    chosen = filters.choose("non_local_means", noisy, clean)
+    chosen = filters.choose(filters.FILTERS["non_local_means"], noisy, clean, psnr)
     assert quality(chosen) > max(map(quality, (0.05, 0.125, 0.175, 0.225, 0.275, 0.35, 0.5, 1))) - 0.3

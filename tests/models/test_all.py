@@ -9,6 +9,7 @@ import torch
 from entries import ENTRIES, FAMILIES, in_epochs, name_of
 
 from aelab.config import params, seeding
+from aelab.data.corruption import Noises
 from aelab.data.tensors import Data, Tensors
 from aelab.evaluation import arrays
 from aelab.evaluation.settings import Evaluate
@@ -120,8 +121,8 @@ def test_thirty_steps_lower_the_loss_of_every_phase(entry, digits):
             inner = data.x if after.inputs is None else after.inputs(data.x)
         on = Tensors(inner, data.y)
         # both on what the trained lower layers feed, so that only this phase's own learning counts
-        was = losses.over(before.loss, on, [], torch.Generator().manual_seed(0))[before.monitor]
-        now = losses.over(after.loss, on, [], torch.Generator().manual_seed(0))[after.monitor]
+        was = losses.over(before.loss, on, Noises(), torch.Generator().manual_seed(0))[before.monitor]
+        now = losses.over(after.loss, on, Noises(), torch.Generator().manual_seed(0))[after.monitor]
         assert now < was
 
 

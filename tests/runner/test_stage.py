@@ -168,7 +168,11 @@ def test_a_stage_ends_with_its_killed_parent(hold):
     ("old", "new", "line"),
     [
         ("name: mnist5k ", "nmae: mnist5k ", "data.nmae: unknown key (did you mean name?); allowed: name"),
-        ("name: mnist5k ", "name: mnist6k ", "data.name: 'mnist6k' is unknown; allowed: mnist5k, sprites, mnist, fashion_mnist"),
+        (
+            "name: mnist5k ",
+            "name: mnist6k ",
+            "data.name: 'mnist6k' is unknown; allowed: mnist5k, sprites, breast_cancer, ",
+        ),
         ("name: mnist5k ", "name: 5 ", "data.name: 5 is wrong; allowed: a valid string"),
         ("  name: mnist5k ", "  # ", "data: None is not a block of keys; allowed: name"),
         ("\nseed: 1\n", "\nseed: [1\n", "not readable as YAML: while parsing a flow sequence"),

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from aelab.config import seeding
+from aelab.data.corruption import Noises
 from aelab.data.tensors import Tensors
 from aelab.models.common import Batch, Losses, Phase, Spec, registry
 from aelab.training import losses
@@ -238,7 +239,7 @@ def test_every_optimizer_lowers_the_loss(optimizer):
 def test_losses_without_learning_are_means_over_images_whatever_the_chunks():
     model = registry.build("dense", {"widths": (8,)}, SPEC, torch.Generator().manual_seed(0))
     x = torch.rand(1500, *SPEC.shape)
-    found = losses.over(model.loss, Tensors(x, torch.zeros(1500)), [], torch.Generator())
+    found = losses.over(model.loss, Tensors(x, torch.zeros(1500)), Noises(), torch.Generator())
     with torch.no_grad():
         expected = model.loss(Batch(x, x, torch.zeros(1500)), torch.Generator()).total.item()
     assert found["total"] == pytest.approx(expected, rel=1e-5)

@@ -9,11 +9,12 @@ from typing import Any
 
 from aelab.cli import study
 from aelab.config import params, roundtrip
-from aelab.sources import own, sprites
+from aelab.data.columns import KINDS
+from aelab.sources import own
 from aelab.sources.published import SOURCES
 from aelab.sources.settings import Dataset
 
-# the entries for images; {channels}: of so many halvings that some 7 pixels are left; {patch}: of the masked one
+# the entries for each kind; {channels}: of so many halvings that some 7 pixels are left; {code}: numbers per code
 IMAGE = """
 mean: {{family: closed_form, components: 0, num_seeds: 1}}
 pca: {{family: closed_form, components: 32, num_seeds: 1}}
@@ -29,13 +30,31 @@ MASKED = (
     "masked: {{family: masked_ae, patch: {patch}, embed_dim: 64, depth: 2, heads: 4, "
     "decoder_embed_dim: 32, decoder_depth: 1}}\n"
 )
-EXAMPLES = {"colour": ("sprites", (3, sprites.SIDE, sprites.SIDE))}  # word -> a published data set, and its shape
-WIDE = 2000  # values of an image, above which a step costs so much that budgets are halved
-NOISES = ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1")
-FIGURES = {"plain": "ae", "noisy_epochs": ["conv_ae", "ae"], "denoising": ["conv_dae", "dae", "conv_ae"]}
+TABLE = """
+mean: {{family: closed_form, components: 0, num_seeds: 1}}
+pca: {{family: closed_form, components: {code}, num_seeds: 1}}
+ae: {{family: dense, widths: [64, {code}], output: linear, loss: mse}}
+deep_ae: {{family: dense, widths: [128, 64, {code}], output: linear, loss: mse}}
+vae: {{family: vae, hidden: [128], latent_dim: {code}}}
+dae_masking: {{family: dense, widths: [256, 256], output: linear, loss: mse, noise: [masking 0.2]}}
+dae_swap: {{family: dense, widths: [256, 256], output: linear, loss: mse, noise: [swap 0.15]}}
+table_dae: {{family: table_dae, widths: [256, 256, 256], noise: [swap 0.15]}}
+table_dae_mask: {{family: table_dae, widths: [256, 256, 256], mask_weight: 0.1, noise: [swap 0.15]}}
+"""
+EXAMPLES = {"colour": "sprites", "table": "breast_cancer", "table-mixed": "customers"}  # published data sets
+WIDE = 2000  # values of an item, above which a step costs so much that budgets are halved
+NOISES = {
+    "image": ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1"),
+    "table": ("masking 0.1", "masking 0.3", "swap 0.15"),
+}
+FIGURES = {
+    "image": {"plain": "ae", "noisy_epochs": ["conv_ae", "ae"], "denoising": ["conv_dae", "dae", "conv_ae"]},
+    "table": {"plain": "ae", "noisy_epochs": ["ae", "deep_ae"], "denoising": ["dae_masking", "dae_swap", "ae"]},
+}
 CHANNELS = (32, 64, 64, 64, 64)
 LEFT = 7  # pixels of the shorter side after the last halving, about
 TOKENS = 8  # patches along the shorter side, about
+CODES = (2, 32)  # numbers per code of a table, at least and at most: a quarter of its inputs
 
 
 def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
@@ -45,9 +64,9 @@ def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
     """
     study.free(dataset.name)
     if not dataset.path:
-        shape = next(shape for name, shape in EXAMPLES.values() if name == dataset.name)
-        say(SOURCES[dataset.name].title)
-        return study.create(dataset.name, settings(params.FILE.read_text(), dataset, shape))
+        source = SOURCES[dataset.name]
+        say(source.title)
+        return study.create(dataset.name, settings(params.FILE.read_text(), dataset, source.shape()))
     found = own.look(dataset)
     for line in found.says():
         say(line)
@@ -57,30 +76,35 @@ def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
     return folder
 
 
-def settings(text: str, dataset: Dataset, shape: tuple[int, int, int]) -> str:
-    """The params.yaml of the study, from that at the top."""
+def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
+    """The params.yaml of the study, from that at the top. shape: of an item."""
+    kind = KINDS[len(shape)]
+    code = max(CODES[0], min(CODES[1], math.prod(shape) // 4)) if kind != "image" else 32
 
     def edit(tree: Any) -> None:
         tree.pop("sweeps", None)
-        given = {key: value for key, value in vars(dataset).items() if value}
+        given = {key: value for key, value in vars(dataset).items() if value and (key, value) != ("scale", "rank")}
+        if not dataset.path:
+            given.pop("kind")
         tree["data"] = roundtrip.flow(given)
-        tree["models"] = roundtrip.parsed(entries(shape))
+        tree["models"] = roundtrip.parsed(TABLE.format(code=code) if kind == "table" else entries(shape))
         for group in ("stacks", "narrow_stacks", "unrolled"):
             tree.ca.items.pop(group, None)
             tree[group] = roundtrip.flow({})
-        tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES))
+        tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES[kind]))
         wide = math.prod(shape) > WIDE
         tree["train"] |= {"max_steps": 1000 if wide else 2000, "num_seeds": 2}
-        tree["baselines"]["classifier_steps"] = 500
+        tree["baselines"] |= {"classifier_steps": 500, "latent_dim": code}
         for section in ("capacity", "noise_transfer"):
             tree[section] |= {"max_steps": 300, "num_seeds": 1}
-        tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow([2, 8, 32])}
-        tree["compare"] = roundtrip.flow(FIGURES)
+        sizes = [size for size in (2, 8, 32) if size < math.prod(shape)]
+        tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow(sizes)}
+        tree["compare"] = roundtrip.flow(FIGURES[kind])
 
     return roundtrip.edited(text, edit)
 
 
-def entries(shape: tuple[int, int, int]) -> str:
+def entries(shape: tuple[int, ...]) -> str:
     """The block `models:` for images [C, H, W]."""
     side = min(shape[1:])
     halvings = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))

@@ -1,6 +1,6 @@
-"""Corruption for denoising autoencoders: five kinds of noise, used during training and for the fixed noisy sets.
+"""Corruption for denoising autoencoders: kinds of noise, used during training and for the fixed noisy sets.
 
-Values are in [0, 1]; the table says what `level` means. All random numbers come from the given generator.
+All random numbers come from the given generator. Images, values in [0, 1]:
 
 | kind | what happens | level |
 |---|---|---|
@@ -9,6 +9,16 @@ Values are in [0, 1]; the table says what `level` means. All random numbers come
 | salt_pepper | a share `level` becomes 0 or 1, each with probability one half (Vincent 2010) | share in [0, 1] |
 | salt | a share `level` becomes 1 | share in [0, 1] |
 | impulse | a share `2 * level` becomes uniform random values | share in [0, 0.5] |
+
+Tables and series, where a cell is a number with its flag or all inputs of a category (see columns.py):
+
+| kind | what happens | level |
+|---|---|---|
+| gaussian | known numbers + level * N(0, 1), not clipped | in standard deviations |
+| masking | a share `level` of the cells looks missing | share in [0, 1] |
+| swap | a share `level` of the cells takes the value of another row of the batch (Jahrer 2017) | share in [0, 1] |
+| salt_pepper | a share `level` of the known numbers becomes -3 or 3 standard deviations | share in [0, 1] |
+| span | a stretch of a share `level` of the time steps looks missing; series only | share in [0, 1] |
 """
 
 from __future__ import annotations
@@ -18,6 +28,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+
+from aelab.data.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -48,27 +60,61 @@ class Noise:
             raise ValueError(f"{key}: {error if level and 'float' not in str(error) else hint}") from None
 
 
-LIMITS = {"gaussian": 10.0, "masking": 1.0, "salt_pepper": 1.0, "salt": 1.0, "impulse": 0.5}
+LIMITS = {
+    "gaussian": 10.0,
+    "masking": 1.0,
+    "salt_pepper": 1.0,
+    "salt": 1.0,
+    "impulse": 0.5,
+    "swap": 1.0,
+    "span": 1.0,
+}
+EXTREME = 3.0  # standard deviations, of salt_pepper in tables and series
 
 
-def corrupt(x: Tensor, kind: str, level: float, generator: Generator) -> Tensor:
-    """A noisy copy of `x` (any shape, values in [0, 1]); `x` is not changed.
+def corrupt(x: Tensor, kind: str, level: float, generator: Generator, layout: Layout | None = None) -> Tensor:
+    """A noisy copy of `x`; `x` is not changed.
 
-    Raises ValueError for an unknown kind or a level out of range.
+    x: images of any shape, values in [0, 1], or with a `layout` rows [B, D] or series [B, T, D]. Raises ValueError for
+    an unknown kind, a level out of range, a noise that this data cannot have.
     """
-    return _KINDS[Noise(kind, level).kind](x, level, generator)
+    kind = Noise(kind, level).kind
+    kinds = IMAGE_NOISES if layout is None else CELL_NOISES
+    if kind not in kinds or (kind == "span" and x.dim() < 3):
+        what = "images" if layout is None else "tables" if x.dim() < 3 else "series"
+        allowed = [name for name in kinds if name != "span" or x.dim() > 2]
+        raise ValueError(f"noise: {kind} is no noise of {what}; allowed: {', '.join(allowed)}")
+    return IMAGE_NOISES[kind](x, level, generator) if layout is None else CELL_NOISES[kind](x, level, generator, layout)
 
 
-def corrupt_mixed(x: Tensor, noises: Sequence[Noise], generator: Generator) -> Tensor:
-    """Each item of the batch `x` [B, ...] with one of `noises`, all equally likely; without noises `x` itself."""
-    if len(noises) < 2:
-        return corrupt(x, noises[0].kind, noises[0].level, generator) if noises else x
-    which = torch.randint(len(noises), (len(x),), generator=generator, device=x.device)
-    noisy = x.clone()
-    for i, noise in enumerate(noises):
-        rows = (which == i).nonzero().squeeze(1)
-        noisy[rows] = corrupt(x[rows], noise.kind, noise.level, generator)
-    return noisy
+@dataclass(frozen=True)
+class Noises:
+    """The noise of training: each item of a batch gets one of `kinds`, all equally likely; none: it stays as it is.
+
+    layout: of the columns of tables and series.
+    """
+
+    kinds: tuple[Noise, ...] = ()
+    layout: Layout | None = None
+
+    @classmethod
+    def parse(cls, texts: Sequence[str], layout: Layout | None = None) -> Noises:
+        """Of noises written as "kind level". Raises ValueError."""
+        return cls(tuple(Noise.parse(text) for text in texts), layout)
+
+    def __call__(self, x: Tensor, generator: Generator) -> Tensor:
+        """A noisy copy of the batch `x` [B, ...]; without noises `x` itself. Raises ValueError as `corrupt`."""
+        if len(self.kinds) < 2:
+            return self._one(self.kinds[0], x, generator) if self.kinds else x
+        which = torch.randint(len(self.kinds), (len(x),), generator=generator, device=x.device)
+        noisy = x.clone()
+        for i, noise in enumerate(self.kinds):
+            rows = (which == i).nonzero().squeeze(1)
+            noisy[rows] = self._one(noise, x[rows], generator)
+        return noisy
+
+    def _one(self, noise: Noise, x: Tensor, generator: Generator) -> Tensor:
+        return corrupt(x, noise.kind, noise.level, generator, self.layout)
 
 
 def _uniform(x: Tensor, generator: Generator) -> Tensor:
@@ -97,10 +143,53 @@ def _impulse(x: Tensor, level: float, generator: Generator) -> Tensor:
     return torch.where(hit, _uniform(x, generator), x)
 
 
-_KINDS: dict[str, Callable[[Tensor, float, Generator], Tensor]] = {
+IMAGE_NOISES: dict[str, Callable[[Tensor, float, Generator], Tensor]] = {
     "gaussian": _gaussian,
     "masking": _masking,
     "salt_pepper": _salt_pepper,
     "salt": _salt,
     "impulse": _impulse,
+}
+
+
+def _hit(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    """A share `level` of the cells, as all of their inputs: bool of the shape of x."""
+    cells = (*x.shape[:-1], layout.count)
+    return layout.spread(torch.rand(cells, generator=generator, device=x.device) < level)
+
+
+def _gaussian_cells(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    return x + level * torch.randn(x.shape, generator=generator, device=x.device) * layout.known_numbers(x)
+
+
+def _masking_cells(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    return x * ~_hit(x, level, generator, layout)
+
+
+def _swap_cells(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    cells = (*x.shape[:-1], layout.count)
+    rows = layout.spread(torch.randint(len(x), cells, generator=generator, device=x.device))
+    return torch.where(_hit(x, level, generator, layout), x.gather(0, rows), x)
+
+
+def _salt_pepper_cells(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    u = _uniform(x, generator)
+    extreme = EXTREME * (2 * (u < level / 2).to(x.dtype) - 1)
+    return torch.where((u < level) & (layout.known_numbers(x) > 0), extreme, x)
+
+
+def _span(x: Tensor, level: float, generator: Generator, layout: Layout) -> Tensor:
+    steps = x.shape[1]
+    hidden = round(level * steps)
+    first = torch.randint(steps - hidden + 1, (len(x), 1), generator=generator, device=x.device)
+    step = torch.arange(steps, device=x.device)
+    return x * ~((step >= first) & (step < first + hidden))[..., None]
+
+
+CELL_NOISES: dict[str, Callable[[Tensor, float, Generator, Layout], Tensor]] = {
+    "gaussian": _gaussian_cells,
+    "masking": _masking_cells,
+    "swap": _swap_cells,
+    "salt_pepper": _salt_pepper_cells,
+    "span": _span,
 }

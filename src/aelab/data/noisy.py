@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aelab.data.corruption import Noise, corrupt
+from aelab.data.layout import Layout
 from aelab.data.storage import load_arrays
 
 FOLDER = Path("data/corrupt")
@@ -24,15 +25,21 @@ class Corrupt:
             Noise.parse(text, "noises")
 
 
-def corrupted(images: np.ndarray, noise: Noise, seed: int) -> np.ndarray:
-    """A noisy copy of `images` (uint8 [N, C, H, W]), rounded to uint8."""
+def corrupted(x: np.ndarray, noise: Noise, seed: int, layout: Layout | None = None) -> np.ndarray:
+    """A noisy copy of images (uint8 [N, C, H, W]), rounded to uint8; or of rows or series float32 with a `layout`."""
     import torch
 
-    clean = torch.from_numpy(images).float().div_(255)
-    noisy = corrupt(clean, noise.kind, noise.level, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    if layout:
+        return corrupt(torch.from_numpy(x), noise.kind, noise.level, generator, layout).numpy()
+    clean = torch.from_numpy(x).float().div_(255)
+    noisy = corrupt(clean, noise.kind, noise.level, generator)
     return noisy.mul_(255).round_().to(torch.uint8).numpy()
 
 
 def load(split: str) -> dict[str, np.ndarray]:
-    """Noise label -> uint8 [N, C, H, W] of one split. Raises FileNotFoundError, ValueError for a damaged file."""
+    """Noise label -> images uint8 [N, C, H, W] of one split, or rows or series float32.
+
+    Raises FileNotFoundError, ValueError for a damaged file.
+    """
     return load_arrays(FOLDER / f"{split}.npz")

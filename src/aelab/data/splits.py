@@ -7,15 +7,18 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aelab.data import storage
+from aelab.data.columns import Column, from_json
 
 FOLDER = Path("data/prepare")
 LEARNING = FOLDER / "learning"  # all that training stages may read: a folder of its own, which is their dep
 HELD_OUT = ("test", "ood")  # files beside that folder
-Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W], labels int64 [N]
+Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W] or other rows, labels int64 [N]
+HELD = [(np.uint8, 4), *((kind, axes) for kind in (np.float32, np.float64) for axes in (2, 3))]
 DRAWN = {"train": 0.7, "validation": 0.1, "test": 0.2}  # shares of data without splits of its own
 
 
@@ -32,7 +35,8 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Images:
-    """One split, memory-mapped: x uint8 [N, C, H, W], 0 to 255; y int64 [N]."""
+    """One split, memory-mapped: images x uint8 [N, C, H, W], 0 to 255; of tables float32 [N, D], of series [N, T, D];
+    raw, as `download` keeps them, float64. y int64 [N]."""
 
     x: np.ndarray
     y: np.ndarray
@@ -43,12 +47,13 @@ class Images:
 
 @dataclass(frozen=True)
 class Meta:
-    """The description of the prepared data set; without labels it has no classes."""
+    """The description of the prepared data set; without labels it has no classes, images have no columns."""
 
     name: str
-    shape: tuple[int, int, int]  # C, H, W
+    shape: tuple[int, ...]  # of one item
     classes: tuple[str, ...]
     digest: str  # of the training split, 32 hex digits
+    columns: tuple[Column, ...] = ()
 
 
 def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str, Part]:
@@ -69,13 +74,28 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
     return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
 
 
-def divide(parts: dict[str, Part], seed: int) -> dict[str, Part]:
+def of(parts: dict[str, Part], source: dict[str, Any], groups: np.ndarray | None, seed: int) -> dict[str, Part]:
+    """Train, validation and test splits of what `download` kept, as its description `source` says."""
+    if source["sizes"]:
+        return split(parts, source["sizes"], seed)
+    if source.get("by") == "time" and groups is not None:
+        return in_order(parts["train"], groups)
+    return divide(parts, seed, groups)
+
+
+def groups(folder: Path) -> np.ndarray | None:
+    """What keeps rows of the training part in `folder` together: a number for each [N], or None."""
+    file = folder / "train" / "groups.npy"
+    return storage.map_array(file) if file.exists() else None
+
+
+def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) -> dict[str, Part]:
     """Splits of data that brings some or none: those that it lacks are drawn from its training part, stratified by
-    class. Equal images come into the same split.
+    class. Rows of one of the `groups` [N] come into the same split; without groups, equal rows do.
     """
     images, labels = parts["train"]
     names = [name for name in DRAWN if name == "train" or name not in parts]
-    first = first_equal(images)
+    first = first_equal(images if groups is None else groups)
     alone = np.flatnonzero(first == np.arange(len(first)))
     total = sum(DRAWN[name] for name in names)
     sizes = [max(1, round(DRAWN[name] / total * len(alone))) for name in names[1:]]
@@ -83,6 +103,16 @@ def divide(parts: dict[str, Part], seed: int) -> dict[str, Part]:
     taken = stratified(labels[alone], sizes, seed)
     rows = {name: np.flatnonzero(np.isin(first, alone[chosen])) for name, chosen in zip(names, taken, strict=True)}
     return {name: (images[rows[name]], labels[rows[name]]) if name in rows else parts[name] for name in DRAWN}
+
+
+def in_order(part: Part, times: np.ndarray) -> dict[str, Part]:
+    """Splits of rows by their times [N], which grow: the first are for training, the last for the test. Rows of one
+    time come into the same split."""
+    cuts = np.cumsum([*DRAWN.values()])[:-1] * len(times)
+    cuts = [int(np.searchsorted(times, times[round(cut)])) for cut in cuts]
+    x, y = part
+    spans = itertools.pairwise([0, *cuts, len(times)])
+    return {name: (x[a:b], y[a:b]) for name, (a, b) in zip(DRAWN, spans, strict=True)}
 
 
 def first_equal(x: np.ndarray) -> np.ndarray:
@@ -138,9 +168,11 @@ def load(name: str, folder: Path | None = None) -> Images:
     """
     folder = folder / name if folder else place(name)
     x, y = (storage.map_array(folder / file) for file in ("x.npy", "y.npy"))
-    if (x.dtype, x.ndim, y.dtype, y.shape) != (np.uint8, 4, np.int64, (len(x),)) or not len(x):
-        result = f"images {x.dtype} {list(x.shape)}, labels {y.dtype} {list(y.shape)}"
-        raise ValueError(f"{folder}: holds {result}; allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
+    held = (x.dtype, x.ndim) in HELD and (y.dtype, y.shape) == (np.int64, x.shape[:1])
+    if not held or not len(x):
+        result = f"x {x.dtype} {list(x.shape)}, y {y.dtype} {list(y.shape)}"
+        allowed = "uint8 [N, C, H, W], float32 [N, D] or [N, T, D], y int64 [N], N of 1 or more"
+        raise ValueError(f"{folder}: holds {result}; allowed: {allowed}")
     return Images(x, y)
 
 
@@ -154,6 +186,7 @@ def meta() -> Meta:
     path = LEARNING / "meta.json"
     try:
         stored = json.loads(path.read_text())
-        return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"])
+        columns = from_json(stored.get("columns", ()))
+        return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"], columns)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not readable ({error}){storage.RESTORE}") from error

@@ -1,4 +1,4 @@
-"""Synthetic shapes: out-of-distribution images for a data set that has no others."""
+"""Out-of-distribution images, rows and series for a data set that has no others."""
 
 from __future__ import annotations
 
@@ -28,3 +28,10 @@ def shapes(n: int, shape: tuple[int, int, int], classes: int, seed: int) -> Part
     distance = np.choose((np.arange(n) % 3)[:, None, None], [disc, bar, cross])
     images = (255 * (0.5 - distance).clip(0, 1)).round().astype(np.uint8)
     return images[:, None].repeat(channels, 1), np.arange(n) % max(1, classes)
+
+
+def shuffled(x: np.ndarray, seed: int) -> np.ndarray:
+    """Rows x [N, C] with every column shuffled by itself, so that only what belongs together is lost; series [N, T, C]
+    with their time steps shuffled."""
+    rng = np.random.default_rng(seed)
+    return rng.permuted(x, axis=0) if x.ndim == 2 else np.stack([rng.permutation(one) for one in x])

@@ -19,7 +19,8 @@ SCRATCH = splits.FOLDER.parent  # not the system's temporary folder, which may b
 
 
 class Tensors(NamedTuple):
-    """A split on the device: images x float32 [N, C, H, W] in [0, 1], labels y int64 [N].
+    """A split on the device: images x float32 [N, C, H, W] in [0, 1], rows [N, D] or series [N, T, D]; labels y int64
+    [N].
 
     On a CPU x is mapped from a file, so that it may be larger than the memory.
     """
@@ -30,7 +31,7 @@ class Tensors(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """All splits on the device, the test split under each noise (uint8 [N, C, H, W] by label), and the OOD images."""
+    """All splits on the device, the test split under each noise (by label, as it is stored), and the OOD images."""
 
     train: Tensors
     validation: Tensors
@@ -47,8 +48,8 @@ def split(name: str, device: torch.device) -> Tensors:
 
 
 def pixels(x: Tensor) -> Tensor:
-    """uint8 -> float32 in [0, 1]."""
-    return x.float().div_(255)
+    """Images uint8 -> float32 in [0, 1]; the float32 of tables and series stays."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
 
 
 def stored(chunks: Iterable[Tensor], device: torch.device) -> Tensor:
@@ -103,7 +104,7 @@ def balanced(split: Tensors, n: int, generator: Generator) -> Tensors:
 
 
 def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
-    """The fixed noisy copies of a split, uint8 by noise label."""
+    """The fixed noisy copies of a split by noise label, as they are stored: images uint8, others float32."""
     return {label: torch.from_numpy(array).to(device) for label, array in fixed.load(name).items()}
 
 

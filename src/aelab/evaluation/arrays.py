@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aelab.data.tensors import Data, mapped, pixels
 from aelab.evaluation import decoded
+from aelab.evaluation.cells import CellMeasures
 from aelab.evaluation.evaluate import Draw
 from aelab.evaluation.images import rebuilt, spread
 from aelab.evaluation.settings import Evaluate
@@ -23,22 +24,38 @@ def of(model: nn.Module, data: Data, settings: Evaluate, draw: Draw) -> dict[str
     """
     if not isinstance(model, Autoencoder):
         return {}
+    if model.spec.layout:
+        return of_cells(model, data, CellMeasures(model.spec.layout), settings)
     rows = spread(data.test.y, settings.digits)
     digits, labels = data.test.x[rows], data.test.y[rows]
-    kept = {"reconstructions": rebuilt(model, digits, labels)}
+    found = {"reconstructions": rebuilt(model, digits, labels)}
     for label, noisy in data.noisy.items():
-        kept[f"denoised/{label}"] = rebuilt(model, pixels(noisy[rows]), labels)
+        found[f"denoised/{label}"] = rebuilt(model, pixels(noisy[rows]), labels)
     codes = mapped(model.encode, *data.test)
     if codes.shape[1] <= 3:
-        kept |= {"codes": codes.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
-    kept |= decoded.of(model, data, rows, codes, settings, draw)
+        found |= {"codes": codes.cpu().numpy(), "labels": data.test.y.cpu().numpy()}
+    found |= decoded.of(model, data, rows, codes, settings, draw)
     filters = first_layer(model)
     if filters is not None:
         channels, *size = model.spec.shape
         if filters.shape[1] != model.spec.pixels:  # square patches
             size = [math.isqrt(filters.shape[1] // channels)] * 2
-        kept["filters"] = filters[: settings.units].reshape(-1, channels, *size).mean(1).cpu().numpy()
-    return kept
+        found["filters"] = filters[: settings.units].reshape(-1, channels, *size).mean(1).cpu().numpy()
+    return found
+
+
+def of_cells(model: Autoencoder, data: Data, measures: CellMeasures, settings: Evaluate) -> dict[str, np.ndarray]:
+    """The arrays of a model of a table or of series: reconstructions (see CellMeasures.arrays), codes, labels."""
+    x, y = data.test
+    rows = spread(y, settings.digits)
+    result = measures.arrays("reconstructions", x, None, mapped(model.reconstruct, x, y), rows)
+    for label, noisy in data.noisy.items():
+        x_hat = measures.completed(label, noisy, mapped(model.reconstruct, noisy, y))
+        result |= measures.arrays(f"denoised/{label}", x, noisy, x_hat, rows)
+    codes = mapped(model.encode, x, y)
+    if codes.shape[1] <= 3:
+        result |= {"codes": codes.cpu().numpy(), "labels": y.cpu().numpy()}
+    return result
 
 
 def first_layer(model: Autoencoder) -> Tensor | None:

@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.images import shown
 from aelab.data.tensors import Tensors, pixels
 from aelab.evaluation import feature_classifier, filters, reconstruction
 from aelab.evaluation.evaluate import EvalContext, representation_metrics
 from aelab.evaluation.generation import fitted_codes
 from aelab.evaluation.images import spread
+from aelab.evaluation.measures import Measures
 from aelab.evaluation.pca import PCA
+
+QUALITY = ("psnr", "ssim", "restored_mse", "restored_error")  # of filters and models on noisy data
 
 
 def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The metrics of all baselines (see baselines.json), and the arrays for their figures."""
     data, sizes = context.data, context.sizes
-    denoised, pictures = denoising(context)
     pca, test = PCA(data.train.x.flatten(1)), data.test.x.flatten(1)
+    denoised, pictures = denoising(context, pca)
     pictures |= {"pca_codes": pca.encode(test, 2).cpu().numpy(), "pca_labels": data.test.y.cpu().numpy()}
-    pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
+    image = data.test.x.dim() == 4
+    if image:
+        pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
     result = {
         "test_images": len(data.test.y),
         "sizes": dataclasses.asdict(sizes),
         "denoising": denoised,
         "probes": probes(context, pca, context.draw("random codes")),
-        "pca_sse": pca.errors(test),
-        "pca_validation_sse": pca.errors(data.validation.x.flatten(1)),
-        "pca_ood_sse": pca.errors(context.ood.x.flatten(1)),
+        "pca_sse": errors(context, pca, data.test.x),
+        "pca_validation_sse": errors(context, pca, data.validation.x),
+        "pca_ood_sse": errors(context, pca, context.ood.x),
         "feature_classifier_accuracy": feature_classifier.accuracy(context.classifier, data)
         if context.classifier
         else None,
         "generation": generation(context, pca, context.draw("generated")),
-        "keras_accuracy": black_accuracy(data.test),
     }
+    if image:
+        result["keras_accuracy"] = black_accuracy(data.test)
     return result, pictures
+
+
+def errors(context: EvalContext, pca: PCA, x: Tensor) -> list[float]:
+    """The squared error per item of x [N, ...], for 0, 1, ... components of PCA."""
+    if x.dim() == 4:
+        return pca.errors(x.flatten(1))
+    rebuilt = (pca.decode(pca.encode(x.flatten(1), k)).view_as(x) for k in range(pca.directions.shape[1] + 1))
+    return [context.measures.squared_errors(x, x_hat).mean().item() for x_hat in rebuilt]
 
 
 def flat(found: dict[str, Any]) -> dict[str, float]:
@@ -48,40 +62,48 @@ def flat(found: dict[str, Any]) -> dict[str, float]:
         f"{metric}/{noise}/{baseline}": measured[metric]
         for noise, by_baseline in found["denoising"].items()
         for baseline, measured in by_baseline.items()
-        for metric in ("psnr", "ssim")
+        for metric in QUALITY
+        if metric in measured
     }
     for group in ("probes", "generation"):
         numbers |= {f"{m}/{baseline}": v for baseline, measured in found[group].items() for m, v in measured.items()}
     return numbers
 
 
-def denoising(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """For each noise, PSNR and SSIM of the noisy input and of each filter with its best parameter on validation.
+def denoising(context: EvalContext, pca: PCA) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """For each noise, the quality of the noisy input and of each filter with its best parameter on validation.
 
-    Also the images: clean, noisy and filtered test digits, uint8 [digits, H, W].
+    Also what figures show: clean, noisy and filtered test items (see Measures.arrays).
     """
-    data = context.data
+    data, measures = context.data, context.measures
     rows = spread(data.test.y, context.sizes.digits)
     result: dict[str, Any] = {}
-    pictures = {"clean": shown(data.test.x[rows]), "labels": data.test.y[rows].cpu().numpy()}
+    pictures = measures.arrays("clean", data.test.x, None, data.test.x, rows)
+    pictures["labels"] = data.test.y[rows].cpu().numpy()
+    tried = measures.filters(data, pca)
     for label, stored in data.noisy.items():
         noisy, held_out = pixels(stored), pixels(context.noisy_validation[label])
-        result[label] = {"noisy": quality(data.test.x, noisy)}
-        pictures[f"noisy/{label}"] = shown(noisy[rows])
-        for name, apply in filters.FILTERS.items():
-            parameter = filters.choose(name, held_out, data.validation.x)
-            filtered = apply(noisy, parameter)
-            result[label][name] = {**quality(data.test.x, filtered), "parameter": parameter}
-            pictures[f"{name}/{label}"] = shown(filtered[rows])
+        result[label] = {"noisy": quality(context, noisy, noisy)}
+        pictures |= measures.arrays(f"noisy/{label}", data.test.x, noisy, noisy, rows)
+        judged = partial(completed_psnr, measures, label, held_out)
+        for name, each in tried.items():
+            parameter = filters.choose(each, held_out, data.validation.x, judged)
+            filtered = measures.completed(label, noisy, each.apply(noisy, parameter))
+            result[label][name] = {**quality(context, noisy, filtered), "parameter": parameter}
+            pictures |= measures.arrays(f"{name}/{label}", data.test.x, noisy, filtered, rows)
     return result, pictures
 
 
-def quality(x: Tensor, x_hat: Tensor) -> dict[str, float]:
-    """PSNR (dB) and SSIM, means over images."""
-    return {
-        "psnr": reconstruction.psnr(x, x_hat).mean().item(),
-        "ssim": reconstruction.ssim(x, x_hat).mean().item(),
-    }
+def completed_psnr(measures: Measures, noise: str, noisy: Tensor, x: Tensor, x_hat: Tensor) -> Tensor:
+    """The PSNR of the first items of filtered data, as that of models is measured."""
+    return measures.psnr(x, measures.completed(noise, noisy[: len(x)], x_hat))
+
+
+def quality(context: EvalContext, noisy: Tensor, x_hat: Tensor) -> dict[str, float]:
+    """How good test data is that was filtered or rebuilt from its noisy copy: means over items, those of QUALITY."""
+    x = context.data.test.x
+    found = {"psnr": context.measures.psnr(x, x_hat).mean().item(), **context.measures.denoised(x, noisy, x_hat)}
+    return {name: value for name, value in found.items() if name in QUALITY}
 
 
 def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:

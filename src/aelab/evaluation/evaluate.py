@@ -25,10 +25,10 @@ from aelab.evaluation import (
     health,
     likelihood,
     pairs,
-    reconstruction,
     representation,
 )
 from aelab.evaluation.feature_classifier import FeatureClassifier
+from aelab.evaluation.measures import ImageMeasures, Measures
 from aelab.evaluation.representation import Coded
 from aelab.evaluation.settings import Baselines, Evaluate
 from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Likelihood
@@ -91,13 +91,19 @@ class EvalContext:
     data: Data
     noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
     sizes: Baselines
-    classifier: FeatureClassifier | None  # None without classes
+    classifier: FeatureClassifier | None  # None without classes, and for other data than images
     draw: Draw
+    measures: Measures = field(default_factory=ImageMeasures)
 
     @property
     def ood(self) -> Tensors:
         """The OOD images [n, C, H, W] to evaluate, and labels for models that need them."""
         return Tensors(*(part[: self.sizes.max_ood_images] for part in self.data.ood))
+
+    @cached_property
+    def labelled(self) -> bool:
+        """Whether the data has classes: labels are not all the same."""
+        return bool((self.data.train.y != self.data.train.y[0]).any())
 
     @cached_property
     def test_features(self) -> Tensor:
@@ -149,7 +155,7 @@ def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]
     result: dict[str, Any] = {"uses_labels": model.uses_labels, "samples": samples}
     if isinstance(model, Likelihood):
         result["targets"] = model.targets
-    if isinstance(model, likelihood.Weighted):
+    if isinstance(model, likelihood.Weighted) and model.spec.layout is None:
         result["nll"] = {"images": min(settings.nll_images, len(test.y)), "draws": settings.iwae_samples}
     return result
 
@@ -157,14 +163,14 @@ def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]
 def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Tensor) -> Metrics:
     """Reconstruction error of clean, noisy and OOD images. rebuilt: the reconstructed test images."""
     data, x = context.data, context.data.test.x
-    result = reconstruction.measure(x, rebuilt, bounded=model.bounded) | reconstruction.by_ink(x, rebuilt)
-    result["keras_accuracy"] = reconstruction.keras_accuracy(x, rebuilt)
-    denoised, per_image = denoising.measure(model, data.test, data.noisy)
-    result |= denoised | ood(model, context.ood, result["sse"])
-    per_image["sse"] = reconstruction.squared_errors(x, rebuilt)
+    measures = context.measures
+    result = measures.reconstruction(x, rebuilt, bounded=model.bounded)
+    denoised, per_image = denoising.measure(model, data.test, data.noisy, measures)
+    result |= denoised | ood(model, context, result["sse"])
+    per_image["sse"] = measures.squared_errors(x, rebuilt)
     held_out, rebuilt = data.validation, mapped(model.reconstruct, *data.validation)
-    psnrs = denoising.psnrs(model, held_out, context.noisy_validation)
-    chosen_by = {"sse": reconstruction.squared_errors(held_out.x, rebuilt).mean().item(), "psnr": psnrs.pop("clean")}
+    psnrs = denoising.psnrs(model, held_out, context.noisy_validation, measures)
+    chosen_by = {"sse": measures.squared_errors(held_out.x, rebuilt).mean().item(), "psnr": psnrs.pop("clean")}
     return Metrics(result, chosen_by | {f"psnr/{label}": value for label, value in psnrs.items()}, per_image)
 
 
@@ -175,7 +181,7 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
     some = train[0][: sizes.max_train_codes], train[1][: sizes.max_train_codes]
     images = data.train.x[: sizes.max_train_codes], data.test.x
     matching = pairs.matching(images, (some[0], test[0]), sizes.steps, context.draw("matching pairs"))
-    if not context.classifier:  # all others are about classes
+    if not context.labelled:  # all others are about classes
         return Metrics(matching)
     probe = representation.linear_probe(train, validation, test)
     result = {"probe_accuracy": probe.test} | representation.knn(train, test, sizes.neighbours)
@@ -218,7 +224,7 @@ def model_specific_metrics(
         result |= likelihood.bound(model, test, draw("likelihood"))
     if isinstance(model, GaussianAutoencoder):  # for discrete codes, a variance over images means little
         result["active_latents"] = representation.active_latents(coded[2][0])
-    if isinstance(model, likelihood.Weighted):
+    if isinstance(model, likelihood.Weighted) and model.spec.layout is None:
         binary = likelihood.binarised(test[: settings.nll_images], context.draw("binary"))
         result |= likelihood.importance(model, binary, settings.iwae_samples, draw("importance"))
     if isinstance(model, health.Codebook):
@@ -257,7 +263,8 @@ def classification(model: Classifier, data: Data) -> Metrics:
     return Metrics(result, {f"error/{model.labels}": held_out.mean().item()}, {name: wrong})
 
 
-def ood(model: Autoencoder, ood: Tensors, sse: float) -> dict[str, float]:
+def ood(model: Autoencoder, context: EvalContext, sse: float) -> dict[str, float]:
     """ood_sse: squared error per OOD image; ood_ratio: that over the squared error per test image, `sse`."""
-    error = reconstruction.squared_errors(ood.x, mapped(model.reconstruct, *ood)).mean().item()
+    ood = context.ood
+    error = context.measures.squared_errors(ood.x, mapped(model.reconstruct, *ood)).mean().item()
     return {"ood_sse": error, "ood_ratio": error / sse if sse > 0 else float("inf")}

@@ -6,19 +6,21 @@ Images are float32 [N, C, H, W] in [0, 1]. Each filter has one parameter, chosen
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.evaluation.reconstruction import psnr
-
-GRIDS: dict[str, tuple[float, ...]] = {
-    "median": (3, 5),  # window, pixels
-    "gaussian": (0.5, 0.75, 1.0, 1.5, 2.0),  # standard deviation, pixels
-    "non_local_means": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4),  # h: how different patches may be
-}
 TRIED = 200  # validation images that choose the parameter
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A baseline of denoising with one parameter: apply(noisy [N, ...], parameter) -> x_hat, and what to try."""
+
+    grid: tuple[float, ...]
+    apply: Callable[[Tensor, float], Tensor]
 
 
 def median(noisy: Tensor, size: float) -> Tensor:
@@ -47,17 +49,19 @@ def non_local_means(noisy: Tensor, h: float) -> Tensor:
     return _as(noisy, np.stack(images))
 
 
-FILTERS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "median": median,
-    "gaussian": gaussian,
-    "non_local_means": non_local_means,
+FILTERS = {
+    "median": Filter((3, 5), median),  # window, pixels
+    "gaussian": Filter((0.5, 0.75, 1.0, 1.5, 2.0), gaussian),  # standard deviation, pixels
+    "non_local_means": Filter((0.1, 0.15, 0.2, 0.25, 0.3, 0.4), non_local_means),  # h: how different patches may be
 }
 
 
-def choose(name: str, noisy: Tensor, clean: Tensor) -> float:
-    """The parameter of filter `name` with the highest PSNR over the first TRIED validation images."""
+def choose(tried: Filter, noisy: Tensor, clean: Tensor, psnr: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The parameter of a filter with the highest PSNR over the first TRIED validation images."""
     noisy, clean = noisy[:TRIED], clean[:TRIED]
-    return max(GRIDS[name], key=lambda value: psnr(clean, FILTERS[name](noisy, value)).mean().item())
+    if len(tried.grid) == 1:
+        return tried.grid[0]
+    return max(tried.grid, key=lambda value: psnr(clean, tried.apply(noisy, value)).mean().item())
 
 
 def _array(x: Tensor) -> np.ndarray:

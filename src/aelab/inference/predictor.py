@@ -27,7 +27,7 @@ from aelab.data.tensors import mapped
 from aelab.models.common import Autoencoder, Generative, Spec, registry
 from aelab.runner import stage
 from aelab.tracking import models
-from aelab.training import weight_files
+from aelab.training import artifacts, weight_files
 from aelab.training.classifier import Classifier, predictions
 
 PIXELS = "whole numbers 0 to 255, or floats 0 to 1"
@@ -206,7 +206,7 @@ def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Pat
     if not files:
         seeds = len({Path(file).name for file in about["weights"]})
         raise ValueError(f"replicate: {replicate} is out of range; {name} has 0 to {seeds - 1}")
-    spec = Spec(tuple(about["shape"]), about["classes"])
+    spec = artifacts.spec_of(about)
     model: nn.Module = registry.build(about["family"], about["config"], spec, Generator())
     if about["kind"] == "classifier":
         model = Classifier(model, spec)  # type: ignore[arg-type]

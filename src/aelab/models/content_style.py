@@ -31,7 +31,6 @@ from aelab.models.common import (
     Autoencoder,
     Batch,
     Losses,
-    Output,
     OutputActivation,
     Phase,
     ReconstructionLoss,
@@ -133,7 +132,7 @@ class ContentStyleAutoencoder(Autoencoder):
         decoder = nn.Sequential(*layers, nn.Linear(back[-1], spec.pixels), nn.Unflatten(1, spec.shape))
         style = encoder(config.style).append(Standardise(config.style))
         both = nn.Sequential(Beside(encoder(config.content), style))
-        super().__init__(spec, both, decoder, Output(config.output, config.loss, config.reduction))
+        super().__init__(spec, both, decoder, spec.output(config.output, config.loss, config.reduction))
         self.config = config
         self.head = nn.Linear(config.content, spec.classes)
         hidden = dense(config.style, config.adversary, "relu")

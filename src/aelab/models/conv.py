@@ -22,7 +22,6 @@ from torch import Generator, nn
 from aelab.models.common import (
     ACTIVATIONS,
     Autoencoder,
-    Output,
     OutputActivation,
     ReconstructionLoss,
     Reduction,
@@ -44,6 +43,7 @@ TAKES = {  # what may follow a layer's kind and number
 }
 LAYER = re.compile(rf"({'|'.join(TAKES)})\s+([1-9]\d*)(\s.*)?")
 OPTION = re.compile(r"([ks])([1-9]\d*)|(p)(\d+)")
+KINDS = ("image",)
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,6 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
         layers, shape = network(config.decoder, code, "decoder")
         decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
         require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
-    model = Autoencoder(spec, encoder, decoder, Output(config.output, config.loss, config.reduction))
+    model = Autoencoder(spec, encoder, decoder, spec.output(config.output, config.loss, config.reduction))
     initialise(model, generator)
     return model

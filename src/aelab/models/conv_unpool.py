@@ -26,7 +26,6 @@ from aelab.models.common import (
     Autoencoder,
     Batch,
     Losses,
-    Output,
     OutputActivation,
     ReconstructionLoss,
     Reduction,
@@ -37,6 +36,8 @@ from aelab.models.common import (
 )
 
 KERNEL, PADDING = 3, 1
+
+KINDS = ("image",)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class UnpoolingAutoencoder(Autoencoder):
             sizes.append((mapped[-1][0] // config.pool, mapped[-1][1] // config.pool))
             pooled.append((after, *sizes[-1]))
             require(min(sizes[-1]) > 0, "pool", config.pool, f"up to the map's {min(mapped[-1])} rows or columns")
-        output = Output(config.output, config.loss, config.reduction)
+        output = spec.output(config.output, config.loss, config.reduction)
         super().__init__(spec, nn.Sequential(*forth), nn.Sequential(*reversed(back)), output)
         self.pool, self.mapped, self.pooled = config.pool, mapped, pooled
 

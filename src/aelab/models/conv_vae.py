@@ -25,6 +25,8 @@ from aelab.models.common import (
     require_widths,
 )
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

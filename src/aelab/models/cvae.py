@@ -33,6 +33,8 @@ from aelab.models.common import (
     require_widths,
 )
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

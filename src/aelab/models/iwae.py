@@ -35,6 +35,8 @@ from aelab.models.common import (
     start_at_mean,
 )
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

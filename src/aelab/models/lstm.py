@@ -158,7 +158,7 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
     seen = height - config.predict_rows
     reader = Reader(seen, channels * width, config.units)
     writer = Writer((channels, seen, width), config.units, reverse=True)
-    output = Output(config.output, config.loss, config.reduction)
+    output = spec.output(config.output, config.loss, config.reduction)
     if config.predict_rows:
         further = Writer((channels, config.predict_rows, width), config.units, reverse=False)
         model: Autoencoder = CompositeAutoencoder(spec, nn.Sequential(reader), Halves(writer, further), output)

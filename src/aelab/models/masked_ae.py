@@ -36,6 +36,8 @@ from aelab.models.common import (
 
 FIXED_MASK = 0  # seed of the one mask that reconstruct() uses, the same for every model
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

@@ -35,6 +35,7 @@ from aelab.models.common import (
 CHAINS = 500  # of PCD, side by side: each starts at another training image
 STEPS = 500  # Gibbs steps per sample
 DEVIATION = 0.01  # of the initial weights
+KINDS = ("image",)
 
 
 @dataclass(frozen=True)

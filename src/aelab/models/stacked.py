@@ -42,6 +42,8 @@ from aelab.models.common import (
     widen,
 )
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

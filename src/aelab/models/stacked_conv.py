@@ -34,6 +34,8 @@ from aelab.models.common import (
 
 POOL = 2
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

@@ -25,6 +25,8 @@ from torch import Generator, Tensor, nn
 
 from aelab.models.common import Autoencoder, Batch, Losses, Output, Spec, initialise, require, start_at_mean
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

@@ -48,6 +48,8 @@ from aelab.models.common import (
 
 SEEDS = 1000  # training images that initialise the codebook
 
+KINDS = ("image",)
+
 
 @dataclass(frozen=True)
 class Config:

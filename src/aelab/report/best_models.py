@@ -12,7 +12,7 @@ import numpy as np
 
 from aelab.report.formatting import NA, cell, grid, name
 from aelab.report.metric_specs import number, spec
-from aelab.report.results import SIZES, Item, Results, spoken
+from aelab.report.results import HIDING, SIZES, Item, Results, spoken
 from aelab.report.statistics import difference, exact, of_seeds
 
 MIDDLE = 32  # the latent dimension of encoder@champion
@@ -149,6 +149,7 @@ def tasks(results: Results) -> list[Task]:
         ),
         *(_denoiser(results, noise) for noise in results.noises),
     ]
+    wide = results.kind == "table"  # where codes of more numbers than a row has are wanted
     few = f"with {results.baselines['sizes']['labels']} labels a class"
     encoders = [
         Task(
@@ -158,7 +159,7 @@ def tasks(results: Results) -> list[Task]:
             f"codes {few}, trained without labels",
             "few_labels_accuracy",
             partial(_values, "few_labels_accuracy"),
-            lambda item: not item.uses_labels and item.mean("latent_dim") < results.pixels,
+            lambda item: not item.uses_labels and (wide or item.mean("latent_dim") < results.pixels),
             lambda _: _probes(results, results.pixels - 1, "few_labels_accuracy"),
         ),
         *(_encoder(results, size) for size in sizes(results)),
@@ -203,10 +204,11 @@ def _rebuilder(results: Results, size: int) -> Task:
 
 def _denoiser(results: Results, noise: str) -> Task:
     name, psnr = results.best_filter(noise)
+    hides = results.kind != "image" and noise.startswith(HIDING)
     return Task(
         f"denoiser-{noise}",
         (),
-        f"Which removes {spoken(noise)} best?",
+        f"Which fills best what {spoken(noise)} hides?" if hides else f"Which removes {spoken(noise)} best?",
         f"removes {spoken(noise)}",
         f"psnr/{noise}",
         partial(_values, f"psnr/{noise}"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from aelab.report import best_models, pretraining, sections, verdicts, warnings
+from aelab.report import best_models, columns, pretraining, sections, verdicts, warnings
 from aelab.report.formatting import cell, given, grid, kind, name, ranked
 from aelab.report.metric_specs import spec
-from aelab.report.results import FILTERS, Item, Results, span, spoken
+from aelab.report.results import Item, Results, span, spoken
+from aelab.report.wording import said
 
 NOISES_PER_TABLE = 4
 
@@ -26,6 +27,8 @@ def markdown(results: Results) -> str:
         *sections.ink(results),
         *sections.ood(results),
         *_denoising(results),
+        *sections.restored(results),
+        *columns.section(results),
         *_representation(results),
         *sections.codes(results),
         *sections.parts(results),
@@ -39,7 +42,7 @@ def markdown(results: Results) -> str:
         *_cost(results),
         *_warnings(results),
     ]
-    return "\n\n".join(parts) + "\n"
+    return said("\n\n".join(parts), results.kind) + "\n"
 
 
 def _reconstruction(results: Results) -> list[str]:
@@ -48,12 +51,15 @@ def _reconstruction(results: Results) -> list[str]:
         "By latent dimension: a larger one is an easier task. sse: squared error per image; PCA: sse of PCA of the "
         "same latent dimension; bce: nats per image (only for bounded outputs); psnr: dB.",
     ]
+    shown = ("sse", "bce", "psnr", "ssim") if results.kind == "image" else ("sse", "psnr", "mse", "category_error")
+    shown = tuple(name for name in shown if any(name in item.metrics for item in results.rebuilding))
+    heads = [name if results.kind == "image" else spec(name).title for name in shown]
     for size, items in results.by_size(results.rebuilding).items():
         rows = [
             [name(results, item, "reconstruction"), cell(item, "latent_dim"), f"{results.pca(item):.2f}", *cells]
-            for item, cells in zip(items, ranked(items, ("sse", "bce", "psnr", "ssim")), strict=True)
+            for item, cells in zip(items, ranked(items, shown), strict=True)
         ]
-        parts += [f"### {size}", grid(["model", "latent dim", "PCA", "sse", "bce", "psnr", "ssim"], rows)]
+        parts += [f"### {size}", grid(["model", "latent dim", "PCA", *heads], rows)]
     return parts
 
 
@@ -65,7 +71,7 @@ def _denoising(results: Results) -> list[str]:
     for start in range(0, len(results.noises), NOISES_PER_TABLE):
         noises = results.noises[start : start + NOISES_PER_TABLE]
         rows = [["*the noisy image*", *(f"{baselines[n]['noisy']['psnr']:.2f}" for n in noises)]]
-        rows += [[f"*{spoken(f)}*", *(f"{baselines[n][f]['psnr']:.2f}" for n in noises)] for f in FILTERS]
+        rows += [[f"*{spoken(f)}*", *(f"{baselines[n][f]['psnr']:.2f}" for n in noises)] for f in results.filters]
         items = results.rebuilding
         for item, cells in zip(items, ranked(items, [f"psnr/{noise}" for noise in noises]), strict=True):
             warned = {warning.noise for warning in warnings.of(results, item)}

@@ -110,6 +110,27 @@ TABLE = (
         format=".1f",
         percent=True,
     ),
+    MetricSpec(
+        "restored_mse",
+        "restored cells",
+        "noise",
+        "squared error of the numbers that the noise changed; 1: as the mean",
+        "lower",
+        format=".3f",
+    ),
+    MetricSpec(
+        "restored_error",
+        "restored categories",
+        "noise",
+        "wrong ones among the categories that the noise changed",
+        "lower",
+        "%",
+        format=".1f",
+        percent=True,
+    ),
+    MetricSpec(
+        "category_error", "categories", "reconstruction", "wrong categories", "lower", "%", format=".1f", percent=True
+    ),
     MetricSpec("ood_sse", "squared error per OOD image", "reconstruction", "of out-of-distribution images", "lower"),
     MetricSpec("ood_ratio", "OOD ratio", "reconstruction", "that over the squared error; near 1 a model only copies"),
     MetricSpec(

@@ -10,8 +10,19 @@ from typing import Any
 
 import numpy as np
 
-FILTERS = ("median", "gaussian", "non_local_means")
+from aelab.data.columns import KINDS, Kind
+
+SPOKEN = {
+    "median": "median filter",
+    "gaussian": "gaussian filter",
+    "non_local_means": "non-local-means filter",
+    "pca": "PCA",
+    "mean": "mean or most frequent value",
+    "neighbours": "nearest rows",
+    "interpolation": "straight line",
+}  # filters
 PREVIEW_NOISE = "impulse 0.05"  # of the noisy validation images that a net reconstructs while it trains
+HIDING = ("masking", "span")  # noises that hide cells of tables and series
 SIZES = (4, 32)  # numbers per code: the upper ends of the groups within which models are compared
 
 
@@ -174,6 +185,17 @@ class Results:
         return next((entry for entry in same if entry.about["config"]["layer"] == "random"), None)
 
     @property
+    def kind(self) -> Kind:
+        """Of the data: image, table or series."""
+        return KINDS[len(self.data["shape"])]
+
+    @property
+    def filters(self) -> list[str]:
+        """The baselines of denoising."""
+        measured = next(iter(self.baselines["denoising"].values()), {})
+        return [name for name in measured if name != "noisy"]
+
+    @property
     def noises(self) -> list[str]:
         return list(self.baselines["denoising"])
 
@@ -211,7 +233,7 @@ class Results:
     def best_filter(self, noise: str) -> tuple[str, float]:
         """The filter with the highest PSNR (dB) on a noise, and that PSNR."""
         result = self.baselines["denoising"][noise]
-        name = max(FILTERS, key=lambda each: result[each]["psnr"])
+        name = max(self.filters, key=lambda each: result[each]["psnr"])
         return name, result[name]["psnr"]
 
     def trained_on(self, item: Item) -> list[str]:
@@ -237,6 +259,6 @@ def span(values: Sequence[float]) -> str:
 
 def spoken(name: str) -> str:
     """A noise or filter in words: "salt & pepper 0.1", "median filter"."""
-    if name in FILTERS:
-        return f"{name.replace('non_local_means', 'non-local-means')} filter"
+    if name in SPOKEN:
+        return SPOKEN[name]
     return name.replace("_", " & ").replace("-", " ")

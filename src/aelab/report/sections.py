@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aelab.report.formatting import cell, given, grid, name, number, ranked
+from aelab.report.formatting import cell, given, grid, name, number, ranked, title
 from aelab.report.metric_specs import spec
-from aelab.report.results import Item, Results
+from aelab.report.results import Item, Results, spoken
 
 
 def ink(results: Results) -> list[str]:
@@ -22,6 +22,32 @@ def ink(results: Results) -> list[str]:
         "“accuracy”: the share in % of pixels with round(output) == input, as Keras prints it. It misleads: a black "
         f"image has {black}, and a grey pixel is never correct.",
         table(results, items, columns, (), [["*a black image*", "", "", black]]),
+    ]
+
+
+def restored(results: Results) -> list[str]:
+    """Errors of the cells that a noise changed, of tables and series."""
+    measured = results.baselines["denoising"]
+    names = [
+        f"{metric}/{noise}"
+        for metric in ("restored_mse", "restored_error")
+        for noise in results.noises
+        if metric in measured[noise]["noisy"]
+    ]
+    if not names:
+        return []
+    rows = []
+    for baseline in ("noisy", *results.filters):
+        words = "the noisy image" if baseline == "noisy" else spoken(baseline)
+        found = [measured[name.partition("/")[2]][baseline].get(name.partition("/")[0]) for name in names]
+        rows.append([f"*{words}*", *("" if v is None else number(v, n) for v, n in zip(found, names, strict=True))])
+    items = results.rebuilding
+    rows += [[name(results, item), *cells] for item, cells in zip(items, ranked(items, names), strict=True)]
+    return [
+        "### Cells that the noise changed",
+        "Squared error of numbers (1: as their mean) and wrong categories in %, over the changed cells alone. Where "
+        "noise hides cells, those are filled and all others stay.",
+        grid(["model", *(title(name) for name in names)], rows),
     ]
 
 

@@ -1,8 +1,9 @@
 """The published data sets: how each is downloaded, verified and read.
 
-The result is a train part and, if the data set has an official one, a test part (images uint8 [N, 1, H, W], labels
-int64 [N]), and out-of-distribution (OOD) images: the test set of another data set, or synthetic shapes. Downloaded
-files are verified by the SHA-256 of their DEcompressed bytes, so any re-compressed mirror works.
+The result is a train part and, if the data set has an official one, a test part (images uint8 [N, C, H, W] or the raw
+values of a table float64 [N, columns], labels int64 [N]), and out-of-distribution (OOD) images: the test set of another
+data set, or synthetic shapes. Downloaded files are verified by the SHA-256 of their DEcompressed bytes, so any
+re-compressed mirror works.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 
 from aelab.data import splits
 from aelab.data.splits import Part
-from aelab.sources import sprites
+from aelab.sources import customers, sprites
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
 
@@ -41,7 +42,8 @@ class OutOfDistribution:
 
 @dataclass(frozen=True)
 class Source:
-    """One data set: its folder on a mirror, checksums, split sizes, how to read it, its OOD images."""
+    """One data set: its folder on a mirror, checksums, split sizes, how to read it, its OOD images; of a table the
+    columns with their categories (none: numbers)."""
 
     title: str
     licence: str
@@ -51,6 +53,13 @@ class Source:
     folder: str = ""
     sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then of test
     ood: OutOfDistribution = OutOfDistribution("synthetic shapes")
+    columns: Callable[[], Mapping[str, tuple[str, ...]]] = dict
+    axes: tuple[int, ...] = (1, 28, 28)  # of an image
+
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an item, for a table about: its inputs depend on the training split."""
+        known = self.columns().values()
+        return (sum(len(categories) + 1 if categories else 1 for categories in known),) if known else self.axes
 
 
 def keep(name: str, mirrors: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Any]:
@@ -66,6 +75,8 @@ def keep(name: str, mirrors: Mapping[str, tuple[str, ...]], folder: Path) -> dic
         "title": source.title,
         "licence": source.licence,
         "classes": source.classes,
+        "columns": [{"name": name, "categories": known} for name, known in source.columns().items()],
+        "scaling": "rank",
         "sizes": source.sizes,
         "ood": source.ood.title,
     }
@@ -97,6 +108,24 @@ def _embedded(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
 
 def _drawn(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
     return {"train": sprites.draw(sum(source.sizes.values()), seed=0)}
+
+
+def _masses(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    from sklearn.datasets import load_breast_cancer
+
+    found: Any = load_breast_cancer()
+    return {"train": (found.data.astype(np.float64), found.target.astype(np.int64))}
+
+
+def _measurements() -> dict[str, tuple[str, ...]]:
+    from sklearn.datasets import load_breast_cancer
+
+    found: Any = load_breast_cancer()
+    return dict.fromkeys(map(str, found.feature_names), ())
+
+
+def _customers(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    return {"train": customers.draw(sum(source.sizes.values()), seed=0)}
 
 
 def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
@@ -171,6 +200,7 @@ def _download(url: str) -> bytes:
         return (Path(folder) / "file").read_bytes()
 
 
+SHUFFLED = OutOfDistribution("test rows with every column shuffled")
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
     "t-shirt",
@@ -199,6 +229,25 @@ SOURCES = {
         sprites.SHAPES,
         {"train": 1750, "validation": 250, "test": 500},
         _drawn,
+        axes=(3, sprites.SIDE, sprites.SIDE),
+    ),
+    "breast_cancer": Source(
+        "569 breast masses, 30 measurements of each (Wolberg, Street & Mangasarian 1995; comes with scikit-learn)",
+        "CC BY 4.0",
+        ("malignant", "benign"),
+        {"train": 398, "validation": 57, "test": 114},
+        _masses,
+        ood=SHUFFLED,
+        columns=_measurements,
+    ),
+    "customers": Source(
+        "4,000 drawn customers: 8 numbers, 5 categories, values missing",
+        "none: drawn by AE Lab",
+        customers.GROUPS,
+        {"train": 2800, "validation": 400, "test": 800},
+        _customers,
+        ood=SHUFFLED,
+        columns=lambda: customers.COLUMNS,
     ),
     "mnist": Source(
         "MNIST (LeCun, Cortes, Burges)",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
-from aelab.sources.images import Options
+from aelab.data.columns import Scaling
+from aelab.sources import images, tables
 from aelab.sources.published import SOURCES
+
+OPTIONS: dict[str, Any] = {"image": images.Options, "table": tables.Options}  # by kind: what a user may say
 
 
 @dataclass(frozen=True)
@@ -14,31 +17,37 @@ class Dataset:
     """The section `data:`: a published data set by its name, or files of the user's own with a name for them.
 
     path: of those files; a relative one is relative to the folder of params.yaml. kind: of what they hold. The other
-    keys are options of the kind (see images.Options).
+    keys are options of the kind (see images.Options, tables.Options).
     """
 
     name: str
     path: str | None = None
-    kind: Literal["image"] = "image"
+    kind: Literal["image", "table"] = "image"
     size: int | None = None
     channels: int | None = None
     label: str | None = None
     skip_broken: bool = False
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+    scale: Scaling = "rank"
 
     def __post_init__(self) -> None:
         if self.path is None and self.name not in SOURCES:
             raise ValueError(f"name: {self.name!r} is unknown; allowed: {', '.join(SOURCES)}")
-        given = [key for key in OPTIONS if getattr(self, key)]
-        if self.path is None and given:
-            raise ValueError(f"{given[0]}: is of own files; allowed: only with path")
+        defaults = {field.name: field.default for field in fields(self)}
+        known = {field.name for field in fields(OPTIONS[self.kind])} if self.path else set()
+        for key, value in vars(self).items():
+            if value != defaults[key] and key not in {"name", "path", "kind"} | known:
+                allowed = f"{self.kind}s have {', '.join(sorted(known))}" if self.path else "only with path"
+                raise ValueError(f"{key}: {value!r} is of own files of another kind; allowed: {allowed}")
         _ = self.options
 
     @property
-    def options(self) -> Options:
-        return Options(**{key: getattr(self, key) for key in OPTIONS})
-
-
-OPTIONS = tuple(field.name for field in fields(Options))
+    def options(self) -> Any:
+        """The options of its kind."""
+        kind = OPTIONS[self.kind]
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
 
 @dataclass(frozen=True)

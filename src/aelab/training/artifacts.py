@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from aelab.data import storage
+from aelab.data.columns import from_json
 from aelab.models.common import Spec, registry
 from aelab.training import weight_files
 from aelab.training.classifier import Classifier
@@ -53,12 +54,18 @@ def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
     Raises FileNotFoundError, ValueError for damaged files, RuntimeError where weights and model disagree.
     """
     description = storage.load_json(folder / "model.json")
-    spec = Spec(tuple(description["shape"]), description["classes"])
+    spec = spec_of(description)
     model: nn.Module = registry.build(description["family"], description["config"], spec, torch.Generator())
     if description["kind"] == "classifier":
         model = Classifier(model, spec, description["labels"])
     model.load_state_dict(weight_files.load_weights(weights_file(folder, replicate)))
     return model.to(device).eval()
+
+
+def spec_of(description: dict[str, Any]) -> Spec:
+    """The data that a model was made for, from its model.json."""
+    columns = from_json(description.get("columns", ()))
+    return Spec(tuple(description["shape"]), description["classes"], columns)
 
 
 def parts(folder: Path) -> list[Path]:

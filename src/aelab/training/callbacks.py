@@ -13,7 +13,7 @@ from torch import nn
 
 from aelab.config import seeding
 from aelab.data import images
-from aelab.data.corruption import Noise, corrupt_mixed
+from aelab.data.corruption import Noise, Noises, corrupt
 from aelab.data.tensors import Tensors
 from aelab.runner import parallel
 from aelab.runner.progress import Progress
@@ -151,13 +151,13 @@ class ReconstructionPreview:
         first = [int((validation.y == label).nonzero()[0, 0]) for label in classes]
         if len(classes) == 1:
             first = list(range(min(PREVIEWED, len(validation.y))))
-        noises = [Noise.parse(item) for item in settings.noise]
+        noises = Noises.parse(settings.noise)
         clean, self.labels = validation.x[first], validation.y[first]
-        shown = corrupt_mixed(clean, noises, seeding.generator(*stream, "preview", device=clean.device))
+        shown = noises(clean, seeding.generator(*stream, "preview", device=clean.device))
         self.seen = {"": shown}  # by prefix of the names in `pictures`
-        if not noises:
+        if not noises.kinds:
             generator = seeding.generator(stream[0], "preview", device=clean.device)
-            self.seen["noisy-"] = corrupt_mixed(clean, [self.NOISE], generator)
+            self.seen["noisy-"] = corrupt(clean, self.NOISE.kind, self.NOISE.level, generator)
         self.recorder = recorder
         self.pictures: dict[str, np.ndarray] = {}
 

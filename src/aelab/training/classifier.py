@@ -18,6 +18,7 @@ class Classifier(nn.Module):
 
     def __init__(self, pretrained: Autoencoder, spec: Spec, labels: str = "all") -> None:
         super().__init__()
+        self.spec = spec
         self.labels, self.dropout = labels, pretrained.tuned_dropout
         self.vmap_unsupported_reason = DROPOUT if self.dropout else ""  # see Autoencoder.vmap_unsupported_reason
         self.encoder, self.scale = pretrained.encoder, pretrained.output.scale

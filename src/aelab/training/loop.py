@@ -7,7 +7,7 @@ callbacks do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from aelab.config import runtime
 from aelab.config.runtime import Precision
-from aelab.data.corruption import Noise, corrupt_mixed
+from aelab.data.corruption import Noises
 from aelab.data.tensors import Tensors, chunks, stored
 from aelab.models.common import Batch, Phase
 from aelab.training import losses, optimizers
@@ -93,8 +93,7 @@ def fit(
     snapshot = checkpointer.latest(model) if checkpointer else None
     if snapshot:
         model.load_state_dict(part("model", snapshot))  # the inputs of later phases are codes of trained layers
-    noises = [Noise.parse(text) for text in settings.noise]
-    learning = Learning(model, settings, noises, draw, callback, checkpointer, precision)
+    learning = Learning(model, settings, draw, callback, checkpointer, precision)
     for number, phase in enumerate(model.phases()):
         if snapshot and number < snapshot.numbers["phase"]:
             continue
@@ -118,15 +117,15 @@ class Learning:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         settings: Training,
-        noises: Sequence[Noise],
         draw: Callable[[str], Generator],
         callback: Callback,
         checkpointer: Checkpointer | None,
         precision: Precision,
     ) -> None:
-        self.model, self.settings, self.noises, self.draw = model, settings, noises, draw
+        self.model, self.settings, self.draw = model, settings, draw
+        self.noises = Noises.parse(settings.noise, model.spec.layout)
         self.callback, self.checkpointer = callback, checkpointer
         self.order, self.noise = draw("order"), draw("noise")
         self.autocast = runtime.autocast(self.noise.device, precision)
@@ -185,7 +184,7 @@ class Learning:
             clean = train.x.index_select(0, rows)  # takes half the time of train.x[rows]
             clean = augment(clean, moves, self.noise) if moves else clean
             labels = train.y.index_select(0, rows)
-            batch = Batch(clean, corrupt_mixed(clean, self.noises, self.noise), labels)
+            batch = Batch(clean, self.noises(clean, self.noise), labels)
             with self.autocast:
                 result = self.phase.loss(batch, self.noise)
             result.total.backward()

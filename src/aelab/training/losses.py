@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.corruption import Noise, corrupt_mixed
+from aelab.data.corruption import Noises
 from aelab.data.tensors import CHUNK, Tensors
 from aelab.models.common import Batch, Losses
 
@@ -28,7 +28,7 @@ def of_replicate(replicate: int) -> Iterator[None]:
 
 
 def over(
-    loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Sequence[Noise], generator: Generator
+    loss: Callable[[Batch, Generator], Losses], data: Tensors, noises: Noises, generator: Generator
 ) -> dict[str, float]:
     """The loss and its terms over `data`, means per image, without training."""
     values: dict[str, Tensor] = {}
@@ -36,7 +36,7 @@ def over(
     pieces = zip(data.x.split(CHUNK), data.y.split(CHUNK), strict=True)
     with torch.no_grad():
         for number, (x, y) in enumerate(pieces):
-            result = loss(Batch(x, corrupt_mixed(x, noises, generator), y), generator)
+            result = loss(Batch(x, noises(x, generator), y), generator)
             note(values, result, number, len(images))
     return means(values, images)
 

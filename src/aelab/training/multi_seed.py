@@ -42,7 +42,10 @@ def train(
     """
     data = tensors.split("train", device), tensors.split("validation", device)
     recorder.tags({"device": runtime.describe(device), "seed": tasks[0].stream[0]})
-    previews = [ReconstructionPreview(data[1], task.settings, task.stream, recorder) for task in tasks]
+    previews = [
+        ReconstructionPreview(data[1], task.settings, task.stream, recorder) if data[1].x.dim() == 4 else None
+        for task in tasks
+    ]
     num_seeds = tasks[0].settings.num_seeds
 
     for task in tasks:
@@ -67,7 +70,7 @@ def train(
             histories.append(_train_vectorized(task, seeds, machine, out, checkpoints))
     made = {"num_seeds": num_seeds, "device": runtime.describe(device)}
     for task, rows, preview in zip(tasks, histories, previews, strict=True):
-        artifacts.save(out / task.folder, task.description | made, rows, preview.pictures)
+        artifacts.save(out / task.folder, task.description | made, rows, preview.pictures if preview else {})
     weights = [storage.md5(artifacts.weights_file(out / task.folder, 0)) for task in tasks]
     recorder.tags({"weights": " ".join(weights)})  # evaluation finds this run by them
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ def new_model_task(
     """The task of training a new model of `family`; `folder` also names its metrics."""
     description = {"kind": "autoencoder", "family": family, "config": config, "noise": settings.noise}
     description |= {"shape": spec.shape, "classes": spec.classes}
+    if spec.columns:
+        description["columns"] = [dataclasses.asdict(column) for column in spec.columns]
 
     def build(_: int, generator: Generator) -> nn.Module:
         return registry.build(family, config, spec, generator)

@@ -19,7 +19,6 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.overrides import TorchFunctionMode
 
 from aelab.config.runtime import Precision
-from aelab.data.corruption import Noise, corrupt_mixed
 from aelab.data.tensors import Tensors
 from aelab.models.common import Batch, Losses, Phase
 from aelab.training import cuda_graph, optimizers
@@ -66,10 +65,7 @@ class VectorizedTraining:
         self, seeds: Sequence[Seed], settings: Training, checkpointer: Checkpointer | None, precision: Precision
     ) -> None:
         self.seeds, self.settings, self.checkpointer = seeds, settings, checkpointer
-        self.noises = [Noise.parse(text) for text in settings.noise]
-        self.learnings = [
-            Learning(seed.model, settings, self.noises, seed.draw, seed.callback, None, precision) for seed in seeds
-        ]
+        self.learnings = [Learning(seed.model, settings, seed.draw, seed.callback, None, precision) for seed in seeds]
         self.weights = stacked([seed.model for seed in seeds])
         self.which = torch.arange(len(seeds), device=seeds[0].train.x.device)
 
@@ -142,7 +138,7 @@ class VectorizedTraining:
         batches = []
         for learning, (train, _), mine in zip(self.learnings, self.data, rows, strict=True):
             clean = augment(train.x[mine], self.moves, learning.noise) if self.moves else train.x[mine]
-            batches.append(Batch(clean, corrupt_mixed(clean, self.noises, learning.noise), train.y[mine]))
+            batches.append(Batch(clean, learning.noises(clean, learning.noise), train.y[mine]))
         batch = Batch(*(torch.stack(item) for item in zip(*batches, strict=True)))
         losses = vmap(self.losses, randomness="same")(self.weights, batch, self.which)
         losses.total.sum().backward()  # no seed's loss depends on another's weights

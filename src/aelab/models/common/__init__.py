@@ -12,7 +12,7 @@ registry     a model by its family's name
 """
 
 from aelab.models.common.feedforward import DenseConfig, dense_parts
-from aelab.models.common.gaussian import GaussianAutoencoder, gaussian_draw, gaussian_kl, log_bernoulli
+from aelab.models.common.gaussian import GaussianAutoencoder, gaussian_draw, gaussian_kl
 from aelab.models.common.greedy import GreedyLayer, GreedyStack
 from aelab.models.common.layers import (
     ACTIVATIONS,
@@ -28,7 +28,14 @@ from aelab.models.common.layers import (
     start_at_mean,
     widen,
 )
-from aelab.models.common.output import Output, OutputActivation, ReconstructionLoss, Reduction, cross_entropy
+from aelab.models.common.output import (
+    Output,
+    OutputActivation,
+    ReconstructionLoss,
+    Reduction,
+    cross_entropy,
+    log_bernoulli,
+)
 from aelab.models.common.protocol import DROPOUT, Autoencoder, Batch, Generative, Likelihood, Losses, Phase, Spec
 from aelab.models.common.rbm_layer import RBMLayer, bernoulli
 from aelab.models.common.transformer import Block, grid_positions

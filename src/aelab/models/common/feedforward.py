@@ -55,5 +55,5 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
     return (
         nn.Sequential(*blocks),
         nn.Sequential(*decoder),
-        Output(config.output, config.loss, config.reduction),
+        spec.output(config.output, config.loss, config.reduction),
     )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
-from aelab.models.common.output import Output
 from aelab.models.common.protocol import Autoencoder, Batch, Losses, Spec
 
 
 class GaussianAutoencoder(Autoencoder):
-    """The encoder outputs mu and log sigma^2 of q(z|x) = N(mu, diag(sigma^2)); p(z) = N(0, I); pixels are Bernoulli.
+    """The encoder outputs mu and log sigma^2 of q(z|x) = N(mu, diag(sigma^2)); p(z) = N(0, I); pixels are Bernoulli,
+    numbers of tables and series N(x_hat, 1).
 
     loss = E_q(z|x)[-log p(x|z)] + beta * KL(q(z|x) || p(z)), the negative ELBO at beta 1, with one draw of z per image
     (Kingma & Welling 2013, eq. 10). The code used downstream is mu.
     """
 
     def __init__(self, spec: Spec, encoder: nn.Sequential, decoder: nn.Module, latent: int, beta: float = 1.0) -> None:
-        super().__init__(spec, encoder, decoder, Output("sigmoid", "bce", "sum"))
+        super().__init__(spec, encoder, decoder, spec.likelihood())
         self.latent_dim, self.beta = latent, beta
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +36,9 @@ class GaussianAutoencoder(Autoencoder):
 
     def rate_distortion(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         mu, logvar = self.posterior(x)
-        return gaussian_kl(mu, logvar), -log_bernoulli(x, self.decoder(gaussian_draw(mu, logvar, generator)))
+        return gaussian_kl(mu, logvar), -self.output.log_probability(
+            x, self.decoder(gaussian_draw(mu, logvar, generator))
+        )
 
     def log_weights(self, x: Tensor, k: int, generator: Generator) -> Tensor:
         """log p(x|z) p(z) / q(z|x), [k, B] in nats, for k draws of z per image; their log-mean-exp estimates log
@@ -51,7 +52,7 @@ class GaussianAutoencoder(Autoencoder):
         eps = torch.randn(k, *mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         z = mu + (0.5 * logvar).exp() * eps  # [k, B, K]
         raw = self.decoder(z.flatten(0, 1)).view(k, *target.shape)
-        return log_bernoulli(target, raw), 0.5 * (eps.square() - z.square() + logvar).sum(-1)
+        return self.output.log_probability(target, raw), 0.5 * (eps.square() - z.square() + logvar).sum(-1)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         return self.decode(torch.randn(n, self.latent_dim, generator=generator, device=generator.device))
@@ -66,8 +67,3 @@ def gaussian_draw(mu: Tensor, logvar: Tensor, generator: Generator) -> Tensor:
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, I)) per image [B], in nats (Kingma & Welling 2013, appendix B)."""
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
-
-
-def log_bernoulli(x: Tensor, raw: Tensor) -> Tensor:
-    """log p(x) = sum over pixels of x raw - log(1 + e^raw), for logits raw [..., C, H, W]: [...], in nats."""
-    return -F.binary_cross_entropy_with_logits(raw, x.expand_as(raw), reduction="none").flatten(-3).sum(-1)

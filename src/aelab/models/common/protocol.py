@@ -1,6 +1,8 @@
 """The interface of every model.
 
-Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. Images are float32 in [0, 1].
+Axes: B images of a batch, C channels, H rows, W columns, K numbers of a code. Images [B, C, H, W] are float32 in [0,
+1]. What is said of images holds for rows of tables [B, D] and for series [B, T, D] too, whose inputs D are those of
+columns (see data/columns.py).
 """
 
 from __future__ import annotations
@@ -8,26 +10,62 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
 
-from aelab.models.common.output import Output
+from aelab.data.columns import KINDS, Column, Kind
+from aelab.data.layout import Layout
+from aelab.models.common.layers import require
+from aelab.models.common.output import CellOutput, Output, OutputActivation, ReconstructionLoss, Reduction
 
 DROPOUT = "dropout draws from torch's own generator, not from each seed's"
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The shape of the data (C, H, W) and the number of classes."""
+    """The shape of the data, the number of classes, and the columns of tables and series.
 
-    shape: tuple[int, int, int]
+    shape: (C, H, W) of images, (D,) of a table's rows, (T, D) of series.
+    """
+
+    shape: tuple[int, ...]
     classes: int
+    columns: tuple[Column, ...] = ()
 
     @property
     def pixels(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[len(self.shape)]
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """Where the inputs of columns are; None for images."""
+        return Layout.of(self.columns) if self.columns else None
+
+    def output(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> Output:
+        """The last step of a decoder. Raises ValueError where it does not suit the data."""
+        if self.layout is None:
+            return Output(activation, loss, reduction)
+        suits = activation == "linear" and loss == "mse"
+        require(suits, "output", f"{activation} with loss {loss}", f"linear with loss mse, for a {self.kind}")
+        return CellOutput(self.layout, len(self.shape), reduction)
+
+    def likelihood(self) -> Output:
+        """The last step of a decoder that makes the parameters of p(x|z), whose -log is the error."""
+        if self.layout is None:
+            return Output("sigmoid", "bce", "sum")
+        return CellOutput(self.layout, len(self.shape), "sum", share=0.5)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Parameters of a dense net whose outputs suit the data; none for images, which have the defaults."""
+        return {} if self.layout is None else {"output": "linear", "loss": "mse"}
 
 
 class Batch(NamedTuple):

@@ -15,6 +15,10 @@ GROUPS = {
         "noise-transfer": "The diagonal is the noise of training; off the diagonal is what transfers to other noises.",
         "noisy-epochs": "These models were trained on clean images only: do later steps remove noise or copy it?",
     },
+    "Columns": {
+        "columns": "Left of the grey bar: better than the mean. Where nobody is, the column stands alone.",
+        "confused": "Off the diagonal: categories that the other columns cannot tell apart.",
+    },
     "Error, size and cost": {
         "quality": "The distance from a mark to its grey tick is what a model gains or loses against PCA.",
         "capacity": "Left: error by size. Middle: below 1, a net beats PCA. Right: a better picture, a better code?",

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aelab.report.figures import charts, codes, decoded, heatmap, overview, pictures, quality, toys, tradeoffs, weights
+from matplotlib.text import Text
+
+from aelab.report.figures import (
+    charts,
+    codes,
+    columns,
+    decoded,
+    heatmap,
+    overview,
+    pictures,
+    quality,
+    toys,
+    tradeoffs,
+    weights,
+)
 from aelab.report.figures.selection import shown
 from aelab.report.figures.style import save, title
 from aelab.report.results import Results
 from aelab.report.settings import Compare
+from aelab.report.wording import said
 from aelab.runner.parallel import run
 
 FIGURES = {
@@ -45,18 +60,25 @@ FIGURES = {
     "sheet": toys.sheet,
     "directions": toys.directions,
     "field": toys.field,
+    "columns": columns.by_column,
+    "confused": columns.confused,
 }
+# figures that show images
+PICTURES = {"overview", "reconstructions", "pca", "denoising", "grids", "chosen", "samples", "by-class", "clusters"}
+PICTURES |= {"swaps", "masked", "interpolations", "filters", "units", "epochs", "noisy-epochs"}
 
 
 def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
     """Draw every figure that the results allow as PNG into `folder`, several at once; returns the titles by name."""
     folder.mkdir()
-    names = list(FIGURES)
+    names = [name for name in FIGURES if results.kind == "image" or name not in PICTURES]
 
     def one(number: int, _: object) -> str | None:
         figure = FIGURES[names[number]](results, settings)
         if figure is None:
             return None
+        for text in figure.findobj(Text) if results.kind != "image" else ():
+            text.set_text(said(text.get_text(), results.kind))
         save(figure, folder / f"{names[number]}.png", shown(results, settings, names[number]))
         return title(figure)
 

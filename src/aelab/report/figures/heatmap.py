@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from aelab.report.figures.pictures import trained
 from aelab.report.figures.style import chart
-from aelab.report.results import FILTERS, Results, spoken
+from aelab.report.results import Results, spoken
 from aelab.report.settings import Compare
 
 MODELS = 30  # rows of models in the noise map
@@ -26,9 +26,9 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     met = [item for item in ranked if item.noise]
     kept = [*met, *[item for item in ranked if not item.noise][: max(0, MODELS - len(met))]]
     items = [item for item in ranked if item in kept]
-    names = ["the noisy image", *map(spoken, FILTERS), *(f"{item.name}, {trained(item)}" for item in items)]
+    names = ["the noisy image", *map(spoken, results.filters), *(f"{item.name}, {trained(item)}" for item in items)]
     values = np.array(
-        [[baselines[n][entry]["psnr"] for n in noises] for entry in ("noisy", *FILTERS)]
+        [[baselines[n][entry]["psnr"] for n in noises] for entry in ("noisy", *results.filters)]
         + [[item.mean(f"psnr/{n}") for n in noises] for item in items]
     )
     gain = values - [results.best_filter(n)[1] for n in noises]
@@ -45,7 +45,7 @@ def noise_map(results: Results, settings: Compare) -> Figure:
     for i, item in enumerate(items, len(names) - len(items)):
         for noise in results.trained_on(item):
             axes.add_patch(Rectangle((noises.index(noise) - 0.46, i - 0.4), 0.92, 0.8, fill=False, lw=1.2, zorder=3))
-    axes.axhline(len(FILTERS) + 0.5, color="white", lw=3, zorder=1)
+    axes.axhline(len(results.filters) + 0.5, color="white", lw=3, zorder=1)
     axes.set_xticks(range(len(noises)), [spoken(noise).replace(" 0", "\n0") for noise in noises], fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)

@@ -12,7 +12,7 @@ import numpy as np
 from aelab.report.figures.pictures import kept, trained
 from aelab.report.figures.style import tile
 from aelab.report.html import images
-from aelab.report.results import FILTERS, Item, Results, decibels, spoken
+from aelab.report.results import Item, Results, decibels, spoken
 
 Frames = Mapping[str, np.ndarray]  # a name -> digits, uint8 [n, H, W]
 GAP, BLACK, GREY = 2, 0, 119  # pixels between digits and between frames, and their values
@@ -121,7 +121,7 @@ def _learner(item: Item, all_drawn: Sequence[int]) -> Strip:
 def noise(results: Results) -> Gallery | None:
     """Test digits under every noise of the test set, by kind and level, denoised by the models and the filters."""
     items = [item for item in results.rebuilding if "reconstructions" in item.arrays]
-    if not items:
+    if not items or results.kind != "image":
         return None
     kinds: dict[str, list[str]] = {}
     for each in sorted(results.noises, key=lambda each: float(each.rpartition("-")[2])):
@@ -138,7 +138,7 @@ def noise(results: Results) -> Gallery | None:
 
     strips += [
         baseline("the noisy image", "noisy", "pinned"),
-        *(baseline(spoken(each), each, "baseline") for each in FILTERS),
+        *(baseline(spoken(each), each, "baseline") for each in results.filters),
     ]
     for item in items:
         frames = {"": item.arrays["reconstructions"]}

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aelab.report import verdicts, warnings
+from aelab.report import verdicts, warnings, wording
 from aelab.report.best_models import WORDS as ABOUT_BEST
 from aelab.report.best_models import best_models
 from aelab.report.figures.captions import GROUPS as CAPTIONS
@@ -53,7 +53,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
+    text = environment.get_template("report.html").render(
         data=results.data,
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -86,6 +86,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         figures=figures(titles, drawn),
         provenance=provenance(results, parameters),
     )
+    return wording.page(text, results.kind)
 
 
 def figures(titles: Mapping[str, str], drawn: Path) -> dict[str, list[Figure]]:

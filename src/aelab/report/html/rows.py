@@ -10,7 +10,7 @@ from aelab.report import warnings
 from aelab.report.formatting import cell, kind, ranked
 from aelab.report.html.table_columns import Column
 from aelab.report.metric_specs import number, spec
-from aelab.report.results import FILTERS, Item, Results, spoken
+from aelab.report.results import Item, Results, spoken
 from aelab.report.table import DIGITS
 from aelab.report.warnings import ResultWarning
 
@@ -101,16 +101,18 @@ def plain(value: float, metric: str) -> str:
 
 def baselines(results: Results) -> dict[str, dict[str, float]]:
     """Baselines that are not in comparison.csv: name -> metric -> value."""
-    names = {"noisy": "the noisy image"} | {name: spoken(name) for name in FILTERS}
+    names = {"noisy": "the noisy image"} | {name: spoken(name) for name in results.filters}
     result = {
         text: {
             f"{metric}/{noise}": measured[name][metric]
             for noise, measured in results.baselines["denoising"].items()
-            for metric in ("psnr", "ssim")
+            for metric in ("psnr", "ssim", "restored_mse", "restored_error")
+            if metric in measured[name]
         }
         for name, text in names.items()
     }
-    result["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
+    if "keras_accuracy" in results.baselines:
+        result["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
     for group in ("probes", "generation"):
         result |= {name: dict(values) for name, values in results.baselines[group].items()}
     return result
