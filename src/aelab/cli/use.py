@@ -35,7 +35,7 @@ mean: {{family: closed_form, components: 0, num_seeds: 1}}
 pca: {{family: closed_form, components: {code}, num_seeds: 1}}
 ae: {{family: dense, widths: [64, {code}], output: linear, loss: mse}}
 deep_ae: {{family: dense, widths: [128, 64, {code}], output: linear, loss: mse}}
-vae: {{family: vae, hidden: [128], latent_dim: {code}}}
+vae: {{family: vae, hidden: [128], latent_dim: {code}, beta: 0.1}}
 dae_masking: {{family: dense, widths: [256, 256], output: linear, loss: mse, noise: [masking 0.2]}}
 dae_swap: {{family: dense, widths: [256, 256], output: linear, loss: mse, noise: [swap 0.15]}}
 table_dae: {{family: table_dae, widths: [256, 256, 256], noise: [swap 0.15]}}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
 
+from aelab.data.columns import Kind
 from aelab.report.figures import (
     charts,
     codes,
@@ -77,9 +80,21 @@ def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
         figure = FIGURES[names[number]](results, settings)
         if figure is None:
             return None
-        for text in figure.findobj(Text) if results.kind != "image" else ():
-            text.set_text(said(text.get_text(), results.kind))
+        reword(figure, results.kind)
         save(figure, folder / f"{names[number]}.png", shown(results, settings, names[number]))
         return title(figure)
 
     return {name: result for name, result in zip(names, run(one, len(names)), strict=True) if result is not None}
+
+
+def reword(figure: Figure, kind: Kind) -> None:
+    """Put all texts of a figure in the words of `kind`."""
+    if kind == "image":
+        return
+    for text in figure.findobj(Text):
+        text.set_text(said(text.get_text(), kind))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                axis.set_major_formatter(FixedFormatter([said(words, kind) for words in formatter.seq]))

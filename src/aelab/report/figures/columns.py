@@ -37,7 +37,7 @@ def by_column(results: Results, settings: Compare) -> Figure | None:
         place.set_yticks(range(len(some)), [one.name for one in some], fontsize=8)
         place.set(xlim=(0, None), ylim=(len(some) - 0.4, -0.6))
         place.set_xlabel("wrong categories, %" if scale > 1 else "squared error; 1: as the mean")
-        place.legend(loc="lower right", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
