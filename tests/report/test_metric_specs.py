@@ -18,7 +18,16 @@ HIGHER = {"psnr", "ssim", "psnr_foreground", "psnr_background", "probe_accuracy"
 HIGHER |= {"cluster_nmi", "cluster_ari", "cluster_accuracy", "infomax_accuracy", "same_class_accuracy", "probe_content"}
 HIGHER |= {"precision", "recall", "ess", "pseudo_likelihood"}
 LOWER = {"sse", "mse", "bce", "ood_sse", "hidden_mse", "read_mse", "predicted_mse", "probe_style", "frechet_distance"}
-LOWER |= {"restored_mse", "restored_error", "category_error", "negative_elbo", "nll", "test_error", "class_error"}
+LOWER |= {
+    "next_step_mse",
+    "restored_mse",
+    "restored_error",
+    "category_error",
+    "negative_elbo",
+    "nll",
+    "test_error",
+    "class_error",
+}
 NEITHER = {"latent_dim", "pca", "keras_accuracy", "ood_ratio", "hoyer_sparsity", "active_share", "dead_units", "rate"}
 NEITHER |= {"distortion", "active_latents", "parameters", "flops", "code_bytes", "hidden_units", "dead_hidden"}
 NEITHER |= {"codes", "dead_codes", "perplexity"}

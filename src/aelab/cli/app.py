@@ -169,7 +169,13 @@ def use(
     scale: Annotated[
         Scaling, typer.Option(help="Of a table's numbers: rank (quantiles of a normal distribution) or standard.")
     ] = "rank",
-    kind: Annotated[Kind | None, typer.Option(help="image or table; none: as the path looks.")] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Cut recordings, a row per time step, into windows of so many.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Steps between the starts of two windows; none: the window.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Of the data; none: as the path looks.")] = None,
     example: Annotated[
         str | None, typer.Option(help="Instead of PATH, data that needs no network: colour, table, table-mixed.")
     ] = None,
@@ -185,8 +191,15 @@ def use(
         where = path.resolve()
         named = name or re.sub(r"\W+", "_", where.stem.lower()).strip("_")
         given = {"size": size, "channels": channels, "label": label, "skip_broken": skip_broken}
-        given |= {"drop": tuple(drop or ()), "group": group, "time": time, "scale": scale}
-        dataset = Dataset(named, str(where), kind or kind_of(where), **given)  # type: ignore[arg-type]
+        given |= {
+            "drop": tuple(drop or ()),
+            "group": group,
+            "time": time,
+            "scale": scale,
+            "window": window,
+            "stride": stride,
+        }
+        dataset = Dataset(named, str(where), kind or kind_of(where, window), **given)  # type: ignore[arg-type]
     elif example in own.EXAMPLES:
         dataset = Dataset(own.EXAMPLES[example])
     else:

@@ -41,20 +41,38 @@ dae_swap: {{family: dense, widths: [256, 256], output: linear, loss: mse, noise:
 table_dae: {{family: table_dae, widths: [256, 256, 256], noise: [swap 0.15]}}
 table_dae_mask: {{family: table_dae, widths: [256, 256, 256], mask_weight: 0.1, noise: [swap 0.15]}}
 """
-EXAMPLES = {"colour": "sprites", "table": "breast_cancer", "table-mixed": "customers"}  # published data sets
+SERIES = """
+mean: {{family: closed_form, components: 0, num_seeds: 1}}
+pca: {{family: closed_form, components: {code}, num_seeds: 1}}
+ae: {{family: dense, widths: [128, {code}], output: linear, loss: mse}}
+dae: {{family: dense, widths: [256], output: linear, loss: mse, noise: [span 0.2, gaussian 0.3]}}
+vae: {{family: vae, hidden: [128], latent_dim: {code}, beta: 0.1}}
+conv1d: {{family: conv1d, channels: {channels}, latent_dim: {code}}}
+conv1d_dae: {{family: conv1d, channels: [32, 32], noise: [span 0.2, gaussian 0.3]}}
+lstm: {{family: lstm, units: 64, predict_next: true, output: linear, loss: mse, max_steps: {recurrent}}}
+"""
+EXAMPLES = {
+    "colour": "sprites",
+    "table": "breast_cancer",
+    "table-mixed": "customers",
+    "series": "gunpoint",
+    "series-anomaly": "pulses",
+}  # published data sets
 WIDE = 2000  # values of an item, above which a step costs so much that budgets are halved
 NOISES = {
     "image": ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1"),
     "table": ("masking 0.1", "masking 0.3", "swap 0.15"),
+    "series": ("gaussian 0.3", "span 0.2", "salt_pepper 0.05"),
 }
 FIGURES = {
     "image": {"plain": "ae", "noisy_epochs": ["conv_ae", "ae"], "denoising": ["conv_dae", "dae", "conv_ae"]},
-    "table": {"plain": "ae", "noisy_epochs": ["ae", "deep_ae"], "denoising": ["dae_masking", "dae_swap", "ae"]},
+    "table": {},
+    "series": {},
 }
 CHANNELS = (32, 64, 64, 64, 64)
-LEFT = 7  # pixels of the shorter side after the last halving, about
+LEFT = 7  # pixels of the shorter side, or steps, after the last halving, about
 TOKENS = 8  # patches along the shorter side, about
-CODES = (2, 32)  # numbers per code of a table, at least and at most: a quarter of its inputs
+CODES = (2, 32)  # numbers per code of a row, at least and at most: a quarter of its inputs; of series a tenth
 
 
 def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
@@ -79,7 +97,8 @@ def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
 def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
     """The params.yaml of the study, from that at the top. shape: of an item."""
     kind = KINDS[len(shape)]
-    code = max(CODES[0], min(CODES[1], math.prod(shape) // 4)) if kind != "image" else 32
+    shares = {"image": 1, "table": 4, "series": 10}  # of an item's values
+    code = max(CODES[0], min(CODES[1], math.prod(shape) // shares[kind]))
 
     def edit(tree: Any) -> None:
         tree.pop("sweeps", None)
@@ -87,7 +106,7 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
         if not dataset.path:
             given.pop("kind")
         tree["data"] = roundtrip.flow(given)
-        tree["models"] = roundtrip.parsed(TABLE.format(code=code) if kind == "table" else entries(shape))
+        tree["models"] = roundtrip.parsed(ENTRIES[kind](shape, code))
         for group in ("stacks", "narrow_stacks", "unrolled"):
             tree.ca.items.pop(group, None)
             tree[group] = roundtrip.flow({})
@@ -104,7 +123,18 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
     return roundtrip.edited(text, edit)
 
 
-def entries(shape: tuple[int, ...]) -> str:
+def of_table(shape: tuple[int, ...], code: int) -> str:
+    """The block `models:` for rows [D]."""
+    return TABLE.format(code=code)
+
+
+def of_series(shape: tuple[int, ...], code: int) -> str:
+    """The block `models:` for series [T, D]; a recurrent net reads step by step, so that long ones get fewer of them."""
+    halvings = max(1, min(3, (shape[0] // LEFT).bit_length() - 1))
+    return SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=1000 if shape[0] > 64 else 2000)
+
+
+def of_images(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for images [C, H, W]."""
     side = min(shape[1:])
     halvings = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
@@ -112,3 +142,10 @@ def entries(shape: tuple[int, ...]) -> str:
     fits = [size for size in range(2, side // 3 + 1) if all(n % size == 0 for n in shape[1:])]
     patch = min(fits, key=lambda size: abs(side / size - TOKENS), default=0)
     return text + MASKED.format(patch=patch) if patch else text
+
+
+ENTRIES: dict[str, Callable[[tuple[int, ...], int], str]] = {
+    "image": of_images,
+    "table": of_table,
+    "series": of_series,
+}

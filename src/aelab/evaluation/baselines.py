@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from aelab.data.tensors import Tensors, pixels
-from aelab.evaluation import feature_classifier, filters, reconstruction
+from aelab.evaluation import feature_classifier, filters, forecasts, reconstruction
 from aelab.evaluation.evaluate import EvalContext, representation_metrics
 from aelab.evaluation.generation import fitted_codes
 from aelab.evaluation.images import spread
@@ -43,6 +43,8 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         else None,
         "generation": generation(context, pca, context.draw("generated")),
     }
+    if data.test.x.dim() == 3:
+        result["next_step"] = forecasts.baselines(data, context.measures)
     if image:
         result["keras_accuracy"] = black_accuracy(data.test)
     return result, pictures
@@ -94,7 +96,7 @@ def denoising(context: EvalContext, pca: PCA) -> tuple[dict[str, Any], dict[str,
     return result, pictures
 
 
-def completed_psnr(measures: Measures, noise: str, noisy: Tensor, x: Tensor, x_hat: Tensor) -> Tensor:
+def completed_psnr(measures: Measures, noise: str, noisy: Tensor, x: Tensor, x_hat: Tensor) -> float:
     """The PSNR of the first items of filtered data, as that of models is measured."""
     return measures.psnr(x, measures.completed(noise, noisy[: len(x)], x_hat))
 
@@ -102,7 +104,7 @@ def completed_psnr(measures: Measures, noise: str, noisy: Tensor, x: Tensor, x_h
 def quality(context: EvalContext, noisy: Tensor, x_hat: Tensor) -> dict[str, float]:
     """How good test data is that was filtered or rebuilt from its noisy copy: means over items, those of QUALITY."""
     x = context.data.test.x
-    found = {"psnr": context.measures.psnr(x, x_hat).mean().item(), **context.measures.denoised(x, noisy, x_hat)}
+    found = {"psnr": context.measures.psnr(x, x_hat), **context.measures.denoised(x, noisy, x_hat)}
     return {name: value for name, value in found.items() if name in QUALITY}
 
 

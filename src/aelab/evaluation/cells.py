@@ -7,6 +7,7 @@ squared error is that of its one-hot inputs (Brier 1950). Missing cells count no
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,15 @@ class CellMeasures:
         parts = zip(x.split(CHUNK), x_hat.split(CHUNK), strict=True)
         return torch.cat([(self.layout.known(a) * (a - b).square()).flatten(1).double().sum(1) for a, b in parts])
 
-    def psnr(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """The signal-to-noise ratio -10 log10(mean squared error of known cells) per row or series, in dB, at most CAP,
-        float64 [N]; one without known cells counts as CAP."""
-        known = torch.cat([self.layout.known_cells(part).flatten(1).double().sum(1) for part in x.split(CHUNK)])
-        return (-10 * (self.squared_errors(x, x_hat) / known.clamp_min(1)).log10()).clamp(max=CAP)
+    def psnr(self, x: Tensor, x_hat: Tensor) -> float:
+        """The signal-to-noise ratio -10 log10(mean squared error of all known cells), in dB, at most CAP: not a mean
+        over rows, of which many have no error at all where noise leaves them alone."""
+        known = sum(self.layout.known_cells(part).sum().item() for part in x.split(CHUNK))
+        mse = self.squared_errors(x, x_hat).sum().item() / max(1, known)
+        return min(CAP, -10 * math.log10(mse)) if mse else CAP
+
+    def of_items(self, x: Tensor, x_hat: Tensor) -> dict[str, Tensor]:
+        return {}
 
     def reconstruction(self, x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
         """mse (per known number), category_error (share of wrong categories, if there are any), sse (per row or
@@ -47,7 +52,7 @@ class CellMeasures:
         errors = self.squared_errors(x, x_hat)
         return self.means(found, "mse", "category_error") | {
             "sse": errors.mean().item(),
-            "psnr": self.psnr(x, x_hat).mean().item(),
+            "psnr": self.psnr(x, x_hat),
         }
 
     def denoised(self, x: Tensor, noisy: Tensor, x_hat: Tensor) -> dict[str, float]:

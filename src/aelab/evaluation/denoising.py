@@ -15,15 +15,16 @@ def measure(
     model: Autoencoder, clean: Tensors, noisy: dict[str, Tensor], measures: Measures
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """PSNR (dB) and the other metrics of reconstructed noisy images, which are given by noise as they are stored. And
-    the PSNR of each image, float64 [N]."""
-    result, psnrs = {}, {}
+    the PSNR of each image [N]."""
+    result: dict[str, float] = {}
+    items: dict[str, Tensor] = {}
     for label, stored in noisy.items():
         rebuilt = measures.completed(label, pixels(stored), _rebuilt(model, stored, clean.y))
-        psnrs[f"psnr/{label}"] = measures.psnr(clean.x, rebuilt)
-        result[f"psnr/{label}"] = psnrs[f"psnr/{label}"].mean().item()
+        result[f"psnr/{label}"] = measures.psnr(clean.x, rebuilt)
+        items |= {f"{metric}/{label}": values for metric, values in measures.of_items(clean.x, rebuilt).items()}
         more = measures.denoised(clean.x, pixels(stored), rebuilt)
         result |= {f"{metric}/{label}": value for metric, value in more.items()}
-    return result, psnrs
+    return result, items
 
 
 def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor], measures: Measures) -> dict[str, float]:
@@ -34,7 +35,7 @@ def psnrs(model: nn.Module, clean: Tensors, noisy: dict[str, Tensor], measures: 
         label: measures.completed(label, pixels(stored), _rebuilt(model, stored, clean.y))
         for label, stored in noisy.items()
     }
-    return {label: measures.psnr(clean.x, x_hat).mean().item() for label, x_hat in rebuilt.items()}
+    return {label: measures.psnr(clean.x, x_hat) for label, x_hat in rebuilt.items()}
 
 
 def _rebuilt(model: Autoencoder, images: Tensor, labels: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from aelab.evaluation import (
     cost,
     denoising,
     feature_classifier,
+    forecasts,
     generation,
     health,
     likelihood,
@@ -51,6 +52,15 @@ class Predicting(Protocol):
     """A model that reads the first `seen` rows and predicts the others."""
 
     seen: int
+
+
+@runtime_checkable
+class Forecasting(Protocol):
+    """A model that predicts each next step of series."""
+
+    def next_steps(self, x: Tensor) -> Tensor:
+        """Series [B, T, D] -> predictions of their steps from the second one on, [B, T - 1, D]."""
+        ...
 
 
 @runtime_checkable
@@ -241,8 +251,10 @@ def model_specific_metrics(
             )
     if isinstance(model, Predicting):
         squares = (mapped(model.reconstruct, *context.data.test) - test).square().double()
-        result["read_mse"] = squares[:, :, : model.seen].mean().item()
-        result["predicted_mse"] = squares[:, :, model.seen :].mean().item()
+        result["read_mse"] = squares[..., : model.seen, :].mean().item()
+        result["predicted_mse"] = squares[..., model.seen :, :].mean().item()
+    if isinstance(model, Forecasting):
+        result["next_step_mse"] = forecasts.error(test, mapped(model.next_steps, test), context.measures)
     if isinstance(model, Parted):
         for i, name in enumerate(("content", "style")):
             parts = [(model.parts(codes)[i], y) for codes, y in coded]

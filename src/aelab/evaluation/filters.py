@@ -56,12 +56,12 @@ FILTERS = {
 }
 
 
-def choose(tried: Filter, noisy: Tensor, clean: Tensor, psnr: Callable[[Tensor, Tensor], Tensor]) -> float:
+def choose(tried: Filter, noisy: Tensor, clean: Tensor, psnr: Callable[[Tensor, Tensor], float]) -> float:
     """The parameter of a filter with the highest PSNR over the first TRIED validation images."""
     noisy, clean = noisy[:TRIED], clean[:TRIED]
     if len(tried.grid) == 1:
         return tried.grid[0]
-    return max(tried.grid, key=lambda value: psnr(clean, tried.apply(noisy, value)).mean().item())
+    return max(tried.grid, key=lambda value: psnr(clean, tried.apply(noisy, value)))
 
 
 def _array(x: Tensor) -> np.ndarray:

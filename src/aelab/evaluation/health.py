@@ -29,11 +29,13 @@ def hidden(model: nn.Module, run: Callable[[], Any]) -> dict[str, float]:
     A unit is an output of an activation layer in encoder or decoder; a channel, over all its positions, counts once.
     Absent if there is no activation layer.
     """
+    along_time = any(isinstance(item, nn.Conv1d) for item in model.modules())
     low: dict[nn.Module, Tensor] = {}
     high: dict[nn.Module, Tensor] = {}
 
     def note(module: nn.Module, given: Any, out: Tensor) -> None:
-        units = 1 if out.dim() in (2, 4) else out.dim() - 1  # of [B, K], [B, C, H, W]; for tokens [B, T, K] the last
+        # of [B, K], [B, C, H, W] and the maps [B, C, T] of a series the second axis; of tokens [B, T, K] the last
+        units = 1 if out.dim() in (2, 4) or along_time else out.dim() - 1
         rows = out.detach().movedim(units, 0).flatten(1)
         low[module] = torch.minimum(low[module], rows.amin(1)) if module in low else rows.amin(1)
         high[module] = torch.maximum(high[module], rows.amax(1)) if module in high else rows.amax(1)

@@ -27,8 +27,12 @@ class Measures(Protocol):
         """The squared error of each item, float64 [N]."""
         ...
 
-    def psnr(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """-10 log10(mean squared error) of each item, in dB, float64 [N]."""
+    def psnr(self, x: Tensor, x_hat: Tensor) -> float:
+        """-10 log10(mean squared error), in dB."""
+        ...
+
+    def of_items(self, x: Tensor, x_hat: Tensor) -> dict[str, Tensor]:
+        """Values of single items [N] whose mean is a metric: psnr, where it is a mean over items."""
         ...
 
     def reconstruction(self, x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
@@ -58,8 +62,11 @@ class ImageMeasures:
     def squared_errors(self, x: Tensor, x_hat: Tensor) -> Tensor:
         return reconstruction.squared_errors(x, x_hat)
 
-    def psnr(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        return reconstruction.psnr(x, x_hat)
+    def psnr(self, x: Tensor, x_hat: Tensor) -> float:
+        return reconstruction.psnr(x, x_hat).mean().item()
+
+    def of_items(self, x: Tensor, x_hat: Tensor) -> dict[str, Tensor]:
+        return {"psnr": reconstruction.psnr(x, x_hat)}
 
     def reconstruction(self, x: Tensor, x_hat: Tensor, bounded: bool) -> dict[str, float]:
         found = reconstruction.measure(x, x_hat, bounded) | reconstruction.by_ink(x, x_hat)

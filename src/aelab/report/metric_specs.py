@@ -139,6 +139,14 @@ TABLE = (
     MetricSpec(
         "read_mse", "rows read", "reconstruction", "squared error per pixel of rows read", "lower", format=".4f"
     ),
+    MetricSpec(
+        "next_step_mse",
+        "next step",
+        "reconstruction",
+        "squared error of the next step, predicted from those before",
+        "lower",
+        format=".4f",
+    ),
     MetricSpec("predicted_mse", "rows predicted", "reconstruction", "of those below, predicted", "lower", format=".4f"),
     _accuracy(
         "probe_accuracy",

@@ -8,21 +8,45 @@ from typing import Any
 import numpy as np
 
 from aelab.data import storage
-from aelab.sources import images, tables
+from aelab.data.columns import Kind
+from aelab.sources import images, series, tables
 from aelab.sources.settings import Dataset
 
-LOOKS: dict[str, Any] = {"image": images.look, "table": tables.look}
-OOD = {"image": "synthetic shapes", "table": "test rows with every column shuffled"}
+LOOKS: dict[str, Any] = {"image": images.look, "table": tables.look, "series": series.look}
+OOD = {
+    "image": "synthetic shapes",
+    "table": "test rows with every column shuffled",
+    "series": "test series with their steps shuffled",
+}
 
 
-def kind(path: Path) -> str:
-    """The kind of data that a path holds, by its form. Raises ValueError if there is nothing."""
+def kind(path: Path, window: int | None = None) -> Kind:
+    """The kind of data that a path holds, by its form. window: recordings are cut into windows of so many steps.
+
+    Raises ValueError if there is nothing.
+    """
     if not path.exists():
         raise ValueError(f"{path}: does not exist")
-    if path.suffix.lower() == ".npz" and path.is_file():
-        with storage.readable(path), np.load(path, allow_pickle=False) as arrays:
-            return "image" if {"images", "x"} & set(arrays.files) else "table"
-    return "table" if path.suffix.lower() in tables.SUFFIXES else "image"
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        endings = {file.suffix.lower() for file in path.iterdir()}
+        return "series" if ".ts" in endings or (".tsv" in endings and not endings & {*images.SUFFIXES}) else "image"
+    if suffix in (".npy", ".npz"):
+        return array_kind(path)
+    if suffix == ".ts" or series.is_ucr(path) or (window and suffix in tables.SUFFIXES):
+        return "series"
+    return "table" if suffix in tables.SUFFIXES else "image"
+
+
+def array_kind(path: Path) -> Kind:
+    """Bytes are images, other numbers of two axes or more series, named columns a table."""
+    if path.suffix.lower() == ".npy":
+        return "image" if storage.map_array(path, "").dtype == np.uint8 else "series"
+    found = storage.load_arrays(path, "")
+    x = next((found[name] for name in ("images", "x", "series") if name in found), None)
+    if x is None or x.ndim < 2:
+        return "table"
+    return "image" if x.dtype == np.uint8 else "series"
 
 
 def look(dataset: Dataset) -> Any:
@@ -47,7 +71,7 @@ def keep(dataset: Dataset, folder: Path) -> dict[str, Any]:
         "licence": "",
         "classes": list(found.classes),
         "columns": [{"name": name, "categories": known} for name, known in columns.items()],
-        "scaling": dataset.scale,
+        "scaling": "standard" if dataset.kind == "series" else dataset.scale,
         "by": getattr(found, "by", ""),
         "sizes": None,
         "ood": OOD[dataset.kind],

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +28,7 @@ import numpy as np
 
 from aelab.data import splits
 from aelab.data.splits import Part
-from aelab.sources import customers, sprites
+from aelab.sources import customers, pulses, sprites
 
 TIMEOUT = 30  # seconds without a byte before the next mirror is tried
 
@@ -54,12 +55,12 @@ class Source:
     sha256: tuple[tuple[str, str], ...] = ()  # images and labels of train, then of test
     ood: OutOfDistribution = OutOfDistribution("synthetic shapes")
     columns: Callable[[], Mapping[str, tuple[str, ...]]] = dict
-    axes: tuple[int, ...] = (1, 28, 28)  # of an image
+    axes: tuple[int, ...] = (1, 28, 28)  # of an image or series; of a table none
 
     def shape(self) -> tuple[int, ...]:
         """The shape of an item, for a table about: its inputs depend on the training split."""
         known = self.columns().values()
-        return (sum(len(categories) + 1 if categories else 1 for categories in known),) if known else self.axes
+        return self.axes or (sum(len(categories) + 1 if categories else 1 for categories in known),)
 
 
 def keep(name: str, mirrors: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def keep(name: str, mirrors: Mapping[str, tuple[str, ...]], folder: Path) -> dic
         "licence": source.licence,
         "classes": source.classes,
         "columns": [{"name": name, "categories": known} for name, known in source.columns().items()],
-        "scaling": "rank",
+        "scaling": "standard" if len(source.axes) == 2 else "rank",
         "sizes": source.sizes,
         "ood": source.ood.title,
     }
@@ -122,6 +123,28 @@ def _measurements() -> dict[str, tuple[str, ...]]:
 
     found: Any = load_breast_cancer()
     return dict.fromkeys(map(str, found.feature_names), ())
+
+
+def _archive(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    """Training and test series of a data set of the UCR and UEA archives that comes with sktime, as one pool.
+
+    Its files are read, and sktime is not imported.
+    """
+    from aelab.sources import series
+
+    spec = find_spec("sktime")
+    assert spec
+    assert spec.submodule_search_locations
+    place = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / source.folder
+    parts = [series.read(place / f"{source.folder}_{part}.ts") for part in ("TRAIN", "TEST")]
+    labels = np.array([label for _, found in parts for label in found])
+    return {
+        "train": (np.concatenate([x for x, _ in parts]), np.unique(labels, return_inverse=True)[1].astype(np.int64))
+    }
+
+
+def _pulses(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
+    return {"train": pulses.draw(sum(source.sizes.values()), seed=0)}
 
 
 def _customers(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
@@ -200,6 +223,7 @@ def _download(url: str) -> bytes:
         return (Path(folder) / "file").read_bytes()
 
 
+SHUFFLED_STEPS = OutOfDistribution("test series with their steps shuffled")
 SHUFFLED = OutOfDistribution("test rows with every column shuffled")
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
@@ -239,6 +263,7 @@ SOURCES = {
         _masses,
         ood=SHUFFLED,
         columns=_measurements,
+        axes=(),
     ),
     "customers": Source(
         "4,000 drawn customers: 8 numbers, 5 categories, values missing",
@@ -248,6 +273,50 @@ SOURCES = {
         _customers,
         ood=SHUFFLED,
         columns=lambda: customers.COLUMNS,
+        axes=(),
+    ),
+    "gunpoint": Source(
+        "GunPoint: 200 hands that draw a gun or point (Ratanamahatana & Keogh 2005; comes with sktime)",
+        "UCR archive, free for research",
+        ("gun", "point"),
+        {"train": 140, "validation": 20, "test": 40},
+        _archive,
+        "GunPoint",
+        ood=SHUFFLED_STEPS,
+        columns=lambda: {"place": ()},
+        axes=(150, 1),
+    ),
+    "italy_power": Source(
+        "ItalyPowerDemand: 1,096 days of electric power, 24 hours each (Keogh & others 2006; comes with sktime)",
+        "UCR archive, free for research",
+        ("October to March", "April to September"),
+        {"train": 768, "validation": 109, "test": 219},
+        _archive,
+        "ItalyPowerDemand",
+        ood=SHUFFLED_STEPS,
+        columns=lambda: {"power": ()},
+        axes=(24, 1),
+    ),
+    "basic_motions": Source(
+        "BasicMotions: 80 recordings of a smart watch, 6 sensors (comes with sktime)",
+        "UEA archive, free for research",
+        ("badminton", "running", "standing", "walking"),
+        {"train": 56, "validation": 8, "test": 16},
+        _archive,
+        "BasicMotions",
+        ood=SHUFFLED_STEPS,
+        columns=lambda: dict.fromkeys((f"{kind} {axis}" for kind in ("acceleration", "turn") for axis in "xyz"), ()),
+        axes=(100, 6),
+    ),
+    "pulses": Source(
+        "1,500 windows of drawn pulses, a tenth of them with an anomaly of five kinds",
+        "none: drawn by AE Lab",
+        pulses.KINDS,
+        {"train": 1050, "validation": 150, "test": 300},
+        _pulses,
+        ood=SHUFFLED_STEPS,
+        columns=lambda: {"first": (), "second": ()},
+        axes=(pulses.STEPS, 2),
     ),
     "mnist": Source(
         "MNIST (LeCun, Cortes, Burges)",

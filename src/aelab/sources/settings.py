@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
-from aelab.data.columns import Scaling
-from aelab.sources import images, tables
+from aelab.data.columns import Kind, Scaling
+from aelab.sources import images, series, tables
 from aelab.sources.published import SOURCES
 
-OPTIONS: dict[str, Any] = {"image": images.Options, "table": tables.Options}  # by kind: what a user may say
+OPTIONS: dict[str, Any] = {
+    "image": images.Options,
+    "table": tables.Options,
+    "series": series.Options,
+}  # by kind: what a user may say
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,12 @@ class Dataset:
     """The section `data:`: a published data set by its name, or files of the user's own with a name for them.
 
     path: of those files; a relative one is relative to the folder of params.yaml. kind: of what they hold. The other
-    keys are options of the kind (see images.Options, tables.Options).
+    keys are options of the kind (see images.Options, tables.Options, series.Options).
     """
 
     name: str
     path: str | None = None
-    kind: Literal["image", "table"] = "image"
+    kind: Kind = "image"
     size: int | None = None
     channels: int | None = None
     label: str | None = None
@@ -31,6 +35,8 @@ class Dataset:
     group: str | None = None
     time: str | None = None
     scale: Scaling = "rank"
+    window: int | None = None
+    stride: int | None = None
 
     def __post_init__(self) -> None:
         if self.path is None and self.name not in SOURCES:
@@ -40,7 +46,7 @@ class Dataset:
         for key, value in vars(self).items():
             if value != defaults[key] and key not in {"name", "path", "kind"} | known:
                 allowed = f"{self.kind}s have {', '.join(sorted(known))}" if self.path else "only with path"
-                raise ValueError(f"{key}: {value!r} is of own files of another kind; allowed: {allowed}")
+                raise ValueError(f"{key}: {value!r} does not belong here; allowed: {allowed}")
         _ = self.options
 
     @property

@@ -95,7 +95,7 @@ class Transposed(nn.Module):
 def initialise(model: nn.Module, generator: Generator) -> None:
     """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
     for module in model.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)):
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
