@@ -177,7 +177,10 @@ def use(
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Of the data; none: as the path looks.")] = None,
     example: Annotated[
-        str | None, typer.Option(help="Instead of PATH, data that needs no network: colour, table, table-mixed.")
+        str | None,
+        typer.Option(
+            help="Instead of PATH, data that needs no network: colour, table, table-mixed, series, series-anomaly."
+        ),
     ] = None,
 ) -> None:
     """Make a study of your own data: look at it, and choose the models that suit it. Nothing in PATH changes."""

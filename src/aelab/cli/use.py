@@ -129,9 +129,9 @@ def of_table(shape: tuple[int, ...], code: int) -> str:
 
 
 def of_series(shape: tuple[int, ...], code: int) -> str:
-    """The block `models:` for series [T, D]; a recurrent net reads step by step, so that long ones get fewer of them."""
+    """The block `models:` for series [T, D]; a recurrent net reads long ones slowly, and gets fewer updates."""
     halvings = max(1, min(3, (shape[0] // LEFT).bit_length() - 1))
-    return SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=1000 if shape[0] > 64 else 2000)
+    return SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=500 if shape[0] > 64 else 2000)
 
 
 def of_images(shape: tuple[int, ...], code: int) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aelab.data.tensors import Data, mapped, pixels
 from aelab.evaluation import decoded
 from aelab.evaluation.cells import CellMeasures
-from aelab.evaluation.evaluate import Draw
+from aelab.evaluation.evaluate import Draw, Forecasting
 from aelab.evaluation.images import rebuilt, spread
 from aelab.evaluation.settings import Evaluate
 from aelab.models.common import Autoencoder
@@ -52,6 +52,10 @@ def of_cells(model: Autoencoder, data: Data, measures: CellMeasures, settings: E
     for label, noisy in data.noisy.items():
         x_hat = measures.completed(label, noisy, mapped(model.reconstruct, noisy, y))
         result |= measures.arrays(f"denoised/{label}", x, noisy, x_hat, rows)
+    if isinstance(model, Forecasting):
+        predicted = mapped(model.next_steps, x)
+        result["predicted"] = predicted[rows].cpu().numpy()
+        result["band/predicted"] = measures.band(x[:, 1:], predicted)
     codes = mapped(model.encode, x, y)
     if codes.shape[1] <= 3:
         result |= {"codes": codes.cpu().numpy(), "labels": y.cpu().numpy()}

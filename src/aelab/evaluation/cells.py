@@ -68,7 +68,7 @@ class CellMeasures:
     def arrays(self, name: str, x: Tensor, noisy: Tensor | None, x_hat: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
         """`columns/<name>` [2, C], see by_column, over the cells that the noise changed, else over all known ones;
         `confused/<name>/<c>` int64 [K, K] for the c-th category column: true and rebuilt category of these cells; some
-        series [n, T, D]."""
+        series [n, T, D], and `band/<name>` [T, D]."""
         counts = self.layout.known_cells(x) if noisy is None else self.changed(x, noisy)
         result = {f"columns/{name}": self.by_column(x, x_hat, counts).cpu().numpy()}
         for c, (start, stop) in enumerate(self.layout.blocks):
@@ -77,7 +77,14 @@ class CellMeasures:
             size = stop - start
             pairs = torch.bincount(truth * size + found, minlength=size * size)
             result[f"confused/{name}/{c}"] = pairs.view(size, size).cpu().numpy()
-        return result | ({name: x_hat[rows].cpu().numpy()} if x.dim() > 2 else {})
+        if x.dim() > 2:
+            result |= {name: x_hat[rows].cpu().numpy(), f"band/{name}": self.band(x, x_hat)}
+        return result
+
+    def band(self, x: Tensor, x_hat: Tensor) -> np.ndarray:
+        """The root of the mean squared error of each step and feature, over series [N, T, D]: [T, D]."""
+        known = self.layout.known(x)
+        return ((known * (x - x_hat).square()).sum(0) / known.sum(0).clamp_min(1)).sqrt().cpu().numpy()
 
     def changed(self, x: Tensor, noisy: Tensor) -> Tensor:
         """Which known cells a noise has changed: bool [N, ..., C]."""

@@ -39,7 +39,7 @@ def filler(results: Results) -> Item | None:
 def columns(results: Results) -> list[Column]:
     """Every column with its errors; empty for images."""
     noise, best = hiding(results), filler(results)
-    if results.kind == "image" or not noise or best is None:
+    if results.kind == "image" or not noise or best is None or len(results.data["columns"]) < 2:
         return []
     found = {spoken(name): results.pictures.get(f"columns/{name}/{noise}") for name in BASELINES}
     found |= {best.name: best.arrays[f"columns/denoised/{noise}"]}

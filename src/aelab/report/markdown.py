@@ -29,6 +29,7 @@ def markdown(results: Results) -> str:
         *_denoising(results),
         *sections.restored(results),
         *columns.section(results),
+        *sections.forecasts(results),
         *_representation(results),
         *sections.codes(results),
         *sections.parts(results),

@@ -51,6 +51,20 @@ def restored(results: Results) -> list[str]:
     ]
 
 
+def forecasts(results: Results) -> list[str]:
+    """The next step of series."""
+    items = having(results, "next_step_mse")
+    if not items:
+        return []
+    rows = [[f"*{name}*", number(value, "next_step_mse")] for name, value in results.baselines["next_step"].items()]
+    return [
+        "### The next step",
+        "Squared error of the next step, predicted from those before it, from the ninth on. last value: the step "
+        "before again; ridge AR(8): linear regression on the last 8 steps.",
+        table(results, items, ("next_step_mse",), (), rows),
+    ]
+
+
 def ood(results: Results) -> list[str]:
     """Out-of-distribution images."""
     items = having(results, "ood_sse")

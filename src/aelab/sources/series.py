@@ -5,7 +5,7 @@
 | `.ts` (equal or unequal lengths, one or several dimensions, ? for missing values) | its class labels |
 | UCR's `.tsv`: a class, then the values, no header | the first column |
 | a folder with `*_TRAIN` and `*_TEST` of these; its own test split | |
-| csv or parquet, a row per time step, cut into windows of `--window` steps | `--label` or `is_anomaly`: the most frequent of a window, or the one that differs |
+| csv or parquet, a row per time step, cut into windows of `--window` steps | `--label` or `is_anomaly`: see `mark` |
 | npy, npz of `x` [N, T] or [N, T, F], maybe `y` | y |
 """
 
@@ -86,7 +86,7 @@ class Series:
         ends = gone.all(2)[:, ::-1].argmin(1)  # steps after the end
         if ends.any():
             lines.append(
-                f"lengths differ: {steps - ends.max()} to {steps - ends.min()} steps; the rest counts as missing"
+                f"{steps - ends.max()} to {steps - ends.min()} steps; after its end a series counts as missing"
             )
         inside = gone.sum() - features * ends.sum()
         if inside:
@@ -292,9 +292,7 @@ def windows(path: Path, options: Options) -> Series:
     for name, start, stop in zip(DRAWN, [0, *ends], ends, strict=False):
         x, y, _ = cut(values[start:stop], marks[start:stop], groups[start:stop], options.window, stride)
         if not len(x):
-            raise ValueError(
-                f"{path}: {stop - start:,} steps for {name} hold no window of {options.window}; a smaller one"
-            )
+            raise ValueError(f"{path}: {stop - start:,} steps for {name} hold no window of {options.window} steps")
         parts[name] = x, y
     return Series(parts, names, label or "", None, how + ", the last ones for the test")
 

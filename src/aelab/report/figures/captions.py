@@ -15,6 +15,10 @@ GROUPS = {
         "noise-transfer": "The diagonal is the noise of training; off the diagonal is what transfers to other noises.",
         "noisy-epochs": "These models were trained on clean images only: do later steps remove noise or copy it?",
     },
+    "Series": {
+        "series": "Where does blue leave grey, and is that within what is usual for the model?",
+        "series-noise": "Which of the two follows the grey line, and which follows the dots?",
+    },
     "Columns": {
         "columns": "Left of the grey bar: better than the mean. Where nobody is, the column stands alone.",
         "confused": "Off the diagonal: categories that the other columns cannot tell apart.",

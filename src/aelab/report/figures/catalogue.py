@@ -18,6 +18,7 @@ from aelab.report.figures import (
     overview,
     pictures,
     quality,
+    series,
     toys,
     tradeoffs,
     weights,
@@ -65,6 +66,8 @@ FIGURES = {
     "field": toys.field,
     "columns": columns.by_column,
     "confused": columns.confused,
+    "series": series.rebuilt,
+    "series-noise": series.denoised,
 }
 # figures that show images
 PICTURES = {"overview", "reconstructions", "pca", "denoising", "grids", "chosen", "samples", "by-class", "clusters"}

@@ -113,6 +113,7 @@ def baselines(results: Results) -> dict[str, dict[str, float]]:
     }
     if "keras_accuracy" in results.baselines:
         result["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
+    result |= {name: {"next_step_mse": value} for name, value in results.baselines.get("next_step", {}).items()}
     for group in ("probes", "generation"):
         result |= {name: dict(values) for name, values in results.baselines[group].items()}
     return result
