@@ -178,9 +178,7 @@ def use(
     kind: Annotated[Kind | None, typer.Option(help="Of the data; none: as the path looks.")] = None,
     example: Annotated[
         str | None,
-        typer.Option(
-            help="Instead of PATH, data that needs no network: colour, table, table-mixed, series, series-anomaly."
-        ),
+        typer.Option(help="Instead of PATH, without network: colour, table, table-mixed, series, series-anomaly."),
     ] = None,
 ) -> None:
     """Make a study of your own data: look at it, and choose the models that suit it. Nothing in PATH changes."""
