@@ -27,7 +27,7 @@ def capacity(job: stage.Job) -> None:
         from aelab.training.task import new_model_task
 
         spec, tasks = Spec(meta.shape, len(meta.classes), meta.columns), []
-        form = {"loss": "mse", **spec.outputs}
+        form: dict[str, Any] = {"loss": "mse", **spec.outputs}
         for depth, code in nets.pairs():
             name, config = f"{depth}x{code}", dataclasses.asdict(DenseConfig(nets.widths(depth, code), **form))
             tasks.append(new_model_task("dense", config, spec, settings, (seed, "capacity", name), name))

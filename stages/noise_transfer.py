@@ -1,6 +1,7 @@
 """Noise transfer: one net trained on clean images and on every noise, each tested on all noisy validation images."""
 
 import dataclasses
+from typing import Any
 
 import add_src_to_path  # noqa: F401
 from aelab import tracking
@@ -27,7 +28,7 @@ def noise_transfer(job: stage.Job) -> None:
         from aelab.training.task import new_model_task
 
         spec = Spec(meta.shape, len(meta.classes), meta.columns)
-        form = {"activation": "sigmoid", "code_activation": "sigmoid", "tied": True, **spec.outputs}
+        form: dict[str, Any] = {"activation": "sigmoid", "code_activation": "sigmoid", "tied": True, **spec.outputs}
         config = dataclasses.asdict(DenseConfig(net.widths, **form))
         noises = {"clean": (), **{Noise.parse(noise).label: (noise,) for noise in corrupt.noises}}
         tasks = [

@@ -12,7 +12,9 @@ from test_study import Project, edit, shrink
 
 from aelab.cli import use
 from aelab.config import params
+from aelab.data.columns import Column
 from aelab.models.common import Spec, registry
+from aelab.sources.published import SOURCES
 from aelab.sources.settings import Dataset
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +70,6 @@ def test_from_a_folder_to_a_comparison(tmp_path, form):
     assert all(0 < float(row["sse"]) < 0.3 * width * height * len(mode) for row in rows.values())
     assert bool(rows["ae"].get("probe_accuracy")) == bool(classes)
     assert (study / "metrics" / "report.html").stat().st_size > 100_000
-    assert "25 unchanged" in project.run(*aelab, "repro", "studies/mine") or True
     splits = {name: len(np.load(next((study / "data/prepare").rglob(f"{name}/y.npy")))) for name in SPLITS}
     assert splits == {"train": 63, "validation": 9, "test": 18}
     assert "changed" not in project.run("dvc", "--cd", "studies/mine", "status")
@@ -78,6 +79,119 @@ def test_from_a_folder_to_a_comparison(tmp_path, form):
 
 
 SPLITS = ("train", "validation", "test")
+
+
+def customers(path: Path) -> None:
+    """120 rows: a number with gaps, one that follows from it, a category that follows too, a class."""
+    rng = np.random.default_rng(0)
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["age", "income", "città", "class"])
+        for i in range(120):
+            age = rng.normal(40, 10)
+            income = 1000 * age + rng.normal(0, 500)
+            rows.writerow([f"{age:.1f}" if i % 9 else "", round(income), "Roma" if age < 38 else "Milano", "ab"[i % 2]])
+
+
+def waves(path: Path) -> None:
+    """90 series of 16 to 20 steps in a .ts file: sines of two frequencies."""
+    rng = np.random.default_rng(0)
+    path.parent.mkdir(parents=True)
+    lines = ["@problemName waves", "@classLabel true slow fast", "@data"]
+    for i in range(90):
+        steps = np.arange(16 + i % 5)
+        x = np.sin(steps * (0.3 if i % 2 else 0.6) + rng.uniform(0, 6)) + rng.normal(0, 0.05, len(steps))
+        lines.append(",".join(f"{value:.3f}" for value in x) + f":{'slow' if i % 2 else 'fast'}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+OTHERS = {  # file -> what makes it, what is said, entries to keep, columns of comparison.csv
+    "Große Tabelle.csv": (
+        customers,
+        "120 rows, 3 columns: 2 numbers, 1 categories",
+        {"pca", "ae", "dae_masking", "table_dae"},
+        {"sse", "mse", "category_error", "restored_mse/masking-0.25", "restored_error/masking-0.25", "probe_accuracy"},
+        {"columns", "confused", "noise-map"},
+    ),
+    "Große Wellen.ts": (
+        waves,
+        "90 series of 20 steps, 1 feature",
+        {"pca", "ae", "conv1d", "lstm"},
+        {"sse", "mse", "restored_mse/masking-0.25", "next_step_mse", "probe_accuracy"},
+        {"series", "series-noise", "noise-map"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_from_a_table_or_series_to_a_comparison(tmp_path, name):
+    make, line, entries, metrics, figures = OTHERS[name]
+    data = tmp_path / "meine Daten" / name
+    make(data)
+    before = data.read_bytes()
+    (tmp_path / "project").mkdir()
+    project = Project(tmp_path / "project")
+    project.env["AELAB_TRACKING"] = "off"
+    aelab = (sys.executable, "-m", "aelab.cli")
+    assert project.run(*aelab, "use", str(data), "mine").splitlines()[0] == line
+    study = project.folder / "studies" / "mine"
+
+    def small(tree) -> None:
+        shrink(tree)
+        for other in set(tree["models"]) - entries:
+            del tree["models"][other]
+        tree["models"]["pca"]["components"] = 2
+        tree["baselines"]["latent_dim"] = 2
+
+    edit(study / "params.yaml", small)
+    project.run(*aelab, "repro", "studies/mine", "-j", "2")
+    with (study / "metrics" / "comparison.csv").open() as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert set(rows) == entries
+    assert metrics <= set(rows["ae"]) | set(rows.get("lstm", {}))
+    assert all(float(rows[entry]["sse"]) > 0 for entry in entries)
+    assert figures <= {path.stem for path in (study / "metrics" / "figures").iterdir()}
+    report = (study / "metrics" / "report.html").read_text()
+    assert "test images" not in report
+    assert ("test rows" if make is customers else "test series") in report
+    text = (study / "metrics" / "comparison.md").read_text()
+    assert "image" not in text
+    assert ("### Errors by column" if make is customers else "### The next step") in text
+    assert data.read_bytes() == before
+    assert "changed" not in project.run("dvc", "--cd", "studies/mine", "status")
+
+
+SHAPES = {"table": [(2,), (3,), (30,), (400,)], "series": [(8, 1), (24, 1), (150, 1), (100, 6), (37, 3)]}
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(kind, shape) for kind, shapes in SHAPES.items() for shape in shapes])
+def test_every_entry_can_be_built_for_rows_and_series(kind, shape, tmp_path, monkeypatch):
+    import torch
+
+    text = use.settings((ROOT / "params.yaml").read_text(), Dataset("mine", str(tmp_path), kind), shape)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    params.check_all()
+    columns = tuple(Column(f"c{i}", knots=((0.0, 0.0), (1.0, 1.0))) for i in range(shape[-1]))
+    assert 8 <= len(params.load("models")) <= 12
+    for name in params.load("models"):
+        entry, _ = params.load_entry("train", "models", name)
+        model = registry.build(entry.family, entry.config, Spec(shape, 0, columns), torch.Generator().manual_seed(0))
+        x = torch.randn(2, *shape)
+        if entry.family != "closed_form":
+            assert model.reconstruct(x).shape == x.shape
+
+
+@pytest.mark.parametrize("example", use.EXAMPLES)
+def test_every_example_is_a_study_with_its_own_entries(example, tmp_path, monkeypatch):
+    name = use.EXAMPLES[example]
+    text = use.settings((ROOT / "params.yaml").read_text(), Dataset(name), SOURCES[name].shape())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    params.check_all()
+    assert params.load("data").name == name
+    assert 8 <= len(params.load("models")) <= 12
 
 
 @pytest.mark.parametrize("shape", [(1, 11, 11), (3, 28, 28), (3, 64, 48), (1, 37, 41), (3, 128, 128)])
@@ -115,7 +229,7 @@ def test_a_path_that_does_not_exist_is_one_line_and_leaves_nothing(tmp_path, mon
     ("keys", "message"),
     [
         ({"name": "mine"}, "name: 'mine' is unknown; allowed: "),
-        ({"name": "mnist5k", "size": 32}, "size: is of own files; allowed: only with path"),
+        ({"name": "mnist5k", "size": 32}, "size: 32 does not belong here; allowed: only with path"),
         ({"name": "mine", "path": "x", "size": 3}, "size: 3 is out of range; allowed: 11 or more"),
         ({"name": "mine", "path": "x", "channels": 2}, "channels: 2 is wrong; allowed: 1, 3"),
     ],

@@ -3,7 +3,7 @@
 A variational autoencoder; with `--faults` a model of every family.
 """
 
-from __future__ import annotations
+import importlib
 
 import numpy as np
 import pytest
@@ -36,8 +36,11 @@ FEW = ("vae",)
 LDA = "train lda: directions: lda needs classes whose images are not all alike"
 
 
-def test_every_family_has_an_entry():
-    assert {*SMALL, *of_each_family("stacks")} == set(params.families())
+def test_every_family_of_images_has_an_entry():
+    modules = {family: importlib.import_module(f"aelab.models.{family}") for family in params.families()}
+    images = {family for family, module in modules.items() if "image" in getattr(module, "KINDS", ("image",))}
+    assert {*SMALL, *of_each_family("stacks")} == images
+    assert set(modules) - images == {"conv1d", "table_dae"}
 
 
 def shrink(tree) -> None:

@@ -135,5 +135,5 @@ def test_colours_are_part_of_a_row():
 def test_bad_knobs_are_named():
     with pytest.raises(ValueError, match=r"^units: 0 is wrong"):
         build({"units": 0})
-    with pytest.raises(ValueError, match=r"^predict_rows: 28 is wrong; allowed: below the image's 28 rows"):
+    with pytest.raises(ValueError, match=r"^predict_rows: 28 is wrong; allowed: below the 28 rows or steps"):
         build({"units": 4, "predict_rows": 28})

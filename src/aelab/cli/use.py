@@ -116,7 +116,7 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
         tree["baselines"] |= {"classifier_steps": 500, "latent_dim": code}
         for section in ("capacity", "noise_transfer"):
             tree[section] |= {"max_steps": 300, "num_seeds": 1}
-        sizes = [size for size in (2, 8, 32) if size < math.prod(shape)]
+        sizes = [size for size in (2, 8, 32) if size < math.prod(shape)] or [1]
         tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow(sizes)}
         tree["compare"] = roundtrip.flow(FIGURES[kind])
 

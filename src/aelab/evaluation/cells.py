@@ -153,7 +153,7 @@ class CellMeasures:
             torch.where(self.layout.spread(self.empty(part)), torch.nan, part).cpu().numpy() for part in (donors, x)
         )
         model = KNNImputer(n_neighbors=min(k, len(given)), keep_empty_features=True).fit(given)
-        found = [model.transform(wanted[i : i + CHUNK]) for i in range(0, len(wanted), CHUNK)]
+        found = [np.asarray(model.transform(wanted[i : i + CHUNK])) for i in range(0, len(wanted), CHUNK)]
         return torch.from_numpy(np.concatenate(found).astype(np.float32)).to(x.device)
 
 

@@ -35,7 +35,7 @@ class Codes:
     labels: np.ndarray | None = None
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+def read_images(paths: Sequence[Path], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
     """All images of some files, [N, C, H, W] for a model of `shape`, and their labels if a single npz or folder has
     them.
 

@@ -68,7 +68,7 @@ def patchify(x: Tensor, size: int) -> Tensor:
     return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // size) * (w // size), size * size * c)
 
 
-def unpatchify(patches: Tensor, size: int, shape: tuple[int, int, int]) -> Tensor:
+def unpatchify(patches: Tensor, size: int, shape: tuple[int, ...]) -> Tensor:
     """Patches [B, T, size^2 C] -> images [B, *shape], the inverse of `patchify`."""
     c, h, w = shape
     x = patches.reshape(patches.shape[0], h // size, w // size, size, size, c)

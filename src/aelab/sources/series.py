@@ -83,7 +83,7 @@ class Series:
         x = np.concatenate([part for part, _ in self.parts.values()])
         lines = [f"{len(x):,} series of {steps} steps, {features} feature{'s' if features > 1 else ''}{self.how}"]
         gone = np.isnan(x)
-        ends = gone.all(2)[:, ::-1].argmin(1)  # steps after the end
+        ends = np.asarray(gone.all(2))[:, ::-1].argmin(1)  # steps after the end
         if ends.any():
             lines.append(
                 f"{steps - ends.max()} to {steps - ends.min()} steps; after its end a series counts as missing"
@@ -235,7 +235,7 @@ def numbers(words: list[str], path: Path, line: int) -> np.ndarray:
 
 def ended(values: np.ndarray) -> np.ndarray:
     """A series without the missing values at its end, which UCR's files pad it with."""
-    known = ~np.isnan(values) if values.ndim == 1 else (~np.isnan(values)).any(1)
+    known = np.asarray(~np.isnan(values) if values.ndim == 1 else (~np.isnan(values)).any(1))
     return values[: len(known) - int(known[::-1].argmax())] if known.any() else values
 
 

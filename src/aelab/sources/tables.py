@@ -186,9 +186,14 @@ def pieces(path: Path, text: Sequence[str] = ()) -> Iterator[Any]:
             frame = pd.DataFrame(named(path))
             yield frame.assign(**{name: as_text(frame[name]) for name in text})
         else:
-            kinds = dict.fromkeys(text, str)
-            how: dict[str, Any] = {"sep": separator(path), "encoding": "utf-8-sig", "na_values": MISSING}
-            with pd.read_csv(path, dtype=kinds, chunksize=PIECE, low_memory=False, **how) as reader:
+            how: dict[str, Any] = {
+                "dtype": dict.fromkeys(text, str),
+                "sep": separator(path),
+                "encoding": "utf-8-sig",
+                "na_values": MISSING,
+            }
+            reader: Any = pd.read_csv(path, chunksize=PIECE, **how)
+            with reader:
                 yield from reader
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) or str(error).startswith(str(path)):
@@ -230,6 +235,7 @@ def look(path: Path, options: Options) -> Table:
     Raises ValueError that says in one line what is wrong, where, and what is allowed; OSError without permission.
     """
     import pandas as pd
+    from pandas.util import hash_pandas_object
 
     seen: dict[str, Seen] = {}
     rows, digests = 0, []
@@ -246,7 +252,8 @@ def look(path: Path, options: Options) -> Table:
                 column.least, column.most = min(column.least, values.min()), max(column.most, values.max())
             else:
                 column.text |= bool(values.notna().any())
-        digests.append(pd.util.hash_pandas_object(piece, index=False).to_numpy())
+        hashed: Any = hash_pandas_object(piece, index=False)  # pyright: ignore[reportCallIssue]
+        digests.append(hashed.to_numpy())
         rows += len(piece)
     if rows < FEWEST:
         raise ValueError(f"{path}: {rows} rows; allowed: {FEWEST} or more")

@@ -14,7 +14,7 @@ A fine-tuned stack has such a folder for each label budget, and a model.json tha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def load(folder: Path, replicate: int, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
-def spec_of(description: dict[str, Any]) -> Spec:
+def spec_of(description: Mapping[str, Any]) -> Spec:
     """The data that a model was made for, from its model.json."""
     columns = from_json(description.get("columns", ()))
     return Spec(tuple(description["shape"]), description["classes"], columns)

@@ -47,7 +47,7 @@ def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
 
 
 def downsample_stack(
-    shape: tuple[int, int, int], channels: Sequence[int], activation: Activation
+    shape: tuple[int, ...], channels: Sequence[int], activation: Activation
 ) -> tuple[list[nn.Module], list[nn.Module], tuple[int, int, int]]:
     """Layers that halve images [B, *shape] once per number of channels, layers that double them again, and the shape in
     between.

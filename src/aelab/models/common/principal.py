@@ -34,7 +34,7 @@ def first_components(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     chosen = torch.linspace(0, len(x) - 1, min(SOME, len(x)), dtype=torch.float64).round().long()
     rows = (x[chosen.to(x.device)] - mean.to(x.dtype)).cpu().numpy()
     most = min(MOST, len(rows) - 1)
-    _, values, directions = randomized_svd(rows, most, n_iter=4, random_state=0)
+    _, values, directions = randomized_svd(rows, most, n_iter=4, random_state=0)  # pyright: ignore[reportArgumentType]
     variances = torch.from_numpy(values).double().square() / max(1, len(rows) - 1)
     return variances.to(x.device), upright(torch.from_numpy(directions.T.copy()).double().to(x.device))
 

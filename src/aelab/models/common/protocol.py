@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -63,7 +63,7 @@ class Spec:
         return CellOutput(self.layout, len(self.shape), "sum", share=0.5)
 
     @property
-    def outputs(self) -> dict[str, str]:
+    def outputs(self) -> dict[str, Any]:
         """Parameters of a dense net whose outputs suit the data; none for images, which have the defaults."""
         return {} if self.layout is None else {"output": "linear", "loss": "mse"}
 
