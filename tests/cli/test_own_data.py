@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -158,8 +159,32 @@ def test_from_a_table_or_series_to_a_comparison(tmp_path, name):
     text = (study / "metrics" / "comparison.md").read_text()
     assert "image" not in text
     assert ("### Errors by column" if make is customers else "### The next step") in text
+    if make is customers:
+        fills(project, data)
     assert data.read_bytes() == before
     assert "changed" not in project.run("dvc", "--cd", "studies/mine", "status")
+
+
+def fills(project: Project, data: Path) -> None:
+    """`aelab fill` and `encode` read the raw columns; a table without one of them is refused by its name."""
+    within = ("sh", "-c", 'cd studies/mine && "$0" -m aelab.cli "$@"', sys.executable)
+    said = project.run(*within, "fill", str(data), "-m", "dae_masking", "-o", "full.csv")
+    assert said.splitlines()[-1] == "full.csv: 120 rows, by dae_masking"
+    with data.open(encoding="utf-8") as before, (project.folder / "studies/mine/full.csv").open() as after:
+        pairs = list(zip(csv.DictReader(before), csv.DictReader(after), strict=True))
+    assert all(new["age"] and (not old["age"] or float(new["age"]) == float(old["age"])) for old, new in pairs)
+    assert [new["città"] for _, new in pairs] == [old["città"] for old, _ in pairs]
+    ages = [float(new["age"]) for old, new in pairs if not old["age"]]
+    assert len(ages) == 14
+    assert all(10 < age < 70 for age in ages)
+    project.run(*within, "encode", str(data), "-m", "ae", "-o", "codes.npz")
+    assert len(np.load(project.folder / "studies/mine/codes.npz")["codes"]) == 120
+    other = data.with_name("other.csv")
+    other.write_text("age,income\n" + "30,20000\n" * 60)
+    command = [sys.executable, "-m", "aelab.cli", "fill", str(other), "-m", "ae"]
+    done = subprocess.run(command, cwd=project.folder / "studies/mine", env=project.env, capture_output=True, text=True)
+    assert done.returncode
+    assert done.stderr.strip().endswith("ae: no column 'città'; it takes age, income, città")
 
 
 SHAPES = {"table": [(2,), (3,), (30,), (400,)], "series": [(8, 1), (24, 1), (150, 1), (100, 6), (37, 3)]}

@@ -160,7 +160,7 @@ WRONG = [
         "name: mnist5k",
         "name: mnist6k",
         "data",
-        "data.name: 'mnist6k' is unknown; allowed: mnist5k, sprites, breast_cancer, customers, mnist, fashion_mnist",
+        "data.name: 'mnist6k' is unknown; allowed: mnist5k, sprites, breast_cancer, ",
     ),
     ("    mnist:\n", "    mnst:\n", "download", "download.mirrors: 'mnst' is an unknown data set; allowed: mnist5k,"),
     ("limit: null", "limit: 0", "prepare", "prepare.limit: 0 is out of range; allowed: 1 or more, null"),

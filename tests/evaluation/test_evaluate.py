@@ -212,7 +212,7 @@ def test_so_many_ood_images_are_measured_and_a_copier_has_no_error(context):
     assert len(many.ood.x) == 150, "all there are"
     model = registry.build("closed_form", {"components": 784}, SPEC, torch.Generator())
     model.directions.copy_(torch.eye(784))
-    found = evaluate.ood(model, context.ood, sse=2.0)
+    found = evaluate.ood(model, context.ood, 2.0, context.measures)
     assert found == {"ood_sse": pytest.approx(0, abs=1e-6), "ood_ratio": pytest.approx(0, abs=1e-6)}
 
 
@@ -221,7 +221,7 @@ def test_shift_is_the_error_of_the_ood_images(context):
     model = registry.build("closed_form", {"components": 0}, SPEC, torch.Generator())
     model.fit_statistics(*context.data.train)
     expected = (context.data.ood.x[:30] - context.data.train.x.mean(0)).square().flatten(1).sum(1).mean().item()
-    found = evaluate.ood(model, context.ood, sse=2.0)
+    found = evaluate.ood(model, context.ood, 2.0, context.measures)
     assert found == {"ood_sse": pytest.approx(expected), "ood_ratio": pytest.approx(expected / 2)}
     pca = PCA(context.data.train.x.flatten(1))
     assert pca.errors(context.ood.x.flatten(1))[0] == pytest.approx(expected)

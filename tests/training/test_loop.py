@@ -81,6 +81,7 @@ class Scripted(nn.Module):
 
     def __init__(self, validation):
         super().__init__()
+        self.spec = Spec((1, 2, 2), 0)
         self.weight = nn.Parameter(torch.zeros(()))
         self.script = list(validation)
 

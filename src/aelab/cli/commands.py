@@ -1,9 +1,9 @@
-"""`aelab` commands for trained models: show, encode, decode, denoise, sample, export."""
+"""`aelab` commands for trained models: show, encode, decode, denoise, fill, sample, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EVERY_MODEL = ("reconstructions", "curves", "quality", "cost", "noise-map")  # figures of all models
 EVERY_STACK = ("stacks", "stack-curves", "labels", "class-errors")
 
+SAID = {"image": "images", "table": "rows", "series": "series"}
+
 app = typer.Typer()
 
 Name = Annotated[
@@ -23,9 +25,12 @@ Name = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--replicate", min=0, help="Which of its seeds.")]
 Files = Annotated[
-    list[Path], typer.Argument(help="PNG pictures of the model's size, white on black, or npz files with `images`.")
+    list[Path],
+    typer.Argument(
+        help="PNG pictures of the model's size, white on black; npz files with `images`; one table or file of series."
+    ),
 ]
-Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz, or .png for images.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="What to write: .npz; .png for images; .csv for tables.")]
 
 
 @app.command()
@@ -82,6 +87,22 @@ def denoise(files: Files, model: Name = "denoiser@champion", out: Out = Path("cl
     served = load(model, replicate)
     can(served, "denoise")
     write(out, served.rebuild(*read(files, served)), served)
+
+
+@app.command()
+def fill(
+    file: Annotated[Path, typer.Argument(help="A table with the columns that the model has learned, or series.")],
+    model: Name = "denoiser@champion",
+    out: Annotated[Path, typer.Option("-o", "--out", help="What to write: .csv or .parquet; .npz for series.")] = Path(
+        "filled.csv"
+    ),
+    replicate: Seed = 0,
+) -> None:
+    """Fill the missing cells of a table or of series with a model's reconstruction; all others stay as they are."""
+    served = load(model, replicate)
+    can(served, "denoise")
+    given, labels = read([file], served)
+    write(out, served.fill(given, labels), served)
 
 
 @app.command()
@@ -162,21 +183,31 @@ def maker(file: Path, codes: Codes, model: str | None, replicate: int | None) ->
     return served
 
 
-def read(files: list[Path], served: Predictor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images, and labels for a model that needs them."""
+def read(files: list[Path], served: Predictor) -> tuple[Any, np.ndarray | None]:
+    """Images, a frame of rows or an array of series, and labels for a model that needs them."""
     from aelab.inference import file_io
 
+    if served.spec.columns:
+        if len(files) > 1:
+            raise ValueError(f"{files[1]}: a second file; allowed: one table or file of series")
+        from aelab.sources import own
+
+        return own.raw(files[0], served.spec.kind), None
     images, labels = file_io.read_images(files, served.spec.shape)
     if served.needs_labels and labels is None:
         raise ValueError(f"{served.name}: needs labels; give one npz with `images` and `labels`")
     return images, labels if served.needs_labels else None
 
 
-def write(out: Path, images: np.ndarray, served: Predictor) -> None:
+def write(out: Path, made: Any, served: Predictor) -> None:
     from aelab.inference import file_io
 
-    file_io.write_images(out, images)
-    say(f"{out}: {len(images)} images, by {served.name}")
+    kind = served.spec.kind
+    if kind == "image":
+        file_io.write_images(out, made)
+    else:
+        out = file_io.write_rows(out, made)
+    say(f"{out}: {len(made):,} {SAID[kind]}, by {served.name}")
 
 
 def say(text: str) -> None:

@@ -186,7 +186,7 @@ def meta() -> Meta:
     path = LEARNING / "meta.json"
     try:
         stored = json.loads(path.read_text())
-        columns = from_json(stored.get("columns", ()))
-        return Meta(stored["name"], tuple(stored["shape"]), tuple(stored["classes"]), stored["digest"], columns)
+        shape, classes = tuple(stored["shape"]), tuple(stored["classes"])
+        return Meta(stored["name"], shape, classes, stored["digest"], from_json(stored.get("columns", ())))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not readable ({error}){storage.RESTORE}") from error

@@ -176,7 +176,7 @@ def reconstruction_metrics(model: Autoencoder, context: EvalContext, rebuilt: Te
     measures = context.measures
     result = measures.reconstruction(x, rebuilt, bounded=model.bounded)
     denoised, per_image = denoising.measure(model, data.test, data.noisy, measures)
-    result |= denoised | ood(model, context, result["sse"])
+    result |= denoised | ood(model, context.ood, result["sse"], measures)
     per_image["sse"] = measures.squared_errors(x, rebuilt)
     held_out, rebuilt = data.validation, mapped(model.reconstruct, *data.validation)
     psnrs = denoising.psnrs(model, held_out, context.noisy_validation, measures)
@@ -275,8 +275,7 @@ def classification(model: Classifier, data: Data) -> Metrics:
     return Metrics(result, {f"error/{model.labels}": held_out.mean().item()}, {name: wrong})
 
 
-def ood(model: Autoencoder, context: EvalContext, sse: float) -> dict[str, float]:
+def ood(model: Autoencoder, ood: Tensors, sse: float, measures: Measures) -> dict[str, float]:
     """ood_sse: squared error per OOD image; ood_ratio: that over the squared error per test image, `sse`."""
-    ood = context.ood
-    error = context.measures.squared_errors(ood.x, mapped(model.reconstruct, *ood)).mean().item()
+    error = measures.squared_errors(ood.x, mapped(model.reconstruct, *ood)).mean().item()
     return {"ood_sse": error, "ood_ratio": error / sse if sse > 0 else float("inf")}

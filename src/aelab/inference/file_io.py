@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return {"images": map_array(path, "")} if path.suffix.lower() == ".npy" else load_arrays(path, "")
 
 
-def picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def picture(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """One image, uint8 [C, H, W], converted to grey for a model of grey images; its size must be the model's."""
     from PIL import Image
 
@@ -112,6 +113,25 @@ def write_images(path: Path, images: np.ndarray) -> None:
 
     place(path)
     Image.fromarray(sheet((images * 255).round().astype(np.uint8))).save(path)
+
+
+def write_rows(path: Path, made: Any) -> Path:
+    """A frame as csv or parquet, an array of series or rows as npz; returns the path, whose ending follows from what is
+    written if it is that of a picture. Raises ValueError for another kind of file."""
+    frame = hasattr(made, "to_csv")
+    if path.suffix in (".png", ".csv"):
+        path = path.with_suffix(".csv" if frame else ".npz")
+    allowed = (".csv", ".parquet") if frame else (".npz",)
+    if path.suffix not in allowed:
+        raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join(allowed)}")
+    place(path)
+    if not frame:
+        np.savez(path, x=made)
+    elif path.suffix == ".csv":
+        made.to_csv(path, index=False)
+    else:
+        made.to_parquet(path, index=False)
+    return path
 
 
 def sheet(images: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ model.predict(images)                                   reconstructions
 model.predict(images, params={"output": "codes"})       codes; or classes, of a classifier
 
 images: an array, nested lists or a pandas frame with one image per row, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels
-are integers 0 to 255, or floats 0 to 1.
+are integers 0 to 255, or floats 0 to 1. A model of a table takes a frame with the raw columns, and has one output more,
+"filled": the frame with its missing cells filled.
 """
 
 from __future__ import annotations
@@ -41,21 +42,27 @@ class Model(PythonModel):
         asked = {"output": self.config["output"], "labels": []} | (params or {})
         images: Any = model_input  # in truth also a frame
         try:
-            return self.answer(images.to_numpy() if hasattr(images, "to_numpy") else np.asarray(images), **asked)
+            if not hasattr(images, "to_numpy"):
+                images = np.asarray(images)
+            elif self.served.spec.kind != "table":
+                images = images.to_numpy()
+            return self.answer(images, **asked)
         except ValueError as error:
             raise RefusedError.invalid_parameter_value(str(error)) from error
 
-    def answer(self, images: np.ndarray, output: str, labels: Any) -> np.ndarray:
-        """Images, codes or classes. Raises ValueError for invalid images, labels or output."""
+    def answer(self, images: Any, output: str, labels: Any) -> Any:
+        """Images (or rows), codes, classes, or filled rows. Raises ValueError for invalid images, labels or output."""
         values = np.asarray(labels, np.int64) if len(labels) else None
         match output:
-            case "images":
+            case "images" | "rows":
                 return self.served.rebuild(images, values)
             case "codes":
                 return self.served.encode(images, values)
             case "classes":
                 return self.served.classify(images)
-        raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes")
+            case "filled":
+                return self.served.fill(images, values)
+        raise ValueError(f"output: {output!r} is unknown; allowed: images, rows, codes, classes, filled")
 
 
 set_model(Model())

@@ -4,7 +4,10 @@
     codes = vae.encode(images)              # [N, 28, 28], [N, 1, 28, 28] or [N, 784]
     images = vae.decode(codes)              # float32 0 to 1, [N, 1, 28, 28]
 
-Pixels are integers 0 to 255, or floats 0 to 1. The dtype decides: the integer 1 is almost black.
+Pixels are integers 0 to 255, or floats 0 to 1. The dtype decides: the integer 1 is almost black. Models of tables take
+pandas frames with the raw columns, those of series arrays [N, T, features] (see rows.inputs); scaling is theirs.
+
+    complete = predictor.load("dae_masking").fill(frame)    # missing cells filled, all others as they are
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from torch import Generator, nn
 
 from aelab.config import params, runtime, seeding
 from aelab.data import storage
+from aelab.data.columns import decode
 from aelab.data.tensors import mapped
+from aelab.inference import rows
 from aelab.models.common import Autoencoder, Generative, Spec, registry
 from aelab.runner import stage
 from aelab.tracking import models
@@ -54,15 +59,16 @@ class Predictor:
             return f"{self.name}: a classifier, it has no decoder"
         return f"{self.name}: its codes alone decode to nothing" if task == "decode" and not self.model.decodes else ""
 
-    def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images -> codes float32 [N, K]; for a classifier, its last hidden layer.
+    def encode(self, images: Any, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images, rows or series -> codes float32 [N, K]; for a classifier, its last hidden layer.
 
         Raises ValueError for wrong shapes or values.
         """
-        return self.through(self.encoder, self.images(images), labels)
+        return self.through(self.encoder, self.inputs(images), labels)
 
     def decode(self, codes: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Codes [N, K] -> images float32 [N, C, H, W] in 0 to 1.
+        """Codes [N, K] -> images float32 [N, C, H, W] in 0 to 1; raw numbers of series [N, T, features], of a table [N,
+        columns], a category as its place among those of training.
 
         Raises ValueError for wrong shapes or values, and for a model that cannot decode a code alone.
         """
@@ -71,25 +77,41 @@ class Predictor:
             raise ValueError(f"codes: {list(result.shape)}; {self.name} takes [N, {self.width}]")
         if result.dtype.kind not in "fiub" or not np.isfinite(result).all():
             raise ValueError(f"codes: {result.dtype}, not all of them finite numbers")
-        return self.through(model.decode, torch.from_numpy(result.astype(np.float32)), labels).clip(0, 1)
+        return self.raw(self.through(model.decode, torch.from_numpy(result.astype(np.float32)), labels))
 
-    def rebuild(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images -> reconstructions float32 [N, C, H, W] in 0 to 1; clean images from a denoiser."""
-        model = self.autoencoder("denoise")
-        return self.through(model.reconstruct, self.images(images), labels).clip(0, 1)
+    def rebuild(self, images: Any, labels: np.ndarray | None = None) -> Any:
+        """Images -> reconstructions float32 [N, C, H, W] in 0 to 1; clean images from a denoiser. Frames -> frames."""
+        made = self.through(self.autoencoder("denoise").reconstruct, self.inputs(images), labels)
+        return rows.rebuilt(torch.from_numpy(made), self.spec, images) if self.spec.columns else self.raw(made)
+
+    def fill(self, given: Any, labels: np.ndarray | None = None) -> Any:
+        """A frame or series -> the same with its missing cells filled. Raises ValueError for a model of images."""
+        if not self.spec.columns:
+            raise ValueError(f"{self.name}: a model of images, which have no missing cells")
+        made = self.through(self.autoencoder("denoise").reconstruct, self.inputs(given), labels)
+        return rows.filled(torch.from_numpy(made), self.spec, given)
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Images -> the most likely class of each, int64 [N]. Raises ValueError for a model that is no classifier."""
         if not isinstance(self.model, Classifier):
             raise ValueError(f"{self.name}: no classifier")
-        return predictions(self.model, self.images(images)).numpy()
+        return predictions(self.model, self.inputs(images)).numpy()
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """n new images float32 [n, C, H, W] in 0 to 1. Raises ValueError for a model without a prior."""
+        """n new images float32 [n, C, H, W] in 0 to 1, rows or series as `decode` gives them. Raises ValueError for a
+        model without a prior."""
         if not isinstance(self.model, Generative):
             raise ValueError(self.cannot("sample"))
         with torch.no_grad():
-            return self.model.sample(n, seeding.generator(seed, "sample")).clamp(0, 1).numpy()
+            return self.raw(self.model.sample(n, seeding.generator(seed, "sample")).numpy())
+
+    def raw(self, made: np.ndarray) -> np.ndarray:
+        """What a decoder puts out, in the units of the data."""
+        return decode(self.spec.columns, made).astype(np.float32) if self.spec.columns else made.clip(0, 1)
+
+    def inputs(self, given: Any) -> torch.Tensor:
+        """Data in the model's format. Raises ValueError for another one."""
+        return rows.inputs(given, self.spec, self.name) if self.spec.columns else self.images(given)
 
     @functools.cached_property
     def needs_labels(self) -> bool:

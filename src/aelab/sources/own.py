@@ -57,6 +57,17 @@ def look(dataset: Dataset) -> Any:
     return LOOKS[dataset.kind](path, dataset.options)
 
 
+def raw(path: Path, kind: Kind) -> Any:
+    """The rows of a table as a pandas frame, series as an array [N, T, features], as they are. Raises as `look`."""
+    import pandas as pd
+
+    if not path.exists():
+        raise ValueError(f"{path}: does not exist")
+    if kind == "table":
+        return pd.concat(list(tables.pieces(path)), ignore_index=True)
+    return series.values(path)
+
+
 def keep(dataset: Dataset, folder: Path) -> dict[str, Any]:
     """Write what lies at the path of `dataset` as <folder>/<split>/x.npy and y.npy; returns its description.
 

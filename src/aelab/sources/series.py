@@ -145,6 +145,15 @@ def look(path: Path, options: Options) -> Series:
     return Series(parts, names, found.label, found.groups, found.how)
 
 
+def values(path: Path) -> np.ndarray:
+    """The series of one file, [N, T, F]. Raises ValueError for recordings, which need a window."""
+    if path.suffix.lower() in (".npy", ".npz"):
+        return from_arrays(path).parts["train"][0]
+    if path.suffix.lower() in SUFFIXES:
+        return read(path)[0]
+    raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*SUFFIXES, '.npy', '.npz'))}")
+
+
 def padded(series: list[np.ndarray], steps: int) -> np.ndarray:
     """Series [T, F] as one array [N, steps, F], NaN after their ends."""
     result = np.full((len(series), steps, series[0].shape[1]), np.nan)

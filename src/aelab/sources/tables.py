@@ -191,6 +191,7 @@ def pieces(path: Path, text: Sequence[str] = ()) -> Iterator[Any]:
                 "sep": separator(path),
                 "encoding": "utf-8-sig",
                 "na_values": MISSING,
+                "low_memory": False,
             }
             reader: Any = pd.read_csv(path, chunksize=PIECE, **how)
             with reader:

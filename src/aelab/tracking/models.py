@@ -54,7 +54,7 @@ class Card:
         """The default output of the model."""
         if self.about["kind"] == "classifier":
             return "classes"
-        return "codes" if self.task == "encoder" else "images"
+        return "codes" if self.task == "encoder" else "rows" if self.about.get("columns") else "images"
 
     @property
     def key(self) -> str:
@@ -67,7 +67,9 @@ class Card:
         values = {"Family": f"`{about['family']}` {json.dumps(about['config'])}"}
         if "noise" in about:  # fine-tuning has none, but a stack's pretraining may
             values["Noise in training"] = ", ".join(about["noise"]) or "none"
-        values |= {"Images": f"{about['shape']}, {about['classes']} classes", "Seeds": about["num_seeds"]}
+        names = [column["name"] for column in about.get("columns", ())]
+        data = f"columns {', '.join(names)}" if names else str(about["shape"])
+        values |= {"Data" if names else "Images": f"{data}, {about['classes']} classes", "Seeds": about["num_seeds"]}
         values |= {"Learned on": about["device"], "Weights": f"`{about['source']}`, MD5 `{self.key}` (first seed)"}
         values |= {f"Diagnosis: {name}": text for name, text in about.get("diagnoses", {}).items()}
         values |= {"Saw labels": "yes"} if about.get("uses_labels") else {}
@@ -136,6 +138,8 @@ def family(name: str) -> str:
 def usage(card: Card) -> str:
     """How to load and use the model: the best of a task by its registry name, any other by its own name."""
     images = "images: a row each, whole numbers 0 to 255 or floats 0 to 1"
+    if card.about.get("columns"):
+        images = "images: here a pandas frame with the raw columns, or series [N, T, features]"
     if card.task:
         lines = ["import mlflow", f'model = mlflow.pyfunc.load_model("models:/{card.task}@{card.aliases[0]}")']
         lines += [f"model.predict(images)  # {card.output}; {images}"]
@@ -224,9 +228,9 @@ def signature(card: Card) -> Any:
         TensorSpec(np.dtype("float32"), (-1, -1)),
     )
     classes = TensorSpec(np.dtype("int64"), (-1,))
-    out = {"images": images, "codes": codes, "classes": classes}[card.output]
+    out = {"images": images, "codes": codes, "classes": classes}.get(card.output)  # none for rows: frames or arrays
     params = [ParamSpec("output", "string", card.output), ParamSpec("labels", "long", [], (-1,))]
-    return ModelSignature(outputs=Schema([out]), params=ParamSchema(params))
+    return ModelSignature(outputs=Schema([out]) if out else None, params=ParamSchema(params))
 
 
 def register(client: Any, model_id: str, run_id: str, card: Card, replaced: Sequence[str] = ()) -> None:

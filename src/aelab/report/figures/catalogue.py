@@ -69,6 +69,7 @@ FIGURES = {
     "series": series.rebuilt,
     "series-noise": series.denoised,
 }
+CELLS = {"columns", "confused", "series", "series-noise"}  # figures of tables and series
 # figures that show images
 PICTURES = {"overview", "reconstructions", "pca", "denoising", "grids", "chosen", "samples", "by-class", "clusters"}
 PICTURES |= {"swaps", "masked", "interpolations", "filters", "units", "epochs", "noisy-epochs"}

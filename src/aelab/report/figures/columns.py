@@ -35,7 +35,7 @@ def by_column(results: Results, settings: Compare) -> Figure | None:
             values = [scale * one.errors[who] for one in some]
             place.scatter(values, range(len(some)), label=who, **{"marker": MARKERS[i], **LOOK[min(i, 2)]})
         place.set_yticks(range(len(some)), [one.name for one in some], fontsize=8)
-        place.set(xlim=(0, None), ylim=(len(some) - 0.4, -0.6))
+        place.set(xlim=(0, None), ylim=(len(some) - 0.4, -0.6), ylabel="column")
         place.set_xlabel("wrong categories, %" if scale > 1 else "squared error; 1: as the mean")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure

@@ -81,6 +81,7 @@ def finished(figure: Figure, axes: np.ndarray, results: Results) -> Figure:
     for line in axes:
         for place, (n, feature) in zip(line, shown(results), strict=True):
             label(place, names[feature] if len(names) > 1 else "", str(classes[labels[n]]) if classes else "")
+    figure.supylabel("value, in standard deviations", fontsize=9)
     for place in axes[-1]:
         place.set_xlabel("step")
     return figure
