@@ -79,6 +79,20 @@ def test_another_schema_is_refused_by_the_name_of_the_column(served, change, lin
         served.fill(change(people()))
 
 
+def test_mlflow_takes_frames_and_fills_them(served):
+    from aelab.inference.mlflow_model import Model, RefusedError
+
+    model = Model()
+    model.config, model.served = {"output": "rows"}, served
+    frame = people(20)
+    frame.loc[2, "age"] = np.nan
+    pd.testing.assert_frame_equal(model.predict(None, frame), served.rebuild(frame))
+    pd.testing.assert_frame_equal(model.predict(None, frame, {"output": "filled"}), served.fill(frame))
+    assert model.predict(None, frame, {"output": "codes"}).shape == (20, 5)
+    with pytest.raises(RefusedError, match="no column 'age'"):
+        model.predict(None, frame.drop(columns=["age"]))
+
+
 @pytest.fixture(scope="module")
 def waves():
     x = np.random.default_rng(0).normal(5, 2, (60, 12, 2))

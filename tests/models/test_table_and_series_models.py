@@ -138,6 +138,24 @@ def test_conv1d_fits_any_number_of_steps(steps, latent):
         registry.build("conv1d", {"channels": (2,) * 9}, SERIES, generator())
 
 
+MASKED = {"embed_dim": 8, "depth": 1, "heads": 2, "decoder_embed_dim": 8, "decoder_depth": 1, "patch": 3}
+
+
+def test_a_masked_autoencoder_hides_stretches_of_series():
+    model = registry.build("masked_ae", MASKED, SERIES, generator())
+    x = torch.randn(5, 21, 2, generator=generator(1))
+    found = model.reconstruct(x)
+    hidden = (found != x).any(2)
+    assert (hidden.sum(1) == 18).all(), "six of seven stretches of three steps"
+    assert torch.equal(hidden[:1].expand(5, -1), hidden), "the same of every series"
+    assert model.encode(x).shape == (5, 8)
+    losses = model.loss(Batch(x, x, torch.zeros(5)), generator(2))
+    errors = model.hidden_error(x, generator(2))  # the same random stretches
+    torch.testing.assert_close(losses.total, errors.mean() * 18 * 2)
+    with pytest.raises(ValueError, match=r"^patch: 4 is wrong; allowed: a divisor of the series' 21 steps"):
+        registry.build("masked_ae", MASKED | {"patch": 4}, SERIES, generator())
+
+
 def test_an_lstm_predicts_changes_from_what_came_before():
     config = {"units": 4, "output": "linear", "loss": "mse", "predict_next": True}
     model = registry.build("lstm", config, SERIES, generator())

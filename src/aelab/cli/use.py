@@ -51,6 +51,10 @@ conv1d: {{family: conv1d, channels: {channels}, latent_dim: {code}}}
 conv1d_dae: {{family: conv1d, channels: [32, 32], noise: [span 0.2, gaussian 0.3]}}
 lstm: {{family: lstm, units: 64, predict_next: true, output: linear, loss: mse, max_steps: {recurrent}}}
 """
+MASKED_SERIES = (
+    "masked: {{family: masked_ae, patch: {patch}, embed_dim: 32, depth: 2, heads: 4, "
+    "decoder_embed_dim: 16, decoder_depth: 1, mask_ratio: 0.5}}\n"
+)
 EXAMPLES = {
     "colour": "sprites",
     "table": "breast_cancer",
@@ -71,7 +75,7 @@ FIGURES = {
 }
 CHANNELS = (32, 64, 64, 64, 64)
 LEFT = 7  # pixels of the shorter side, or steps, after the last halving, about
-TOKENS = 8  # patches along the shorter side, about
+TOKENS = 8  # patches along the shorter side, or in time, about
 CODES = (2, 32)  # numbers per code of a row, at least and at most: a quarter of its inputs; of series a tenth
 
 
@@ -131,7 +135,9 @@ def of_table(shape: tuple[int, ...], code: int) -> str:
 def of_series(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for series [T, D]; a recurrent net reads long ones slowly, and gets fewer updates."""
     halvings = max(1, min(3, (shape[0] // LEFT).bit_length() - 1))
-    return SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=500 if shape[0] > 64 else 2000)
+    text = SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=500 if shape[0] > 64 else 2000)
+    patch = patch_of(shape[:1])
+    return text + MASKED_SERIES.format(patch=patch) if patch else text
 
 
 def of_images(shape: tuple[int, ...], code: int) -> str:
@@ -139,9 +145,14 @@ def of_images(shape: tuple[int, ...], code: int) -> str:
     side = min(shape[1:])
     halvings = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
     text = IMAGE.format(channels=list(CHANNELS[:halvings]))
-    fits = [size for size in range(2, side // 3 + 1) if all(n % size == 0 for n in shape[1:])]
-    patch = min(fits, key=lambda size: abs(side / size - TOKENS), default=0)
+    patch = patch_of(shape[1:])
     return text + MASKED.format(patch=patch) if patch else text
+
+
+def patch_of(sides: tuple[int, ...]) -> int:
+    """The side of a patch that divides all sides into about TOKENS, 0 without one."""
+    fits = [size for size in range(2, min(sides) // 3 + 1) if all(n % size == 0 for n in sides)]
+    return min(fits, key=lambda size: abs(min(sides) / size - TOKENS), default=0)
 
 
 ENTRIES: dict[str, Callable[[tuple[int, ...], int], str]] = {

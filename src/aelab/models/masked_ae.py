@@ -1,5 +1,5 @@
-"""Masked autoencoders (He et al. 2021): three quarters of an image's patches are hidden and reconstructed from the
-others.
+"""Masked autoencoders (He et al. 2021): three quarters of an image's patches, or of a series' stretches, are hidden and
+reconstructed from the others.
 
     patchify, hide 75% of the patches at random, encode the visible ones only, add a mask token for every hidden one,
     decode them all with a light decoder; the loss covers the hidden patches only.
@@ -16,6 +16,7 @@ than any autoencoder that sees the whole image, and codes with a good linear pro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -36,20 +37,21 @@ from aelab.models.common import (
 
 FIXED_MASK = 0  # seed of the one mask that reconstruct() uses, the same for every model
 
-KINDS = ("image",)
+KINDS = ("series", "image")
 
 
 @dataclass(frozen=True)
 class Config:
-    """embed_dim, depth, heads: of the encoder; decoder_embed_dim, decoder_depth: of the decoder, with as many heads."""
+    """embed_dim, depth, heads: of the encoder; decoder_embed_dim, decoder_depth: of the decoder, with as many heads.
+    patch: rows and columns of a patch, of series its steps; mask_ratio: the share of hidden patches."""
 
     embed_dim: int
     depth: int
     heads: int
     decoder_embed_dim: int
     decoder_depth: int
-    patch: int = 4  # rows and columns of a patch
-    mask_ratio: float = 0.75  # share of hidden patches
+    patch: int = 4
+    mask_ratio: float = 0.75
 
     def __post_init__(self) -> None:
         for key in ("depth", "heads", "decoder_depth", "patch"):
@@ -62,14 +64,19 @@ class Config:
 
 
 def patchify(x: Tensor, size: int) -> Tensor:
-    """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row."""
+    """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row; series [B, S, D] -> [B, T,
+    size D], T = S / size."""
+    if x.dim() == 3:
+        return x.unflatten(1, (-1, size)).flatten(2)
     b, c, h, w = x.shape
     x = x.reshape(b, c, h // size, size, w // size, size)
     return x.permute(0, 2, 4, 3, 5, 1).reshape(b, (h // size) * (w // size), size * size * c)
 
 
 def unpatchify(patches: Tensor, size: int, shape: tuple[int, ...]) -> Tensor:
-    """Patches [B, T, size^2 C] -> images [B, *shape], the inverse of `patchify`."""
+    """Patches [B, T, P] -> images or series [B, *shape], the inverse of `patchify`."""
+    if len(shape) == 2:
+        return patches.reshape(-1, *shape)
     c, h, w = shape
     x = patches.reshape(patches.shape[0], h // size, w // size, size, size, c)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(patches.shape[0], c, h, w)
@@ -87,11 +94,13 @@ class MaskedAutoencoder(Autoencoder):
     decodes = False
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        pixels = config.patch**2 * spec.shape[0]
-        super().__init__(spec, nn.Sequential(), nn.Identity(), Output("sigmoid", "bce", "sum"))
+        series = spec.kind == "series"
+        output = spec.output("linear", "mse", "sum") if series else Output("sigmoid", "bce", "sum")
+        super().__init__(spec, nn.Sequential(), nn.Identity(), output)
         self.patch = config.patch
-        rows, columns = (n // config.patch for n in spec.shape[1:])
+        rows, columns = (spec.shape[0] // config.patch, 1) if series else (n // config.patch for n in spec.shape[1:])
         self.patches = rows * columns
+        pixels = spec.pixels // self.patches
         self.visible = int(self.patches * (1 - config.mask_ratio))
         self.embed = nn.Linear(pixels, config.embed_dim)
         self.blocks = nn.Sequential(*(Block(config.embed_dim, config.heads) for _ in range(config.depth)))
@@ -134,18 +143,26 @@ class MaskedAutoencoder(Autoencoder):
         return self.light(x)[:, self.visible :]
 
     def loss(self, batch: Batch, generator: Generator) -> Losses:
-        """Cross-entropy of the hidden patches, in nats: summed over their pixels, mean over images."""
+        """Cross-entropy of the hidden patches, in nats, or squared error of series: summed over their values, mean over
+        images."""
         visible, hidden = self.shuffled(len(batch.clean), generator)
         raw = self.predict(patchify(batch.noisy, self.patch), visible, hidden)
-        error = self.output.error(raw, pick(patchify(batch.clean, self.patch), hidden))
+        error = self.output.error(self.apart(raw), self.apart(pick(patchify(batch.clean, self.patch), hidden)))
         return Losses(error, {"reconstruction": error})
 
     def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
         """Squared error per hidden pixel of each image [B], with one random mask for each."""
         visible, hidden = self.shuffled(len(x), generator)
         patches = patchify(x, self.patch)
-        rebuilt = self.output(self.predict(patches, visible, hidden))
-        return F.mse_loss(rebuilt, pick(patches, hidden), reduction="none").mean((1, 2))
+        rebuilt, target = self.output(self.apart(self.predict(patches, visible, hidden))), pick(patches, hidden)
+        if self.spec.layout is None:
+            return F.mse_loss(rebuilt, target, reduction="none").mean((1, 2))
+        known = self.spec.layout.known(target := self.apart(target))
+        return (known * (rebuilt - target).square()).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
+
+    def apart(self, patches: Tensor) -> Tensor:
+        """Patches [B, n, P], of series with their steps and features apart: [B, n, patch, D]."""
+        return patches if self.spec.layout is None else patches.unflatten(2, (self.patch, -1))
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """The mean token of the whole image: [B, C, H, W] -> [B, embed_dim]."""
@@ -160,15 +177,17 @@ class MaskedAutoencoder(Autoencoder):
         """Images with the fixed hidden patches reconstructed from the visible ones, which are copied."""
         visible, hidden = self.cut(self.fixed.expand(len(x), -1))
         patches = patchify(x, self.patch)
-        rebuilt = self.output(self.predict(patches, visible, hidden))
+        rebuilt = self.output(self.apart(self.predict(patches, visible, hidden))).flatten(2)
         where = hidden[:, :, None].expand_as(rebuilt)
         return unpatchify(patches.scatter(1, where, rebuilt), self.patch, self.spec.shape)
 
 
 def build(config: Config, spec: Spec, generator: Generator) -> MaskedAutoencoder:
-    for n in spec.shape[1:]:
-        require(n % config.patch == 0, "patch", config.patch, f"a divisor of the image's {n} rows or columns")
-    patches = spec.shape[1] * spec.shape[2] // config.patch**2
+    sides = spec.shape[:1] if spec.kind == "series" else spec.shape[1:]
+    for n in sides:
+        words = f"the series' {n} steps" if spec.kind == "series" else f"the image's {n} rows or columns"
+        require(n % config.patch == 0, "patch", config.patch, f"a divisor of {words}")
+    patches = math.prod(n // config.patch for n in sides)
     require(
         int(patches * (1 - config.mask_ratio)) > 0,
         "mask_ratio",
