@@ -64,8 +64,8 @@ class Config:
 
 
 def patchify(x: Tensor, size: int) -> Tensor:
-    """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row; series [B, S, D] -> [B, T,
-    size D], T = S / size."""
+    """Images [B, C, H, W] -> patches [B, T, size^2 C], T = (H / size) (W / size), row by row; series [B, S, D] -> [B,
+    T, size D], T = S / size."""
     if x.dim() == 3:
         return x.unflatten(1, (-1, size)).flatten(2)
     b, c, h, w = x.shape
