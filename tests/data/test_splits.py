@@ -295,3 +295,27 @@ def test_the_last_ten_thousand_official_training_images_are_validation(name, lab
     if name == "mnist":  # as the files of LeCun, Cortes and Burges begin
         assert train.y[:5].tolist() == [5, 0, 4, 1, 9]
         assert test.y[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+def test_groups_are_never_divided():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 1000)
+    x = np.arange(1000.0)[:, None]
+    parts = splits.divide({"train": (x, np.zeros(1000, np.int64))}, 0, groups)
+    seen = {name: set(groups[part[:, 0].astype(int)]) for name, (part, _) in parts.items()}
+    assert not seen["train"] & seen["validation"]
+    assert not seen["train"] & seen["test"]
+    assert not seen["validation"] & seen["test"]
+    assert sum(len(part) for part, _ in parts.values()) == 1000
+    assert {name: len(found) for name, found in seen.items()} == {"train": 28, "validation": 4, "test": 8}
+
+
+def test_the_last_rows_by_time_are_the_test_and_equal_times_stay_together():
+    times = np.sort(np.random.default_rng(0).integers(0, 50, 1000))
+    x = times[:, None].astype(float)
+    parts = splits.in_order((x, np.zeros(1000, np.int64)), times)
+    ends = [(part.min(), part.max()) for part, _ in parts.values()]
+    assert ends[0][1] < ends[1][0] <= ends[1][1] < ends[2][0]
+    sizes = [len(part) for part, _ in parts.values()]
+    assert sum(sizes) == 1000
+    assert np.abs(np.array(sizes) - [700, 100, 200]).max() < 40

@@ -148,6 +148,9 @@ def usage(card: Card) -> str:
         lines = ["from aelab.inference import predictor", f'model = predictor.load("{card.name}")']
         ask = "classify" if card.output == "classes" else "rebuild"
         lines += [f"model.{ask}(images)  # {images}", "model.encode(images)"]
+        lines += ["model.fill(images)  # missing cells filled, all others as they are"] * bool(
+            card.about.get("columns")
+        )
     return "\n".join(["```python", *lines, "```"])
 
 
