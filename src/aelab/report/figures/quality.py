@@ -7,6 +7,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from aelab.report.figures.style import COLOURS, GREY, MARKERS, chart, round_ticks
@@ -43,6 +44,8 @@ def quality(results: Results, settings: Compare) -> Figure | None:
         entry.set(xscale="log", xlim=(0.8 * min(shown), 1.25 * max(shown)), ylim=(-0.7, len(panel) - 0.3))
         low, high = entry.get_xlim()
         ticks = round_ticks(low, high) if high > 5 * low else [tick for tick in range(10, 200, 10) if low < tick < high]
+        if len(ticks) < 2:
+            ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
         entry.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
         entry.set_xticks([], minor=True)
         entry.grid(axis="y", color=GREY, alpha=0.2, lw=0.5)
