@@ -43,7 +43,7 @@ OWNERS = {
     "pydantic": {"config/validation"},
     "matplotlib": {"report/figures", "sweeps/show"},
     "jinja2": {"report/html"},
-    "pandas": {"report", "tracking/runs"},
+    "pandas": {"report", "sources", "tracking/runs"},
     "safetensors": {"training/weight_files"},
     "torchvision": {"sources/published"},
     "pickle": set(),
@@ -59,7 +59,7 @@ OLD_WORDS = re.findall(
     watch
     Keeper keeper Panel Together together replicates batch unheard judge Bench bench strange Strange shift drawn worth
     special doctor ills beaten_by_floor frechet code_numbers nll_draws hoyer psnr_stroke psnr_blank pair_accuracy flags
-    Flag champions cells columns here base Books Served Floors Power Transfer Boltzmann Categorical Stochastic
+    Flag champions here base Books Served Floors Power Transfer Boltzmann Categorical Stochastic
     Conditional draws likelihoods generated subsets classify blind alike predicted cooling coolest variables latent
     stacked_ae
     """,

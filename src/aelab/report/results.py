@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from aelab.data.columns import KINDS, Kind
-
+Kind = Literal["table", "series", "image"]
+KINDS: dict[int, Kind] = {1: "table", 2: "series", 3: "image"}  # by the axes of one item
 SPOKEN = {
     "median": "median filter",
     "gaussian": "gaussian filter",

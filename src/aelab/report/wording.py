@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from aelab.data.columns import Kind
+from aelab.report.results import Kind
 
 COMMON = (
     ("peak signal-to-noise ratio", "signal-to-noise ratio"),

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from aelab.data.columns import Kind
 from aelab.report.figures import (
     charts,
     codes,
@@ -25,7 +24,7 @@ from aelab.report.figures import (
 )
 from aelab.report.figures.selection import shown
 from aelab.report.figures.style import save, title
-from aelab.report.results import Results
+from aelab.report.results import Kind, Results
 from aelab.report.settings import Compare
 from aelab.report.wording import said
 from aelab.runner.parallel import run
