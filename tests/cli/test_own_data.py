@@ -208,6 +208,17 @@ def test_every_entry_can_be_built_for_rows_and_series(kind, shape, tmp_path, mon
             assert model.reconstruct(x).shape == x.shape
 
 
+def test_all_that_was_said_is_in_params_yaml(tmp_path, monkeypatch):
+    said = Dataset("mine", str(tmp_path), "table", label="kind", drop=("a b", "c"), group="who", scale="standard")
+    text = use.settings((ROOT / "params.yaml").read_text(), said, (30,))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load("data") == said
+    said = Dataset("mine", str(tmp_path), "series", window=20, stride=5, time="when")
+    (tmp_path / "params.yaml").write_text(use.settings((ROOT / "params.yaml").read_text(), said, (20, 3)))
+    assert params.load("data") == said
+
+
 @pytest.mark.parametrize("example", use.EXAMPLES)
 def test_every_example_is_a_study_with_its_own_entries(example, tmp_path, monkeypatch):
     name = use.EXAMPLES[example]

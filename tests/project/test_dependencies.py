@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OPTIONAL = {"pythae"}  # benchmarks/loops.py compares with it where somebody has installed it
-BEHIND = {"sktime", "onnx", "onnxscript"}  # torch.onnx.export imports them
+BEHIND = {"sktime", "onnx", "onnxscript"}  # whose data files are read; which torch.onnx.export imports
 
 
 def normal(name: str) -> str:

@@ -109,6 +109,7 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
         given = {key: value for key, value in vars(dataset).items() if value and (key, value) != ("scale", "rank")}
         if not dataset.path:
             given.pop("kind")
+        given |= {"drop": roundtrip.flow(list(dataset.drop))} if dataset.drop else {}
         tree["data"] = roundtrip.flow(given)
         tree["models"] = roundtrip.parsed(ENTRIES[kind](shape, code))
         for group in ("stacks", "narrow_stacks", "unrolled"):
