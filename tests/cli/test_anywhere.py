@@ -16,7 +16,14 @@ from aelab.cli import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {each.name or each.callback.__name__: each.callback for each in app.app.registered_commands if each.callback}
-WORDS = {"sweep": ["vae"], "show": ["vae"], "encode": ["x.npz"], "decode": ["x.npz"], "denoise": ["x.npz"]}
+WORDS = {
+    "sweep": ["vae"],
+    "show": ["vae"],
+    "encode": ["x.npz"],
+    "decode": ["x.npz"],
+    "denoise": ["x.npz"],
+    "fill": ["x.csv"],
+}
 WORDS |= {"export": ["vae"]}
 
 

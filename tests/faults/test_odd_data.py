@@ -157,9 +157,9 @@ ODD = {
 def test_arrays_that_are_no_images_are_named_by_whoever_reads_them(change, small, spawner):
     edit(small, change, ("test", "learning/train"))
     said = line(small, spawner, "train dense")
-    assert said.startswith("train dense: data/prepare/learning/train: holds images ")
-    assert said.endswith("allowed: uint8 [N, C, H, W], int64 [N], N of 1 or more")
-    assert line(small, spawner, "corrupt").startswith("corrupt: data/prepare/test: holds images ")
+    assert said.startswith("train dense: data/prepare/learning/train: holds x ")
+    assert said.endswith("y int64 [N], N of 1 or more")
+    assert line(small, spawner, "corrupt").startswith("corrupt: data/prepare/test: holds x ")
 
 
 def test_no_epochs_are_out_of_range(small, spawner):

@@ -112,8 +112,8 @@ class EvalContext:
 
     @cached_property
     def labelled(self) -> bool:
-        """Whether the data has classes: labels are not all the same."""
-        return bool((self.data.train.y != self.data.train.y[0]).any())
+        """Whether the data has classes: there is a classifier, or labels are not all the same."""
+        return self.classifier is not None or bool((self.data.train.y != self.data.train.y[0]).any())
 
     @cached_property
     def test_features(self) -> Tensor:

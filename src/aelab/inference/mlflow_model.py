@@ -62,7 +62,7 @@ class Model(PythonModel):
                 return self.served.classify(images)
             case "filled":
                 return self.served.fill(images, values)
-        raise ValueError(f"output: {output!r} is unknown; allowed: images, rows, codes, classes, filled")
+        raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes; of tables rows, filled")
 
 
 set_model(Model())

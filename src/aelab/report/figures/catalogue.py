@@ -6,7 +6,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
 
 from aelab.report.figures import (
     charts,
@@ -94,10 +93,11 @@ def reword(figure: Figure, kind: Kind) -> None:
     """Put all texts of a figure in the words of `kind`."""
     if kind == "image":
         return
-    for text in figure.findobj(Text):
-        text.set_text(said(text.get_text(), kind))
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            formatter = axis.get_major_formatter()
-            if isinstance(formatter, FixedFormatter):
-                axis.set_major_formatter(FixedFormatter([said(words, kind) for words in formatter.seq]))
+            labels = axis.get_ticklabels()
+            words = [said(label.get_text(), kind) for label in labels]
+            if words != [label.get_text() for label in labels]:  # set anew, as they are made again when drawn
+                axis.set_ticks(axis.get_majorticklocs(), words, fontsize=labels[0].get_fontsize())
+    for text in figure.findobj(Text):
+        text.set_text(said(text.get_text(), kind))
