@@ -176,5 +176,5 @@ def test_the_convolutional_net_halves_and_doubles_and_its_loss_is_rate_plus_dist
 @pytest.mark.parametrize("family", ["conv_vae", "vq_vae"])
 def test_images_that_cannot_be_halved_so_often_are_refused(family):
     config = {"channels": (2,) * 6} | ({"latent_dim": 2} if family == "conv_vae" else {})
-    with pytest.raises(ValueError, match=r"^channels: 6 halvings of 28 x 28 pixels is wrong; allowed: at most 5$"):
+    with pytest.raises(ValueError, match=r"^channels: 6 downsamplings of 28 x 28 pixels is wrong; allowed: at most 5$"):
         registry.build(family, config, Spec((1, 28, 28), 10), seeded())

@@ -134,7 +134,7 @@ def test_conv1d_fits_any_number_of_steps(steps, latent):
     x = torch.randn(3, steps, 2, generator=generator(1))
     assert model.reconstruct(x).shape == x.shape
     assert model.encode(x).shape[1] == (latent or 6 * math.ceil(steps / 8))
-    with pytest.raises(ValueError, match=r"^channels: 9 halvings of 21 steps is wrong; allowed: at most 5"):
+    with pytest.raises(ValueError, match=r"^channels: 9 downsamplings of 21 steps is wrong; allowed: at most 5"):
         registry.build("conv1d", {"channels": (2,) * 9}, SERIES, generator())
 
 

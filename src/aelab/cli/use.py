@@ -14,7 +14,7 @@ from aelab.sources import own
 from aelab.sources.published import SOURCES
 from aelab.sources.settings import Dataset
 
-# the entries for each kind; {channels}: of so many halvings that some 7 pixels are left; {code}: numbers per code
+# the entries for each kind; {channels}: downsampled so often that some 7 pixels are left; {code}: numbers per code
 IMAGE = """
 mean: {{family: closed_form, components: 0, num_seeds: 1}}
 pca: {{family: closed_form, components: 32, num_seeds: 1}}
@@ -135,8 +135,8 @@ def of_table(shape: tuple[int, ...], code: int) -> str:
 
 def of_series(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for series [T, D]; a recurrent net reads long ones slowly, and gets fewer updates."""
-    halvings = max(1, min(3, (shape[0] // LEFT).bit_length() - 1))
-    text = SERIES.format(code=code, channels=list(CHANNELS[:halvings]), recurrent=500 if shape[0] > 64 else 2000)
+    levels = max(1, min(3, (shape[0] // LEFT).bit_length() - 1))
+    text = SERIES.format(code=code, channels=list(CHANNELS[:levels]), recurrent=500 if shape[0] > 64 else 2000)
     patch = patch_of(shape[:1])
     return text + MASKED_SERIES.format(patch=patch) if patch else text
 
@@ -144,8 +144,8 @@ def of_series(shape: tuple[int, ...], code: int) -> str:
 def of_images(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for images [C, H, W]."""
     side = min(shape[1:])
-    halvings = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
-    text = IMAGE.format(channels=list(CHANNELS[:halvings]))
+    levels = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
+    text = IMAGE.format(channels=list(CHANNELS[:levels]))
     patch = patch_of(shape[1:])
     return text + MASKED.format(patch=patch) if patch else text
 

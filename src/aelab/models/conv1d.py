@@ -72,7 +72,7 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
     steps, features = spec.shape
     most = max(1, (steps - 1).bit_length())
     channels = config.channels
-    require(len(channels) <= most, "channels", f"{len(channels)} halvings of {steps} steps", f"at most {most}")
+    require(len(channels) <= most, "channels", f"{len(channels)} downsamplings of {steps} steps", f"at most {most}")
     forth: list[nn.Module] = [Turned()]
     back: list[nn.Module] = []
     act, half = ACTIVATIONS[config.activation], config.kernel // 2

@@ -139,11 +139,14 @@ def shortened(parts: Iterator[str] | Sequence[str], most: int = 8) -> str:
 
 
 def ordered(values: Any, by: str) -> np.ndarray:
-    """Groups as numbers, times as ranks: int64 [N]."""
+    """Groups as numbers, times as ranks: int64 [N]. Raises ValueError for words that are no times."""
     import pandas as pd
 
     if by == "time" and not pd.api.types.is_numeric_dtype(values):
-        values = pd.to_datetime(values)
+        try:
+            values = pd.to_datetime(values)
+        except (ValueError, OverflowError):
+            raise ValueError(f"column {values.name!r} holds no times; allowed: numbers, or dates of one form") from None
     return pd.factorize(values, sort=by == "time")[0].astype(np.int64)
 
 

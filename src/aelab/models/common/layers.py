@@ -57,7 +57,7 @@ def downsample_stack(
     """
     colours, height, width = shape
     most = max(1, (min(height, width) - 1).bit_length())
-    pixels = f"{len(channels)} halvings of {height} x {width} pixels"
+    pixels = f"{len(channels)} downsamplings of {height} x {width} pixels"
     require(len(channels) <= most, "channels", pixels, f"at most {most}")
     forth: list[nn.Module] = []
     back: list[nn.Module] = []
