@@ -115,8 +115,23 @@ def test_splits_that_data_brings_stay_and_only_the_missing_one_is_drawn():
     test = images[:20], labels[:20]
     parts = splits.divide({"train": (images, labels), "test": test}, 0)
     assert {name: len(y) for name, (_, y) in parts.items()} == {"train": 140, "validation": 20, "test": 20}
-    assert parts["test"] is test
-    assert splits.divide({"train": test, "validation": test, "test": test}, 0)["train"][0].tolist() == test[0].tolist()
+    assert sorted(parts["test"][0].ravel().tolist()) == list(range(20))
+    brought = splits.divide({"train": test, "validation": test, "test": test}, 0)["train"][0]
+    assert sorted(brought.ravel().tolist()) == list(range(20))
+
+
+@pytest.mark.parametrize("how", ["drawn", "brought", "by group", "by time"])
+def test_rows_of_a_split_are_in_random_order_even_if_files_are_sorted_by_class(how):
+    x, labels = np.arange(1000.0)[:, None], np.repeat([0, 1], 500)
+    if how == "by time":
+        parts = splits.in_order((x, np.tile(labels, 1)[::-1]), np.arange(1000), 0)
+        assert (np.diff(parts["train"][0].ravel()) < 0).any()
+        return
+    given = {"train": (x, labels)} | ({"test": (x, labels)} if how == "brought" else {})
+    parts = splits.divide(given, 0, np.arange(1000) // 2 if how == "by group" else None)
+    for part, y in parts.values():
+        assert 0 < y[: len(y) // 2].mean() < 1
+        assert (labels[part.ravel().astype(int)] == y).all(), "images keep their labels"
 
 
 def test_more_rows_than_there_are_is_one_clear_error():
@@ -313,7 +328,7 @@ def test_groups_are_never_divided():
 def test_the_last_rows_by_time_are_the_test_and_equal_times_stay_together():
     times = np.sort(np.random.default_rng(0).integers(0, 50, 1000))
     x = times[:, None].astype(float)
-    parts = splits.in_order((x, np.zeros(1000, np.int64)), times)
+    parts = splits.in_order((x, np.zeros(1000, np.int64)), times, 0)
     ends = [(part.min(), part.max()) for part, _ in parts.values()]
     assert ends[0][1] < ends[1][0] <= ends[1][1] < ends[2][0]
     sizes = [len(part) for part, _ in parts.values()]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from aelab.data import splits
-from aelab.sources import published
+from aelab.sources import mirrors, published
 
 NAMES = [name for name, _ in published.SOURCES["mnist"].sha256]
 SHAPES = ((6, 28, 28), (6,), (2, 28, 28), (2,))  # of the small files that stand for the true ones
@@ -170,7 +170,7 @@ def test_a_wrong_file_is_named_with_the_expected_and_the_found_checksum(files, m
 
 
 def test_a_mirror_that_falls_silent_is_passed_over(files, mirror, monkeypatch):
-    monkeypatch.setattr(published, "TIMEOUT", 1)
+    monkeypatch.setattr(mirrors, "TIMEOUT", 1)
     mirror.pages = pages(files)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

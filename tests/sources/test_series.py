@@ -71,6 +71,19 @@ def test_files_for_training_and_test_keep_their_split(tmp_path):
     assert {name: len(y) for name, (_, y) in written(found, tmp_path / "out").items()} == {"train": 40, "test": 20}
 
 
+def test_equal_series_are_said(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 12, 1)).round(3)
+    x[7] = x[5]
+    assert (
+        "1 series equal an earlier one; splits keep them together" in look(ts(tmp_path / "a.ts", x), Options()).says()
+    )
+    ts(tmp_path / "A_TRAIN.TS", x[:40])
+    ts(tmp_path / "A_TEST.ts", x[[*range(40, 60), 3]])
+    leaked = "1 of the test equal one of the training split, so errors there look too small"
+    (tmp_path / "a.ts").unlink()
+    assert any(line.endswith(leaked) for line in look(tmp_path, Options()).says())
+
+
 def test_ucr_tsv(tmp_path):
     path, x = tmp_path / "a.tsv", values(features=1)
     x[0, 9:] = np.nan  # padded, as the archive does
@@ -169,6 +182,16 @@ def bad(name: str, path: Path) -> tuple[Path, dict]:
         case "words":
             recording().to_csv(path / "a.csv", index=False)
             return path / "a.csv", {"window": 10}
+        case "unlabelled":
+            data = recording()
+            data.loc[[3, 4], "is_anomaly"] = np.nan
+            data.to_csv(path / "a.csv", index=False)
+            return path / "a.csv", {"window": 10, "time": "when"}
+        case "untimed":
+            data = recording()
+            data.loc[3, "when"] = None
+            data.to_csv(path / "a.csv", index=False)
+            return path / "a.csv", {"window": 10, "time": "when"}
         case "long window":
             recording().to_csv(path / "a.csv", index=False)
             return path / "a.csv", {"window": 150, "time": "when"}
@@ -191,6 +214,8 @@ LINES = {
     "no pair": ": no pair of files *_TRAIN and *_TEST (.ts, .tsv)",
     "no window": ": recordings need --window, the steps of a window, such as --window 128",
     "words": ": column 'when' holds no numbers; leave out: --drop when; or order rows by one: --time",
+    "unlabelled": ": label 'is_anomaly' is missing in 2 rows; allowed: a class for every row",
+    "untimed": ": column 'when', by which splits are made, has 1 missing values",
     "long window": ": 100 steps for validation hold no window of 150 steps",
     "no column": ": no column 'then'; there are: when, a, b, is_anomaly",
 }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aelab.data.splits import groups
-from aelab.sources import own, tables
+from aelab.sources import own, table_files
 from aelab.sources.settings import Dataset
 from aelab.sources.tables import Options, look
 
@@ -101,7 +101,7 @@ def test_pieces_give_what_the_whole_gives(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.csv", frame())
     whole = look(path, Options(label="group", drop=("day",)))
     x, y = written(whole, tmp_path / "whole")
-    monkeypatch.setattr(tables, "PIECE", 7)
+    monkeypatch.setattr(table_files, "PIECE", 7)
     pieces = look(path, Options(label="group", drop=("day",)))
     assert pieces == whole
     for a, b in zip(written(pieces, tmp_path / "pieces"), (x, y), strict=True):
@@ -109,7 +109,7 @@ def test_pieces_give_what_the_whole_gives(tmp_path, monkeypatch):
 
 
 def test_a_number_that_later_is_text_is_a_category(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "PIECE", 20)
+    monkeypatch.setattr(table_files, "PIECE", 20)
     data = frame().drop(columns=["day"])
     data["code"] = ["1", "2"] * 25 + ["x"] * 10
     found = look(saved(tmp_path / "a.csv", data), Options())
@@ -130,6 +130,21 @@ def test_groups_stay_together_and_times_in_order(tmp_path):
     assert (np.diff(groups(tmp_path / "ordered")) >= 0).all()
 
 
+def test_a_column_that_numbers_the_rows_is_named(tmp_path):
+    data = frame().drop(columns=["day"])
+    assert not [line for line in look(saved(tmp_path / "a.csv", data), Options()).says() if "numbers the rows" in line]
+    data["row id"] = np.arange(len(data)) + 7
+    said = look(saved(tmp_path / "b.csv", data), Options()).says()
+    assert "column 'row id' numbers the rows and means nothing? Then leave it out: --drop \"row id\"" in said
+
+
+def test_words_that_are_no_times_are_refused_at_once(tmp_path):
+    data = frame()
+    data["day"] = [f"day {n}" for n in range(len(data))]
+    with pytest.raises(ValueError, match=r"^column 'day' holds no times; allowed: numbers, or dates of one form$"):
+        look(saved(tmp_path / "a.csv", data), Options(time="day"))
+
+
 def test_a_label_is_found_by_its_name(tmp_path):
     data = frame().drop(columns=["day"]).rename(columns={"group": "class"})
     found = look(saved(tmp_path / "a.csv", data), Options())
@@ -144,7 +159,7 @@ WRONG = {
         {"drop": ("day",)},
         "columns 'same', 'also' hold one value only; leave out: --drop same --drop also",
     ),
-    "dates": (frame(), {}, "column 'day' holds dates as text; leave out: --drop day; or split by one: --time"),
+    "dates": (frame(), {}, "column 'day' holds dates as text; leave out: --drop day; or split by it: --time day"),
     "words": (
         frame(200).assign(name=[f"name {i}" for i in range(200)], day=1.5).assign(day=np.arange(200)),
         {},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from typer.core import TyperCommand
 
 from aelab.cli import commands
 from aelab.config import runtime  # noqa: F401  (stages inherit its environment variables)
-from aelab.data.columns import Kind, Scaling
 from aelab.runner import cores
 
 CORES = cores.count()
@@ -147,66 +145,6 @@ def repro(
         log = Path(os.path.relpath(pipeline.log_of(name).absolute(), root))
         console.say(f"{name} failed: {console.last_line(root / log)} (all of it: {log})")
     sys.exit(bool(failed))
-
-
-@app.command()
-def use(
-    path: Annotated[
-        Path | None, typer.Argument(help="A folder of images, an .npy or .npz; a table: .csv, .tsv, .parquet, .npz.")
-    ] = None,
-    name: Annotated[str, typer.Argument(help="Of the study, studies/<name>; none: that of the path.")] = "",
-    size: Annotated[
-        int | None, typer.Option(help="Scale the shorter side of each image to so many pixels, and cut out the middle.")
-    ] = None,
-    channels: Annotated[int | None, typer.Option(help="1: as grey images, 3: as coloured ones.")] = None,
-    label: Annotated[
-        str | None, typer.Option(help="The column, of a table or of metadata.csv, that holds the classes.")
-    ] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
-    drop: Annotated[list[str] | None, typer.Option(help="A column to leave out; may be given several times.")] = None,
-    group: Annotated[str | None, typer.Option(help="A column: its rows with one value stay in one split.")] = None,
-    time: Annotated[str | None, typer.Option(help="A column: the last rows by it are the test split.")] = None,
-    scale: Annotated[
-        Scaling, typer.Option(help="Of a table's numbers: rank (quantiles of a normal distribution) or standard.")
-    ] = "rank",
-    window: Annotated[
-        int | None, typer.Option(help="Cut recordings, a row per time step, into windows of so many.")
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Steps between the starts of two windows; none: the window.")
-    ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Of the data; none: as the path looks.")] = None,
-    example: Annotated[
-        str | None,
-        typer.Option(help="Instead of PATH, without network: colour, table, table-mixed, series, series-anomaly."),
-    ] = None,
-) -> None:
-    """Make a study of your own data: look at it, and choose the models that suit it. Nothing in PATH changes."""
-    from aelab.cli import use as own
-    from aelab.sources.own import kind as kind_of
-    from aelab.sources.settings import Dataset
-
-    if (path is None) == (example is None):
-        raise ValueError("give PATH or --example")
-    if path:
-        where = path.resolve()
-        named = name or re.sub(r"\W+", "_", where.stem.lower()).strip("_")
-        given = {"size": size, "channels": channels, "label": label, "skip_broken": skip_broken}
-        given |= {
-            "drop": tuple(drop or ()),
-            "group": group,
-            "time": time,
-            "scale": scale,
-            "window": window,
-            "stride": stride,
-        }
-        dataset = Dataset(named, str(where), kind or kind_of(where, window), **given)  # type: ignore[arg-type]
-    elif example in own.EXAMPLES:
-        dataset = Dataset(own.EXAMPLES[example])
-    else:
-        raise ValueError(f"--example: {example!r} is unknown; allowed: {', '.join(own.EXAMPLES)}")
-    folder = own.use(dataset, print)
-    print(f"next: `aelab repro {folder}`, then open {folder}/metrics/report.html")
 
 
 @study.command("new")

@@ -26,9 +26,20 @@ conv_ae: {{family: conv, channels: {channels}, latent_dim: 32}}
 conv_dae: {{family: conv, channels: [32, 32], noise: [gaussian 0.25, masking 0.25, salt_pepper 0.1]}}
 conv_vae: {{family: conv_vae, channels: {channels}, latent_dim: 32}}
 """
+WIDE_IMAGE = """
+mean: {{family: closed_form, components: 0, num_seeds: 1}}
+pca: {{family: closed_form, components: 32, num_seeds: 1}}
+ae: {{family: dense, widths: [32], code_activation: relu}}
+deep_ae: {{family: dense, widths: [128, 64, 32], lr: 2e-3}}
+dae: {{family: dense, widths: [128], lr: 2e-3, noise: [masking 0.25]}}
+vae: {{family: vae, hidden: [128], latent_dim: 32, lr: 2e-3}}
+conv_ae: {{family: conv, channels: {channels}, latent_dim: 32, batch_size: 32}}
+conv_dae: {{family: conv, channels: [16, 32], batch_size: 32, noise: [gaussian 0.25, masking 0.25, salt_pepper 0.1]}}
+conv_vae: {{family: conv_vae, channels: {channels}, latent_dim: 32, batch_size: 32}}
+"""
 MASKED = (
     "masked: {{family: masked_ae, patch: {patch}, embed_dim: 64, depth: 2, heads: 4, "
-    "decoder_embed_dim: 32, decoder_depth: 1}}\n"
+    "decoder_embed_dim: 32, decoder_depth: 1, batch_size: 32}}\n"
 )
 TABLE = """
 mean: {{family: closed_form, components: 0, num_seeds: 1}}
@@ -62,7 +73,7 @@ EXAMPLES = {
     "series": "gunpoint",
     "series-anomaly": "pulses",
 }  # published data sets
-WIDE = 2000  # values of an item, above which a step costs so much that budgets are halved
+WIDE = 2000  # values of an item, above which a step costs so much that nets are narrower, and learn for fewer
 NOISES = {
     "image": ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1"),
     "table": ("masking 0.1", "masking 0.3", "swap 0.15"),
@@ -74,6 +85,7 @@ FIGURES = {
     "series": {},
 }
 CHANNELS = (32, 64, 64, 64, 64)
+WIDE_CHANNELS = (16, 32, 64, 64, 64)
 LEFT = 7  # pixels of the shorter side, or steps, after the last halving, about
 TOKENS = 8  # patches along the shorter side, or in time, about
 CODES = (2, 32)  # numbers per code of a row, at least and at most: a quarter of its inputs; of series a tenth
@@ -117,11 +129,12 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
             tree[group] = roundtrip.flow({})
         tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES[kind]))
         wide = math.prod(shape) > WIDE
-        tree["train"] |= {"max_steps": 1000 if wide else 2000, "num_seeds": 2}
-        tree["baselines"] |= {"classifier_steps": 500, "latent_dim": code}
+        tree["train"] |= {"max_steps": 600 if wide else 2000, "num_seeds": 2}
+        tree["baselines"] |= {"classifier_steps": 200 if wide else 500, "latent_dim": code}
         for section in ("capacity", "noise_transfer"):
             tree[section] |= {"max_steps": 300, "num_seeds": 1}
-        sizes = [size for size in (2, 8, 32) if size < math.prod(shape)] or [1]
+        sizes = [size for size in ((2, 32) if wide else (2, 8, 32)) if size < math.prod(shape)] or [1]
+        tree["noise_transfer"] |= {"widths": roundtrip.flow([64])} if wide else {}
         tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow(sizes)}
         tree["compare"] = roundtrip.flow(FIGURES[kind])
 
@@ -145,7 +158,8 @@ def of_images(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for images [C, H, W]."""
     side = min(shape[1:])
     levels = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
-    text = IMAGE.format(channels=list(CHANNELS[:levels]))
+    text, channels = (WIDE_IMAGE, WIDE_CHANNELS) if math.prod(shape) > WIDE else (IMAGE, CHANNELS)
+    text = text.format(channels=list(channels[:levels]))
     patch = patch_of(shape[1:])
     return text + MASKED.format(patch=patch) if patch else text
 

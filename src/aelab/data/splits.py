@@ -79,7 +79,7 @@ def of(parts: dict[str, Part], source: dict[str, Any], groups: np.ndarray | None
     if source["sizes"]:
         return split(parts, source["sizes"], seed)
     if source.get("by") == "time" and groups is not None:
-        return in_order(parts["train"], groups)
+        return in_order(parts["train"], groups, seed)
     return divide(parts, seed, groups)
 
 
@@ -91,7 +91,8 @@ def groups(folder: Path) -> np.ndarray | None:
 
 def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) -> dict[str, Part]:
     """Splits of data that brings some or none: those that it lacks are drawn from its training part, stratified by
-    class. Rows of one of the `groups` [N] come into the same split; without groups, equal rows do.
+    class, and all are shuffled. Rows of one of the `groups` [N] come into the same split; without groups, equal rows
+    do.
     """
     images, labels = parts["train"]
     names = [name for name in DRAWN if name == "train" or name not in parts]
@@ -102,17 +103,25 @@ def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) 
     sizes.insert(0, len(alone) - sum(sizes))
     taken = stratified(labels[alone], sizes, seed)
     rows = {name: np.flatnonzero(np.isin(first, alone[chosen])) for name, chosen in zip(names, taken, strict=True)}
-    return {name: (images[rows[name]], labels[rows[name]]) if name in rows else parts[name] for name in DRAWN}
+    result = {name: (images[rows[name]], labels[rows[name]]) if name in rows else parts[name] for name in DRAWN}
+    return shuffled(result, seed)
 
 
-def in_order(part: Part, times: np.ndarray) -> dict[str, Part]:
+def shuffled(parts: dict[str, Part], seed: int) -> dict[str, Part]:
+    """The same splits, their rows in random order: some metrics and figures are of the first rows."""
+    rng = np.random.default_rng([seed, 1])
+    orders = {name: rng.permutation(len(labels)) for name, (_, labels) in parts.items()}
+    return {name: (x[orders[name]], y[orders[name]]) for name, (x, y) in parts.items()}
+
+
+def in_order(part: Part, times: np.ndarray, seed: int) -> dict[str, Part]:
     """Splits of rows by their times [N], which grow: the first are for training, the last for the test. Rows of one
-    time come into the same split."""
+    time come into the same split. Within a split they are shuffled."""
     cuts = np.cumsum([*DRAWN.values()])[:-1] * len(times)
     cuts = [int(np.searchsorted(times, times[round(cut)])) for cut in cuts]
     x, y = part
     spans = itertools.pairwise([0, *cuts, len(times)])
-    return {name: (x[a:b], y[a:b]) for name, (a, b) in zip(DRAWN, spans, strict=True)}
+    return shuffled({name: (x[a:b], y[a:b]) for name, (a, b) in zip(DRAWN, spans, strict=True)}, seed)
 
 
 def first_equal(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from aelab.data.tensors import Tensors, pixels
 from aelab.evaluation import feature_classifier, filters, forecasts, reconstruction
-from aelab.evaluation.evaluate import EvalContext, representation_metrics
+from aelab.evaluation.evaluate import EvalContext, leading, representation_metrics
 from aelab.evaluation.generation import fitted_codes
 from aelab.evaluation.images import spread
 from aelab.evaluation.measures import Measures
@@ -111,14 +111,15 @@ def quality(context: EvalContext, noisy: Tensor, x_hat: Tensor) -> dict[str, flo
 def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
     """Representation metrics of raw pixels, PCA codes and a random projection (see evaluate.representation_metrics)."""
     data, code = context.data, context.sizes.latent_dim
-    flat = [split.x.flatten(1) for split in (data.train, data.validation, data.test)]
+    train = leading(data.train, data.train.x[0].numel())
+    flat = [split.x.flatten(1) for split in (train, data.validation, data.test)]
     random = torch.randn(flat[0].shape[1], code, generator=generator, device=flat[0].device)
     encoders = {
         "raw pixels": lambda x: x,
         f"PCA {code}": lambda x: pca.encode(x, code),
         f"random {code}": lambda x: x @ random,
     }
-    labels = (data.train.y, data.validation.y, data.test.y)
+    labels = (train.y, data.validation.y, data.test.y)
     return {
         name: representation_metrics(context, list(zip(map(encode, flat), labels, strict=True))).test
         for name, encode in encoders.items()

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from aelab.data.images import shown
 from aelab.data.tensors import Data, Tensors, mapped
 from aelab.evaluation import generation
-from aelab.evaluation.evaluate import Draw
+from aelab.evaluation.evaluate import Draw, some
 from aelab.evaluation.settings import Evaluate
 from aelab.models.common import Autoencoder, Generative
 
@@ -104,7 +104,7 @@ def random_codes(
     model: Autoencoder, data: Data, labels: Tensor, settings: Evaluate, generator: Generator
 ) -> dict[str, np.ndarray]:
     """`random_codes`: decoded codes from N(0, I); `fitted_codes`: from a gaussian fitted to training codes."""
-    n, train = settings.samples, mapped(model.encode, *data.train)
+    n, train = settings.samples, mapped(model.encode, *some(model, data.train))
     drawn = {"random_codes": generation.normal_codes(train, n, generator)}
     drawn["fitted_codes"] = generation.fitted_codes(train, n, generator)
     values = labels.repeat(n)[:n]

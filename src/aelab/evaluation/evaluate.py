@@ -36,6 +36,7 @@ from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Li
 from aelab.training.classifier import Classifier, predictions
 
 Draw = Callable[[str], Generator]
+CODE_VALUES = 2**26  # numbers of training codes, at most: 256 MiB
 
 
 @runtime_checkable
@@ -137,7 +138,7 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     if isinstance(model, Classifier):
         return result | classification(model, data)
     assert isinstance(model, Autoencoder)
-    coded = [(mapped(model.encode, *item), item.y) for item in (data.train, data.validation, data.test)]
+    coded = [(mapped(model.encode, *item), item.y) for item in (some(model, data.train), data.validation, data.test)]
     rebuilt: list[Tensor] = []
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it also needs part of the image to decode
@@ -154,6 +155,17 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     )
     alone |= {"latent_dim": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
     return result | Metrics(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
+
+
+def some(model: Autoencoder, split: Tensors) -> Tensors:
+    """The first items of a split, as `leading`, by the width of the model's codes."""
+    with torch.no_grad():
+        return leading(split, model.encode(split.x[:1], split.y[:1]).shape[1])
+
+
+def leading(split: Tensors, width: int) -> Tensors:
+    """The first items of a split, so many that codes of `width` numbers fit into memory; splits are shuffled."""
+    return Tensors(*(part[: max(1, CODE_VALUES // width)] for part in split))
 
 
 def about(model: nn.Module, test: Tensors, settings: Evaluate) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from aelab.models.common import (
     Spec,
     downsample_stack,
     initialise,
+    initialise_relu,
     require,
     require_widths,
 )
@@ -151,5 +152,5 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
         decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
         require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
     model = Autoencoder(spec, encoder, decoder, spec.output(config.output, config.loss, config.reduction))
-    initialise(model, generator)
+    (initialise_relu if config.channels else initialise)(model, generator)
     return model

@@ -21,6 +21,7 @@ from aelab.models.common import (
     Spec,
     downsample_stack,
     initialise,
+    initialise_relu,
     require,
     require_widths,
 )
@@ -53,5 +54,5 @@ class ConvVAE(GaussianAutoencoder):
 
 def build(config: Config, spec: Spec, generator: Generator) -> ConvVAE:
     model = ConvVAE(config, spec)
-    initialise(model, generator)
+    (initialise_relu if config.activation == "relu" else initialise)(model, generator)
     return model

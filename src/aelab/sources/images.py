@@ -15,22 +15,23 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from aelab.data import storage
+from aelab.sources import duplicates
+from aelab.sources.image_files import GREY, header, hidden, pixels, visible
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # PIL's other formats run programs, or read other files
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 LEAST = 11  # pixels of the shorter side, as SSIM's window needs
 FEWEST = 50  # images
-GREY = ("1", "L", "LA", "I;16", "I;16B", "I")
 TABLE = "metadata.csv"
 
 
@@ -77,6 +78,11 @@ class Images:
     others: int
     options: Options
 
+    @cached_property
+    def equal(self) -> tuple[int, int]:
+        """See duplicates.counted."""
+        return duplicates.counted({name: list(map(digest, found)) for name, found in self.parts().items()})
+
     def parts(self) -> dict[str, list[Entry]]:
         """The images by split: all are "train" if the data has no splits."""
         result: dict[str, list[Entry]] = defaultdict(list)
@@ -86,7 +92,7 @@ class Images:
 
     def says(self) -> list[str]:
         """What was seen, a line each."""
-        lines = said(self.shape, len(self.entries), Counter(entry.label for entry in self.entries if entry.label))
+        lines = described(self.shape, len(self.entries), Counter(entry.label for entry in self.entries if entry.label))
         if self.options.size:
             lines[0] += ", scaled and cut to that size"
         parts = self.parts()
@@ -94,6 +100,7 @@ class Images:
             lines.append("splits of its own: " + ", ".join(f"{name} {len(found):,}" for name, found in parts.items()))
         if self.broken:
             lines.append(f"{len(self.broken)} files left out that cannot be read, such as {self.broken[0]}")
+        lines += duplicates.said(*self.equal, "files", drawn=len(self.parts()) == 1)
         if self.others:
             lines.append(f"{self.others} files left out that are no images")
         return lines
@@ -109,7 +116,7 @@ class Images:
             (folder / part).mkdir()
             x = np.lib.format.open_memmap(folder / part / "x.npy", "w+", np.uint8, (len(entries), *self.shape))
             for i, entry in enumerate(entries):
-                x[i] = pixels(entry.path, self.shape, self.options)
+                x[i] = pixels(entry.path, self.shape, fitted=self.options.size is not None)
                 tick()
             x.flush()
             storage.save_array(folder / part / "y.npy", np.array([numbers.get(entry.label, 0) for entry in entries]))
@@ -133,7 +140,9 @@ class Stack:
 
     def says(self) -> list[str]:
         """What was seen, a line each."""
-        return said(self.shape, len(self.x), Counter([] if self.labels is None else map(str, self.labels.tolist())))
+        return described(
+            self.shape, len(self.x), Counter([] if self.labels is None else map(str, self.labels.tolist()))
+        )
 
     def write(self, folder: Path, tick: Callable[[], object] = lambda: None) -> None:
         """Write <folder>/train/x.npy and y.npy."""
@@ -143,7 +152,7 @@ class Stack:
         storage.save_array(folder / "train" / "y.npy", y.astype(np.int64))
 
 
-def said(shape: tuple[int, int, int], count: int, classes: Mapping[str, int]) -> list[str]:
+def described(shape: tuple[int, int, int], count: int, classes: Mapping[str, int]) -> list[str]:
     """What was seen, a line each; classes: images by class."""
     channels, height, width = shape
     what = "grey" if channels == 1 else "colour"
@@ -177,19 +186,22 @@ def look(path: Path, options: Options) -> Images | Stack:
     if not kept:
         raise ValueError(f"{path}: no images ({', '.join(SUFFIXES)})")
     if options.channels is None and len(channels) > 1:
-        raise ValueError(f"{path}: {channels[1]} is grey, {channels[3]} has colours; add --channels 1 or --channels 3")
+        grey, coloured = (channels[n].relative_to(path) for n in (1, 3))
+        raise ValueError(f"{path}: {grey} is grey, {coloured} has colours; add --channels 1 or --channels 3")
     if options.size is None and len(sizes) > 1:
-        (first, second), (a, b) = list(sizes.values())[:2], list(sizes)[:2]
-        raise ValueError(
-            f"{path}: {first} has {a[0]} x {a[1]} pixels, {second} {b[0]} x {b[1]}; all alike, or add --size, such as "
-            "--size 64"
-        )
+        (a, first), (b, second) = [(size, file.relative_to(path)) for size, file in list(sizes.items())[:2]]
+        found = f"{first} has {a[0]} x {a[1]} pixels, {second} {b[0]} x {b[1]}"
+        raise ValueError(f"{path}: {found}; all alike, or add --size, such as --size 64")
     width, height = (options.size, options.size) if options.size else next(iter(sizes))
     check(path, len(kept), width, height)
     shape = (options.channels or next(iter(channels)), height, width)
     names = sorted({entry.label for entry in kept} - {""})
     classes = tuple(names) if len(names) > 1 else ()
     return Images(shape, tuple(kept), classes, tuple(broken), others, options)
+
+
+def digest(entry: Entry) -> bytes:
+    return hashlib.blake2b(entry.path.read_bytes(), digest_size=16).digest()
 
 
 def stacked(path: Path) -> Stack:
@@ -285,58 +297,3 @@ def tabled(folder: Path, options: Options) -> tuple[list[Entry], int]:
             raise ValueError(f"{path}, line {number}: no {column}")
         entries.append(Entry(file, row[column] if column else ""))
     return entries, 0
-
-
-def visible(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.iterdir() if not hidden(item, folder))
-
-
-def hidden(path: Path, above: Path) -> bool:
-    """Whether a file is of the system, not of the user."""
-    names = path.relative_to(above).parts
-    return any(name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini") for name in names)
-
-
-def header(path: Path) -> tuple[tuple[int, int], str]:
-    """Width, height and PIL's mode, as the image is seen: turned as its EXIF says, but for PNG, where that would need
-    all of the file."""
-    with opened(path) as file:
-        try:
-            turned = file.format != "PNG" and file.getexif().get(0x0112, 1) >= 5
-        except Exception as error:
-            raise broken(path) from error
-        return (file.height, file.width) if turned else (file.width, file.height), file.mode
-
-
-def pixels(path: Path, shape: tuple[int, int, int], options: Options) -> np.ndarray:
-    """One image as uint8 [C, H, W]. Raises ValueError if it cannot be read."""
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    with opened(path) as file:
-        try:
-            image = file if file.format == "PNG" else ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bits
-                image = Image.fromarray((np.asarray(image, np.float64) / 257).clip(0, 255).round().astype(np.uint8))
-            image = image.convert("L" if channels == 1 else "RGB")
-        except Exception as error:
-            raise broken(path) from error
-    if options.size:
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
-
-
-def opened(path: Path) -> Any:
-    """The image of a file, of which PIL has read the header."""
-    from PIL import Image
-
-    with path.open("rb"):  # without permission this says so
-        pass
-    try:
-        return Image.open(path, formats=FORMATS)
-    except Exception as error:  # damaged bytes make PIL raise a dozen kinds
-        raise broken(path) from error
-
-
-def broken(path: Path) -> ValueError:
-    return ValueError(f"{path}: not a readable image; mend it, or add --skip-broken")

@@ -9,7 +9,7 @@ import numpy as np
 
 from aelab.data import storage
 from aelab.data.columns import Kind
-from aelab.sources import images, series, tables
+from aelab.sources import images, series, series_files, table_files, tables
 from aelab.sources.settings import Dataset
 
 LOOKS: dict[str, Any] = {"image": images.look, "table": tables.look, "series": series.look}
@@ -33,9 +33,9 @@ def kind(path: Path, window: int | None = None) -> Kind:
         return "series" if ".ts" in endings or (".tsv" in endings and not endings & {*images.SUFFIXES}) else "image"
     if suffix in (".npy", ".npz"):
         return array_kind(path)
-    if suffix == ".ts" or series.is_ucr(path) or (window and suffix in tables.SUFFIXES):
+    if suffix == ".ts" or series_files.is_ucr(path) or (window and suffix in table_files.SUFFIXES):
         return "series"
-    return "table" if suffix in tables.SUFFIXES else "image"
+    return "table" if suffix in table_files.SUFFIXES else "image"
 
 
 def array_kind(path: Path) -> Kind:
@@ -64,7 +64,7 @@ def raw(path: Path, kind: Kind) -> Any:
     if not path.exists():
         raise ValueError(f"{path}: does not exist")
     if kind == "table":
-        return pd.concat(list(tables.pieces(path)), ignore_index=True)
+        return pd.concat(list(table_files.pieces(path)), ignore_index=True)
     return series.values(path)
 
 

@@ -8,29 +8,18 @@ re-compressed mirror works.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import hashlib
-import io
-import os
-import socket
-import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from aelab.data import splits
 from aelab.data.splits import Part
-from aelab.sources import customers, pulses, sprites
-
-TIMEOUT = 30  # seconds without a byte before the next mirror is tried
+from aelab.sources import customers, pulses, series_files, sprites
+from aelab.sources.mirrors import read_part
 
 
 @dataclass(frozen=True)
@@ -130,13 +119,11 @@ def _archive(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
 
     Its files are read, and sktime is not imported.
     """
-    from aelab.sources import series
-
     spec = find_spec("sktime")
     assert spec
     assert spec.submodule_search_locations
     place = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / source.folder
-    parts = [series.read(place / f"{source.folder}_{part}.ts") for part in ("TRAIN", "TEST")]
+    parts = [series_files.read(place / f"{source.folder}_{part}.ts") for part in ("TRAIN", "TEST")]
     labels = np.array([label for _, found in parts for label in found])
     return {
         "train": (np.concatenate([x for x, _ in parts]), np.unique(labels, return_inverse=True)[1].astype(np.int64))
@@ -156,71 +143,8 @@ def _idx_files(source: Source, mirrors: tuple[str, ...]) -> dict[str, Part]:
 
 
 def _part(source: Source, part: str, mirrors: tuple[str, ...]) -> Part:
-    """One part of a data set, read by torchvision from verified files."""
-    from torchvision.datasets.mnist import read_image_file, read_label_file
-
-    images, labels = source.sha256[:2] if part == "train" else source.sha256[2:]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "idx"
-        path.write_bytes(_file(source, *images, mirrors))
-        x = read_image_file(str(path)).numpy()[:, None]
-        path.write_bytes(_file(source, *labels, mirrors))
-        return x, read_label_file(str(path)).numpy()
-
-
-def _file(source: Source, name: str, sha256: str, mirrors: tuple[str, ...]) -> bytes:
-    """The decompressed bytes of one file, from the first mirror that has the right ones."""
-    failures = []
-    for place, read in _places(source, name, mirrors):
-        try:
-            content = read()
-            content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-        except (OSError, EOFError, ValueError, RuntimeError, HTTPException, zlib.error) as error:
-            failures.append(
-                f"{place}: {' '.join(str(getattr(error, 'reason', error)).split()) or type(error).__name__}"
-            )
-            continue
-        result = hashlib.sha256(content).hexdigest()
-        if result == sha256:
-            return content
-        failures.append(f"{place}: expected SHA-256 {sha256}, found {result}")
-    tried = "; ".join(failures) or "no mirror is given"
-    raise ValueError(
-        f"{source.folder}/{name}: no place has it ({tried}); "
-        f"set AELAB_MIRROR to a folder that holds {source.folder}/{name}.gz"
-    )
-
-
-def _places(source: Source, name: str, mirrors: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    local = os.environ.get("AELAB_MIRROR")
-    if local:
-        # a relative folder is relative to the project: experiments run in other folders
-        folder = Path(os.environ.get("DVC_ROOT", "."), local, source.folder)
-        for path in (folder / f"{name}.gz", folder / name):
-            if path.exists():
-                yield str(path), path.read_bytes
-                break
-        else:
-            yield str(folder), lambda: _missing(name)
-    for mirror in mirrors:
-        yield mirror, lambda mirror=mirror: _download(f"{mirror.rstrip('/')}/{name}.gz")
-
-
-def _missing(name: str) -> bytes:
-    raise ValueError(f"holds no {name}.gz")
-
-
-def _download(url: str) -> bytes:
-    """The bytes at a URL, by torchvision. Raises OSError, RuntimeError, ValueError or HTTPException."""
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("no http:// or https:// address; AELAB_MIRROR names a folder")
-    from torchvision.datasets.utils import download_url
-
-    socket.setdefaulttimeout(TIMEOUT)
-    bar = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
-    with TemporaryDirectory() as folder, bar:
-        download_url(url, folder, "file")
-        return (Path(folder) / "file").read_bytes()
+    files = source.sha256[:2] if part == "train" else source.sha256[2:]
+    return read_part(source.folder, files, mirrors)
 
 
 SHUFFLED_STEPS = OutOfDistribution("test series with their steps shuffled")

@@ -12,17 +12,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aelab.data import storage
 from aelab.data.splits import DRAWN
-from aelab.sources import tables
+from aelab.sources import duplicates, table_files, tables
+from aelab.sources.series_files import SUFFIXES, is_ucr, padded, read
 
-SUFFIXES = (".ts", ".tsv")
 FEWEST = 50  # series
 SHORTEST = 8  # steps
 NORMAL = ("0", "normal", "False", "no")  # words of an unlabelled step, in a column of anomalies
@@ -91,6 +92,8 @@ class Series:
         inside = gone.sum() - features * ends.sum()
         if inside:
             lines.append(f"missing values: {inside / x.size:.1%}")
+        rows = {name: [row.tobytes() for row in part] for name, (part, _) in self.parts.items()}
+        lines += duplicates.said(*duplicates.counted(rows), "series", drawn=self.groups is None and len(rows) == 1)
         names = ", ".join(f"{name} {count:,}" for name, count in list(self.classes.items())[:10])
         lines.append(f"{len(self.classes)} classes: {names}" if self.classes else "no classes")
         if len(self.parts) > 1:
@@ -154,98 +157,14 @@ def values(path: Path) -> np.ndarray:
     raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join((*SUFFIXES, '.npy', '.npz'))}")
 
 
-def padded(series: list[np.ndarray], steps: int) -> np.ndarray:
-    """Series [T, F] as one array [N, steps, F], NaN after their ends."""
-    result = np.full((len(series), steps, series[0].shape[1]), np.nan)
-    for row, one in zip(result, series, strict=True):
-        row[: len(one)] = one
-    return result
-
-
 def from_folder(path: Path) -> Series:
     """The training and test files of a folder."""
-    files = {file.stem.rpartition("_")[2].lower(): file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
+    files = {
+        file.stem.rpartition("_")[2].lower(): file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES
+    }
     if set(files) != {"train", "test"}:
         raise ValueError(f"{path}: no pair of files *_TRAIN and *_TEST ({', '.join(SUFFIXES)})")
     return Series({part: read(files[part]) for part in ("train", "test")}, {}, "class")
-
-
-def is_ucr(path: Path) -> bool:
-    """Whether a .tsv is UCR's: numbers from the first line on."""
-    if path.suffix.lower() != ".tsv":
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return all(number(word) for word in file.readline().split("\t"))
-
-
-def number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
-def read(path: Path) -> tuple[np.ndarray, list[str]]:
-    """The series of a .ts or of UCR's .tsv, and their labels."""
-    try:
-        rows = list(ts(path) if path.suffix.lower() == ".ts" else ucr(path))
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: no UTF-8 text") from None
-    if not rows:
-        raise ValueError(f"{path}: no series")
-    series, labels = [one for one, _ in rows], [label for _, label in rows]
-    for n, one in enumerate(series, 1):
-        if one.shape[1] != series[0].shape[1]:
-            raise ValueError(f"{path}: series {n} has {one.shape[1]} dimensions, the first {series[0].shape[1]}")
-    return padded(series, max(map(len, series))), labels
-
-
-def ucr(path: Path) -> Iterator[tuple[np.ndarray, str]]:
-    for n, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        label, *values = line.split("\t")
-        yield ended(numbers(values, path, n))[:, None], label
-
-
-def ts(path: Path) -> Iterator[tuple[np.ndarray, str]]:
-    """The data lines of a .ts file: dimensions separated by colons, the class last."""
-    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1)
-    head: dict[str, list[str]] = {}
-    for _, line in lines:
-        words = line.strip().split()
-        if words and words[0].lower() == "@data":
-            break
-        if words and words[0].startswith("@"):
-            head[words[0].lower()] = words[1:]
-    else:
-        raise ValueError(f"{path}: no line @data; allowed: a .ts file of the UEA archive")
-    if head.get("@timestamps", ["false"])[0].lower() == "true":
-        raise ValueError(f"{path}: values with timestamps; allowed: @timestamps false")
-    labelled = head.get("@classlabel", ["false"])[0].lower() == "true"
-    for n, line in lines:
-        if not line.strip() or line.startswith("#"):
-            continue
-        parts = line.strip().split(":")
-        label = parts.pop().strip() if labelled else ""
-        if not parts:
-            raise ValueError(f"{path}, line {n}: no values before the class")
-        dimensions = [numbers(part.split(","), path, n) for part in parts]
-        longest = max(map(len, dimensions))
-        yield ended(np.stack([padded([d[:, None]], longest)[0, :, 0] for d in dimensions], 1)), label
-
-
-def numbers(words: list[str], path: Path, line: int) -> np.ndarray:
-    """Words as numbers; ? and nothing are missing."""
-    try:
-        return np.array([np.nan if word.strip() in ("?", "", "NaN") else float(word) for word in words])
-    except ValueError as error:
-        raise ValueError(f"{path}, line {line}: {error}; allowed: numbers, ? for missing ones") from None
-
-
-def ended(values: np.ndarray) -> np.ndarray:
-    """A series without the missing values at its end, which UCR's files pad it with."""
-    known = np.asarray(~np.isnan(values) if values.ndim == 1 else (~np.isnan(values)).any(1))
-    return values[: len(known) - int(known[::-1].argmax())] if known.any() else values
 
 
 def from_arrays(path: Path) -> Series:
@@ -274,7 +193,7 @@ def windows(path: Path, options: Options) -> Series:
 
     if options.window is None:
         raise ValueError(f"{path}: recordings need --window, the steps of a window, such as --window 128")
-    frame = pd.concat(list(tables.pieces(path)), ignore_index=True)
+    frame: Any = pd.concat(list(table_files.pieces(path)), ignore_index=True)
     label = options.label or (ANOMALY if ANOMALY in frame else None)
     for name in (*options.drop, options.group, options.time, label):
         if name and name not in frame:
@@ -284,12 +203,16 @@ def windows(path: Path, options: Options) -> Series:
     tables.refuse(path, "hold no numbers", text, "; or order rows by one: --time, or tell recordings by one: --group")
     if not used:
         raise ValueError(f"{path}: no column is left to learn from")
+    for name in (options.group, options.time):
+        tables.complete(path, name, int(frame[name].isna().sum()) if name else 0)
+    if label:
+        tables.checked(path, label, int(frame[label].isna().sum()), Counter(table_files.words(frame[label].dropna())))
     if options.time:
-        order = tables.ordered(frame[options.time], "time")
+        order = table_files.ordered(frame[options.time], "time")
         frame = frame.iloc[np.argsort(order, kind="stable")]
     values = frame[used].to_numpy(np.float64)
-    marks = tables.words(frame[label]) if label else [""] * len(frame)
-    groups = tables.ordered(frame[options.group], "group") if options.group else np.zeros(len(frame), np.int64)
+    marks = table_files.words(frame[label]) if label else [""] * len(frame)
+    groups = table_files.ordered(frame[options.group], "group") if options.group else np.zeros(len(frame), np.int64)
     stride = options.stride or options.window
     how = f": windows of {len(np.unique(groups)):,} recordings" if options.group else ": windows of one recording"
     names: dict[str, tuple[str, ...]] = dict.fromkeys(used, ())

@@ -6,7 +6,6 @@ pieces, so that it may be larger than the memory.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,9 @@ import numpy as np
 
 from aelab.data import storage
 from aelab.data.columns import Scaling
+from aelab.sources import duplicates
+from aelab.sources.table_files import ordered, pieces, words
 
-SEPARATORS = (",", ";", "\t", "|")
-SUFFIXES = (".csv", ".tsv", ".parquet", ".npz")
-MISSING = ("?",)  # beside pandas' own: empty, NA, NaN, null, None, ...
-PIECE = 100_000  # rows at a time
 FEWEST = 50  # rows
 MOST_CATEGORIES = 100  # different values of a column of categories
 MOST_CLASSES = 100
@@ -51,7 +48,8 @@ class Options:
 @dataclass(frozen=True)
 class Table:
     """What was found: rows, columns with their categories (none: numbers) and how many of their values are missing,
-    classes with their rows, rows that equal an earlier one."""
+    classes with their rows, rows that equal an earlier one, columns that
+    number the rows."""
 
     path: Path
     rows: int
@@ -59,7 +57,8 @@ class Table:
     missing: dict[str, int]
     classes: dict[str, int]
     label: str | None
-    duplicates: int
+    equal: int
+    counting: tuple[str, ...]
     options: Options
 
     @property
@@ -81,10 +80,11 @@ class Table:
             lines.append(f"columns of categories: {shortened(known)}")
         if gone := {name: n for name, n in self.missing.items() if n}:
             lines.append(f"missing values: {shortened(f'{n} {count / self.rows:.1%}' for n, count in gone.items())}")
-        if self.duplicates:
-            lines.append(
-                f"{self.duplicates:,} rows equal an earlier one" + ("" if self.by else "; splits keep them together")
-            )
+        lines += duplicates.said(self.equal, 0, "rows", drawn=not self.by)
+        lines += [
+            f"column {name!r} numbers the rows and means nothing? Then leave it out: {dropped([name])}"
+            for name in self.counting
+        ]
         names = ", ".join(f"{name} {count:,}" for name, count in list(self.classes.items())[:10])
         more = ", ..." if len(self.classes) > 10 else ""
         lines.append(
@@ -138,97 +138,13 @@ def shortened(parts: Iterator[str] | Sequence[str], most: int = 8) -> str:
     return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
 
 
-def ordered(values: Any, by: str) -> np.ndarray:
-    """Groups as numbers, times as ranks: int64 [N]. Raises ValueError for words that are no times."""
-    import pandas as pd
-
-    if by == "time" and not pd.api.types.is_numeric_dtype(values):
-        try:
-            values = pd.to_datetime(values)
-        except (ValueError, OverflowError):
-            raise ValueError(f"column {values.name!r} holds no times; allowed: numbers, or dates of one form") from None
-    return pd.factorize(values, sort=by == "time")[0].astype(np.int64)
-
-
-def words(values: Any) -> list[str]:
-    """A column's values as text: 3.0 as 3, as it was before a missing value made it a float."""
-    return [f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist()]
-
-
-def separator(path: Path) -> str:
-    """What separates the columns of a text file, by its first line. Raises ValueError for a single column."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            line = file.readline()
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: no UTF-8 text") from None
-    found = max(SEPARATORS, key=lambda each: len(next(csv.reader([line], delimiter=each), [])))
-    names = next(csv.reader([line], delimiter=found), [])
-    if len(names) < 2:
-        raise ValueError(f"{path}: one column only; allowed: two or more, separated by a comma, ; | or tab")
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"{path}, line 1: column {twice[0]!r} twice")
-    return found
-
-
-def pieces(path: Path, text: Sequence[str] = ()) -> Iterator[Any]:
-    """The rows of a table as pandas frames; the columns `text` as words. Raises ValueError with one line."""
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join(SUFFIXES)}")
-    try:
-        if suffix == ".parquet":
-            from pyarrow.parquet import ParquetFile
-
-            for batch in ParquetFile(path).iter_batches(PIECE):
-                frame = batch.to_pandas()
-                yield frame.assign(**{name: as_text(frame[name]) for name in text})
-        elif suffix == ".npz":
-            frame = pd.DataFrame(named(path))
-            yield frame.assign(**{name: as_text(frame[name]) for name in text})
-        else:
-            how: dict[str, Any] = {
-                "dtype": dict.fromkeys(text, str),
-                "sep": separator(path),
-                "encoding": "utf-8-sig",
-                "na_values": MISSING,
-                "low_memory": False,
-            }
-            reader: Any = pd.read_csv(path, chunksize=PIECE, **how)
-            with reader:
-                yield from reader
-    except (ValueError, OSError) as error:
-        if isinstance(error, OSError) or str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
-
-
-def as_text(values: Any) -> Any:
-    """A column of a frame as words, missing ones left out."""
-    known = values.notna()
-    result = values.astype(object).where(known, None)
-    result[known] = words(values[known])
-    return result
-
-
-def named(path: Path) -> dict[str, np.ndarray]:
-    """The columns of an npz: one-dimensional arrays by name."""
-    found = storage.load_arrays(path, "")
-    lengths = {len(array) for array in found.values() if array.ndim == 1}
-    if not found or len(lengths) != 1 or any(array.ndim != 1 for array in found.values()):
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in found.items())
-        raise ValueError(f"{path}: arrays {shapes or 'none'}; allowed: columns [N] of one length")
-    return found
-
-
 @dataclass
 class Seen:
     """What is known of one column while the file is read."""
 
     missing: int = 0
     text: bool = False
+    whole: bool = True
     least: float = np.inf
     most: float = -np.inf
 
@@ -253,6 +169,7 @@ def look(path: Path, options: Options) -> Table:
                 if np.isinf(values).any():
                     line = rows + int(np.isinf(values).to_numpy().argmax()) + 2
                     raise ValueError(f"{path}, line {line}: column {name!r} is infinite; allowed: numbers, or nothing")
+                column.whole &= bool((values.dropna() % 1 == 0).all())
                 column.least, column.most = min(column.least, values.min()), max(column.most, values.max())
             else:
                 column.text |= bool(values.notna().any())
@@ -269,13 +186,13 @@ def look(path: Path, options: Options) -> Table:
     if not used:
         raise ValueError(f"{path}: no column is left to learn from")
     for name in (options.group, options.time):
-        if name and seen[name].missing:
-            raise ValueError(
-                f"{path}: column {name!r}, by which splits are made, has {seen[name].missing:,} missing values"
-            )
+        complete(path, name, seen[name].missing if name else 0)
+    if options.time and seen[options.time].text:
+        ordered(pd.concat([piece[options.time] for piece in pieces(path)]), "time")
     text = [name for name in used if seen[name].text]
     values = distinct(path, [*text, *([label] if label else [])])
-    refuse(path, "hold dates as text", [name for name in text if dates(values[name])], "; or split by one: --time")
+    days = [name for name in text if dates(values[name])]
+    refuse(path, "hold dates as text", days, f"; or split by it: --time {days[0]}" if days else "")
     wide = [name for name in text if len(values[name]) > MOST_CATEGORIES]
     refuse(path, f"hold more than {MOST_CATEGORIES} different words", wide)
     single = [name for name in used if (len(values[name]) < 2 if name in text else seen[name].least >= seen[name].most)]
@@ -290,6 +207,7 @@ def look(path: Path, options: Options) -> Table:
         classes,
         label,
         len(hashes) - len(np.unique(hashes)),
+        tuple(name for name in used if name not in text and counts(seen[name], rows)),
         options,
     )
 
@@ -325,8 +243,23 @@ def refuse(path: Path, what: str, names: Sequence[str], more: str = "") -> None:
         columns = shortened([repr(name) for name in names])
         plural = "columns" if len(names) > 1 else "column"
         what = what if len(names) > 1 else what.replace("hold", "holds", 1)
-        drop = " ".join(f'--drop "{name}"' if " " in name else f"--drop {name}" for name in names)
-        raise ValueError(f"{path}: {plural} {columns} {what}; leave out: {drop}{more}")
+        raise ValueError(f"{path}: {plural} {columns} {what}; leave out: {dropped(names)}{more}")
+
+
+def dropped(names: Sequence[str]) -> str:
+    """The options that leave columns out."""
+    return " ".join(f'--drop "{name}"' if " " in name else f"--drop {name}" for name in names)
+
+
+def counts(column: Seen, rows: int) -> bool:
+    """Whether a column of numbers holds each of so many whole numbers in a row once, as it seems by its range."""
+    return column.whole and not column.missing and column.most - column.least + 1 == rows
+
+
+def complete(path: Path, name: str | None, missing: int) -> None:
+    """Raise ValueError if values of a column are missing by which rows are split or ordered."""
+    if missing:
+        raise ValueError(f"{path}: column {name!r}, by which splits are made, has {missing:,} missing values")
 
 
 def checked(path: Path, label: str, missing: int, values: Counter[str]) -> dict[str, int]:

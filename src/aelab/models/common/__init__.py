@@ -22,6 +22,7 @@ from aelab.models.common.layers import (
     dense,
     downsample_stack,
     initialise,
+    initialise_relu,
     mlp,
     require,
     require_widths,
