@@ -35,6 +35,23 @@ def photographs(folder: Path, mode: str, size: tuple[int, int], classes: tuple[s
         image.convert(mode).save(folder / kind / f"{i:02}.png")
 
 
+def compared(project: Project, entries: set[str]) -> dict[str, dict[str, str]]:
+    """Run the study "mine", cut down to some entries and a few steps: the rows of its comparison.csv."""
+
+    def small(tree) -> None:
+        shrink(tree)
+        for other in set(tree["models"]) - entries:
+            del tree["models"][other]
+        tree["models"]["pca"]["components"] = 2
+        tree["baselines"]["latent_dim"] = 2
+
+    study = project.folder / "studies" / "mine"
+    edit(study / "params.yaml", small)
+    project.run(sys.executable, "-m", "aelab.cli", "repro", "studies/mine", "-j", "2")
+    with (study / "metrics" / "comparison.csv").open() as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
 FORMS = {
     "colour with classes": ("RGB", (24, 24), ("disc", "square")),
     "grey of an odd size, without classes": ("L", (19, 23), ()),
@@ -55,18 +72,7 @@ def test_from_a_folder_to_a_comparison(tmp_path, form):
     assert said[0] == f"90 {'colour' if mode == 'RGB' else 'grey'} images, {width} x {height} pixels"
     assert said[1] == ("2 classes: disc 45, square 45" if classes else "no classes")
     study = project.folder / "studies" / "mine"
-
-    def small(tree) -> None:
-        shrink(tree)
-        for name in set(tree["models"]) - {"pca", "ae", "conv_ae", "conv_dae"}:
-            del tree["models"][name]
-        tree["models"]["pca"]["components"] = 2
-        tree["baselines"]["latent_dim"] = 2
-
-    edit(study / "params.yaml", small)
-    project.run(*aelab, "repro", "studies/mine", "-j", "2")
-    with (study / "metrics" / "comparison.csv").open() as file:
-        rows = {row["name"]: row for row in csv.DictReader(file)}
+    rows = compared(project, {"pca", "ae", "conv_ae", "conv_dae"})
     assert set(rows) == {"pca", "ae", "conv_ae", "conv_dae"}
     assert all(0 < float(row["sse"]) < 0.3 * width * height * len(mode) for row in rows.values())
     assert bool(rows["ae"].get("probe_accuracy")) == bool(classes)
@@ -137,18 +143,7 @@ def test_from_a_table_or_series_to_a_comparison(tmp_path, name):
     aelab = (sys.executable, "-m", "aelab.cli")
     assert project.run(*aelab, "use", str(data), "mine").splitlines()[0] == line
     study = project.folder / "studies" / "mine"
-
-    def small(tree) -> None:
-        shrink(tree)
-        for other in set(tree["models"]) - entries:
-            del tree["models"][other]
-        tree["models"]["pca"]["components"] = 2
-        tree["baselines"]["latent_dim"] = 2
-
-    edit(study / "params.yaml", small)
-    project.run(*aelab, "repro", "studies/mine", "-j", "2")
-    with (study / "metrics" / "comparison.csv").open() as file:
-        rows = {row["name"]: row for row in csv.DictReader(file)}
+    rows = compared(project, entries)
     assert set(rows) == entries
     assert metrics <= set(rows["ae"]) | set(rows.get("lstm", {}))
     assert all(float(rows[entry]["sse"]) > 0 for entry in entries)

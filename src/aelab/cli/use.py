@@ -74,6 +74,13 @@ EXAMPLES = {
     "series-anomaly": "pulses",
 }  # published data sets
 WIDE = 2000  # values of an item, above which a step costs so much that nets are narrower, and learn for fewer
+WIDE_BUDGETS: dict[str, dict[str, Any]] = {  # by section
+    "train": {"max_steps": 500},
+    "baselines": {"classifier_steps": 200, "max_ood_images": 300},
+    "capacity": {"max_steps": 200, "latent_dims": [2, 32]},
+    "noise_transfer": {"max_steps": 200, "widths": [64]},
+    "evaluate": {"nll_images": 50},
+}
 NOISES = {
     "image": ("gaussian 0.25", "masking 0.25", "salt_pepper 0.1"),
     "table": ("masking 0.1", "masking 0.3", "swap 0.15"),
@@ -128,15 +135,17 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
             tree.ca.items.pop(group, None)
             tree[group] = roundtrip.flow({})
         tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES[kind]))
-        wide = math.prod(shape) > WIDE
-        tree["train"] |= {"max_steps": 600 if wide else 2000, "num_seeds": 2}
-        tree["baselines"] |= {"classifier_steps": 200 if wide else 500, "latent_dim": code}
+        tree["train"] |= {"max_steps": 2000, "num_seeds": 2}
+        tree["baselines"] |= {"classifier_steps": 500, "latent_dim": code}
         for section in ("capacity", "noise_transfer"):
             tree[section] |= {"max_steps": 300, "num_seeds": 1}
-        sizes = [size for size in ((2, 32) if wide else (2, 8, 32)) if size < math.prod(shape)] or [1]
-        tree["noise_transfer"] |= {"widths": roundtrip.flow([64])} if wide else {}
+        sizes = [size for size in (2, 8, 32) if size < math.prod(shape)] or [1]
         tree["capacity"] |= {"depths": roundtrip.flow([1, 2]), "latent_dims": roundtrip.flow(sizes)}
         tree["compare"] = roundtrip.flow(FIGURES[kind])
+        for section, budgets in WIDE_BUDGETS.items() if math.prod(shape) > WIDE else ():
+            tree[section] |= {
+                key: roundtrip.flow(value) if isinstance(value, list) else value for key, value in budgets.items()
+            }
 
     return roundtrip.edited(text, edit)
 

@@ -182,7 +182,8 @@ def masked(results: Results, settings: Compare) -> Figure | None:
     clean = results.pictures["clean"]
     groups = [[Row("original", clean)]]
     for item in items:
-        seen = np.where(item.arrays["hidden"], np.uint8(128), clean)
+        hidden = item.arrays["hidden"]  # [H, W], the same for all colours
+        seen = np.where(hidden[..., None] if clean.ndim == 4 else hidden, np.uint8(128), clean)
         share = f"{100 * (1 - item.arrays['hidden'].mean()):.0f}% visible"
         groups.append([Row(f"{item.name}: {share}", seen), Row("reconstruction", item.arrays["reconstructions"])])
     title = "Hidden patches of test images, rebuilt from the visible ones"
