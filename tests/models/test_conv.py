@@ -83,3 +83,21 @@ def test_layers_that_do_not_fit_together_are_refused(encoder, line):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         registry.build("conv", {"encoder": encoder, "decoder": ("up 2",)}, Spec((1, 28, 28), 10), torch.Generator())
     assert str(error.value) == line
+
+
+@pytest.mark.parametrize("family", ["conv", "conv_vae"])
+def test_nets_that_size_themselves_do_not_fade_at_first(family):
+    """He et al. 2015: of inputs of mean square 1, the maps of every layer keep about half to twice that."""
+    spec = Spec((3, 64, 64), 3)
+    model = registry.build(family, {"channels": (16, 32, 64), "latent_dim": 8}, spec, torch.Generator().manual_seed(0))
+    maps = torch.randn(32, *spec.shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for layer in model.encoder[:6]:
+            maps = layer(maps)
+            if isinstance(layer, nn.Conv2d):  # the ReLU after it takes half, the next layer makes up for it
+                assert 0.8 < maps.square().mean() < 4
+        maps = torch.randn(32, *maps.shape[1:], generator=torch.Generator().manual_seed(2)) * 2**0.5
+        for layer in model.decoder[2:]:
+            maps = layer(maps)
+            if isinstance(layer, nn.ConvTranspose2d):
+                assert 0.8 < maps.square().mean() < 4

@@ -130,3 +130,11 @@ def test_toys_are_drawn_where_they_lie(results):
     assert "PCA 0.5000, autoencoder 0.2500" in curves.get_title()
     (arrows,) = drawn(results, "field").axes[0].collections
     np.testing.assert_array_equal(np.stack([arrows.U, arrows.V], 1), results.pictures["toy/field_moves"])
+
+
+def test_hidden_patches_of_colour_images_are_grey_in_all_colours(results):
+    colours = np.stack([results.pictures["clean"]] * 3, -1)
+    results.pictures["clean"] = results.items["vae"].arrays["reconstructions"] = colours
+    seen = pixels(drawn(results, "masked"))[1]
+    assert seen.shape[-1] == 3
+    assert (seen[1:4, 1:SIDE] == 128).all()

@@ -73,7 +73,7 @@ EXAMPLES = {
     "series": "gunpoint",
     "series-anomaly": "pulses",
 }  # published data sets
-WIDE = 2000  # values of an item, above which a step costs so much that nets are narrower, and learn for fewer
+WIDE = 2000  # values of an item, above which nets are narrower and budgets smaller
 WIDE_BUDGETS: dict[str, dict[str, Any]] = {  # by section
     "train": {"max_steps": 500},
     "baselines": {"classifier_steps": 200, "max_ood_images": 300},
