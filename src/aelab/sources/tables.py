@@ -88,7 +88,9 @@ class Table:
         names = ", ".join(f"{name} {count:,}" for name, count in list(self.classes.items())[:10])
         more = ", ..." if len(self.classes) > 10 else ""
         lines.append(
-            f"{len(self.classes)} classes, column {self.label}: {names}{more}" if self.classes else "no classes"
+            f"{len(self.classes)} classes, column {self.label}: {names}{more}"
+            if self.classes
+            else "no classes; --label names the column that holds them"
         )
         split = {"time": f"the first 70% by {self.options.time} for training, the last 20% for the test"}
         split |= {"group": f"70% training, 10% validation, 20% test, no {self.options.group} in two of them"}
