@@ -3,7 +3,7 @@
 
 Data is drawn into a temporary folder, `aelab use` makes a study of it, and its stages run one after another, each in a
 process of its own. Another process reads how much memory they hold that the system could not take back by dropping
-pages of files (USS, forked processes included). The study is deleted at the end.
+pages of files (Linux's Pss_Anon, of forked processes too). The study is deleted at the end.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import psutil
 
 from aelab.sources import customers, sprites
 
-READING = 0.02  # seconds between two readings
-ENTRIES = {"image": ("ae", "conv_ae", "masked"), "table": ("ae", "dae_swap", "table_dae")}
+READING = 0.05  # seconds between two readings
+ENTRIES = {"image": ("ae", "conv_ae"), "table": ("dae_swap", "table_dae")}
 PIECE = 5_000
 AELAB = (sys.executable, "-m", "aelab.cli")
 
@@ -96,17 +96,18 @@ def measured(name: str, stage: str) -> str:
 
 
 def held(pid: int) -> int:
-    """Bytes that a process and those that it started hold alone."""
+    """Bytes of memory, but for pages of files, of a process and those that it started; what they share counts once."""
     total = 0
     try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return 0
     for each in family:
         try:
-            total += each.memory_full_info().uss
-        except psutil.Error:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has ended
             continue
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
     return total
 
 

@@ -12,6 +12,7 @@ from aelab.data.layout import Layout
 from aelab.data.storage import load_arrays
 
 FOLDER = Path("data/corrupt")
+VALUES = 2**25  # pixels of images that get their noise at once, all 10,000 of MNIST's test
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,13 @@ def corrupted(x: np.ndarray, noise: Noise, seed: int, layout: Layout | None = No
     generator = torch.Generator().manual_seed(seed)
     if layout:
         return corrupt(torch.from_numpy(x), noise.kind, noise.level, generator, layout).numpy()
-    clean = torch.from_numpy(x).float().div_(255)
-    noisy = corrupt(clean, noise.kind, noise.level, generator)
-    return noisy.mul_(255).round_().to(torch.uint8).numpy()
+    result = np.empty_like(x)
+    rows = max(1, VALUES // max(1, x[:1].size))
+    for start in range(0, len(x), rows):
+        clean = torch.from_numpy(x[start : start + rows]).float().div_(255)
+        noisy = corrupt(clean, noise.kind, noise.level, generator)
+        result[start : start + rows] = noisy.mul_(255).round_().to(torch.uint8).numpy()
+    return result
 
 
 def load(split: str) -> dict[str, np.ndarray]:

@@ -103,15 +103,13 @@ def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) 
     sizes.insert(0, len(alone) - sum(sizes))
     taken = stratified(labels[alone], sizes, seed)
     rows = {name: np.flatnonzero(np.isin(first, alone[chosen])) for name, chosen in zip(names, taken, strict=True)}
-    result = {name: (images[rows[name]], labels[rows[name]]) if name in rows else parts[name] for name in DRAWN}
-    return shuffled(result, seed)
-
-
-def shuffled(parts: dict[str, Part], seed: int) -> dict[str, Part]:
-    """The same splits, their rows in random order: some metrics and figures are of the first rows."""
-    rng = np.random.default_rng([seed, 1])
-    orders = {name: rng.permutation(len(labels)) for name, (_, labels) in parts.items()}
-    return {name: (x[orders[name]], y[orders[name]]) for name, (x, y) in parts.items()}
+    rng = np.random.default_rng([seed, 1])  # shuffled, because some metrics and figures are of the first rows
+    result = {}
+    for name in DRAWN:
+        x, y = (images, labels) if name in rows else parts[name]
+        order = rng.permutation(rows.get(name, np.arange(len(y))))
+        result[name] = x[order], y[order]
+    return result
 
 
 def in_order(part: Part, times: np.ndarray, seed: int) -> dict[str, Part]:
@@ -121,7 +119,9 @@ def in_order(part: Part, times: np.ndarray, seed: int) -> dict[str, Part]:
     cuts = [int(np.searchsorted(times, times[round(cut)])) for cut in cuts]
     x, y = part
     spans = itertools.pairwise([0, *cuts, len(times)])
-    return shuffled({name: (x[a:b], y[a:b]) for name, (a, b) in zip(DRAWN, spans, strict=True)}, seed)
+    rng = np.random.default_rng([seed, 1])
+    orders = {name: rng.permutation(np.arange(a, b)) for name, (a, b) in zip(DRAWN, spans, strict=True)}
+    return {name: (x[order], y[order]) for name, order in orders.items()}
 
 
 def first_equal(x: np.ndarray) -> np.ndarray:
