@@ -133,6 +133,26 @@ def test_figures_of_their_kind_are_drawn_in_their_words(kind, names, tmp_path):
         assert any(one.get_xlabel() for one in axes)
 
 
+def test_missing_steps_are_not_drawn_and_flags_are_no_features():
+    found = results("series")
+    found.data["columns"] = [{"name": "only", "categories": [], "flag": True}]
+    for arrays in (found.pictures, *(item.arrays for item in found.items.values())):
+        for name, array in arrays.items():
+            if array.ndim == 3:
+                arrays[name] = array.copy()
+                arrays[name][:, :, 1] = 1
+                arrays[name][:, 20:] = 0
+    figures = [catalogue.FIGURES[name](found, Compare()) for name in ("series", "series-noise")]
+    for figure in figures:
+        assert figure
+        for axes in (one for one in figure.axes if one.axison):
+            clean, *others = (np.asarray(line.get_ydata()) for line in axes.lines)
+            assert others
+            assert len(np.unique(clean[:20])) > 5, "values, not flags"
+            assert np.isnan(clean[20:]).all()
+            assert all(np.isnan(made[-10:]).all() for made in others)
+
+
 @pytest.mark.parametrize("kind", ["table", "series"])
 def test_the_tables_are_in_their_words(kind):
     text = markdown.markdown(results(kind))

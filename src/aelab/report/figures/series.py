@@ -31,9 +31,10 @@ def rebuilt(results: Results, settings: Compare) -> Figure | None:
     figure, axes = panels(len(rows), title)
     for line, (words, item, key) in zip(axes, rows, strict=True):
         for place, (n, feature) in zip(line, shown(results), strict=True):
-            clean, made = results.pictures["clean"][n, :, feature], item.arrays[key][n, :, feature]
-            band = 2 * item.arrays[f"band/{key}"][:, feature]
+            clean, inputs = values(results, results.pictures["clean"], n, feature), places(results)[feature]
+            made, band = item.arrays[key][n, :, inputs[0]], 2 * item.arrays[f"band/{key}"][:, inputs[0]]
             steps = np.arange(len(clean) - len(made), len(clean))
+            made = np.where(np.isnan(clean[steps]), np.nan, made)
             place.plot(clean, color="#999999", lw=2.4)
             place.fill_between(steps, made - band, made + band, color=BLUE, alpha=0.2, lw=0)
             place.plot(steps, made, color=BLUE, lw=1)
@@ -55,19 +56,37 @@ def denoised(results: Results, settings: Compare) -> Figure | None:
         if best:
             words += f", {best.name} {best.mean(f'psnr/{noise}'):.1f} dB"
         for place, (n, feature) in zip(line, shown(results), strict=True):
-            place.plot(results.pictures["clean"][n, :, feature], color="#BBBBBB", lw=2.4)
-            place.plot(results.pictures[f"noisy/{noise}"][n, :, feature], ".", color=GREY, ms=2)
-            place.plot(results.pictures[f"{name}/{noise}"][n, :, feature], color=ORANGE, lw=0.9)
-            if best:
-                place.plot(best.arrays[f"denoised/{noise}"][n, :, feature], color=BLUE, lw=1)
+            clean, (number, _) = values(results, results.pictures["clean"], n, feature), places(results)[feature]
+            place.plot(clean, color="#BBBBBB", lw=2.4)
+            place.plot(values(results, results.pictures[f"noisy/{noise}"], n, feature), ".", color=GREY, ms=2)
+            made = [(results.pictures[f"{name}/{noise}"], ORANGE, 0.9)]
+            made += [(best.arrays[f"denoised/{noise}"], BLUE, 1)] if best else []
+            for arrays, colour, width in made:
+                place.plot(np.where(np.isnan(clean), np.nan, arrays[n, :, number]), color=colour, lw=width)
         line[0].set_title(words, loc="left")
     return finished(figure, axes, results)
 
 
 def shown(results: Results) -> list[tuple[int, int]]:
     """Series and feature of each panel of a row: the first series of every class in turn."""
-    count, features = len(results.pictures["clean"]), min(FEATURES, results.data["shape"][1])
+    count, features = len(results.pictures["clean"]), min(FEATURES, len(results.data["columns"]))
     return [(n % count, n % features) for n in range(min(SHOWN, max(count, features)))]
+
+
+def places(results: Results) -> list[tuple[int, int | None]]:
+    """For each feature the input of its values, and the one that says whether they are known, if there is one."""
+    result, place = [], 0
+    for column in results.data["columns"]:
+        flagged = bool(column.get("flag"))
+        result.append((place, place + 1 if flagged else None))
+        place += 1 + flagged
+    return result
+
+
+def values(results: Results, series: np.ndarray, n: int, feature: int) -> np.ndarray:
+    """The values [T] of one feature of one series, NaN where they are missing or hidden."""
+    number, flag = places(results)[feature]
+    return series[n, :, number] if flag is None else np.where(series[n, :, flag] > 0.5, series[n, :, number], np.nan)
 
 
 def panels(rows: int, title: str) -> tuple[Figure, np.ndarray]:
