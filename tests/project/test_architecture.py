@@ -45,7 +45,7 @@ OWNERS = {
     "jinja2": {"report/html"},
     "pandas": {"report", "sources", "tracking/runs"},
     "safetensors": {"training/weight_files"},
-    "torchvision": {"sources/published"},
+    "torchvision": {"sources/mirrors"},
     "pickle": set(),
     "yaml": set(),
 }
