@@ -39,7 +39,7 @@ conv_vae: {{family: conv_vae, channels: {channels}, latent_dim: 32, batch_size: 
 """
 MASKED = (
     "masked: {{family: masked_ae, patch: {patch}, embed_dim: 64, depth: 2, heads: 4, "
-    "decoder_embed_dim: 32, decoder_depth: 1, batch_size: 32}}\n"
+    "decoder_embed_dim: 32, decoder_depth: 1{batch}}}\n"
 )
 TABLE = """
 mean: {{family: closed_form, components: 0, num_seeds: 1}}
@@ -167,10 +167,11 @@ def of_images(shape: tuple[int, ...], code: int) -> str:
     """The block `models:` for images [C, H, W]."""
     side = min(shape[1:])
     levels = max(1, min(len(CHANNELS), (side // LEFT).bit_length() - 1))
-    text, channels = (WIDE_IMAGE, WIDE_CHANNELS) if math.prod(shape) > WIDE else (IMAGE, CHANNELS)
+    wide = math.prod(shape) > WIDE
+    text, channels = (WIDE_IMAGE, WIDE_CHANNELS) if wide else (IMAGE, CHANNELS)
     text = text.format(channels=list(channels[:levels]))
     patch = patch_of(shape[1:])
-    return text + MASKED.format(patch=patch) if patch else text
+    return text + MASKED.format(patch=patch, batch=", batch_size: 32" if wide else "") if patch else text
 
 
 def patch_of(sides: tuple[int, ...]) -> int:

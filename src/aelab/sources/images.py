@@ -15,18 +15,16 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from aelab.data import storage
 from aelab.sources import duplicates
-from aelab.sources.image_files import GREY, header, hidden, pixels, visible
+from aelab.sources.image_files import GREY, digest, header, hidden, pixels, visible
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -78,10 +76,9 @@ class Images:
     others: int
     options: Options
 
-    @cached_property
-    def equal(self) -> tuple[int, int]:
-        """See duplicates.counted."""
-        return duplicates.counted({name: list(map(digest, found)) for name, found in self.parts().items()})
+    @property
+    def title(self) -> str:
+        return titled(self.shape, len(self.entries)) + ", scaled and cut to that size" * bool(self.options.size)
 
     def parts(self) -> dict[str, list[Entry]]:
         """The images by split: all are "train" if the data has no splits."""
@@ -92,15 +89,14 @@ class Images:
 
     def says(self) -> list[str]:
         """What was seen, a line each."""
-        lines = described(self.shape, len(self.entries), Counter(entry.label for entry in self.entries if entry.label))
-        if self.options.size:
-            lines[0] += ", scaled and cut to that size"
         parts = self.parts()
+        lines = [self.title, counted(Counter(entry.label for entry in self.entries if entry.label))]
         if len(parts) > 1:
             lines.append("splits of its own: " + ", ".join(f"{name} {len(found):,}" for name, found in parts.items()))
         if self.broken:
             lines.append(f"{len(self.broken)} files left out that cannot be read, such as {self.broken[0]}")
-        lines += duplicates.said(*self.equal, "files", drawn=len(self.parts()) == 1)
+        equal = duplicates.counted({name: [digest(entry.path) for entry in found] for name, found in parts.items()})
+        lines += duplicates.said(*equal, "files", drawn=len(parts) == 1)
         if self.others:
             lines.append(f"{self.others} files left out that are no images")
         return lines
@@ -138,11 +134,13 @@ class Stack:
         names = [] if self.labels is None else [str(name) for name in np.unique(self.labels)]
         return tuple(names) if len(names) > 1 else ()
 
+    @property
+    def title(self) -> str:
+        return titled(self.shape, len(self.x))
+
     def says(self) -> list[str]:
         """What was seen, a line each."""
-        return described(
-            self.shape, len(self.x), Counter([] if self.labels is None else map(str, self.labels.tolist()))
-        )
+        return [self.title, counted(Counter([] if self.labels is None else map(str, self.labels.tolist())))]
 
     def write(self, folder: Path, tick: Callable[[], object] = lambda: None) -> None:
         """Write <folder>/train/x.npy and y.npy."""
@@ -152,13 +150,16 @@ class Stack:
         storage.save_array(folder / "train" / "y.npy", y.astype(np.int64))
 
 
-def described(shape: tuple[int, int, int], count: int, classes: Mapping[str, int]) -> list[str]:
-    """What was seen, a line each; classes: images by class."""
+def titled(shape: tuple[int, int, int], count: int) -> str:
+    """Images in a line."""
     channels, height, width = shape
-    what = "grey" if channels == 1 else "colour"
+    return f"{count:,} {'grey' if channels == 1 else 'colour'} images, {width} x {height} pixels"
+
+
+def counted(classes: Mapping[str, int]) -> str:
+    """Images by class, in a line."""
     names = ", ".join(f"{name} {number:,}" for name, number in sorted(classes.items()))
-    many = f"{len(classes)} classes: {names}" if len(classes) > 1 else "no classes"
-    return [f"{count:,} {what} images, {width} x {height} pixels", many]
+    return f"{len(classes)} classes: {names}" if len(classes) > 1 else "no classes"
 
 
 def look(path: Path, options: Options) -> Images | Stack:
@@ -198,10 +199,6 @@ def look(path: Path, options: Options) -> Images | Stack:
     names = sorted({entry.label for entry in kept} - {""})
     classes = tuple(names) if len(names) > 1 else ()
     return Images(shape, tuple(kept), classes, tuple(broken), others, options)
-
-
-def digest(entry: Entry) -> bytes:
-    return hashlib.blake2b(entry.path.read_bytes(), digest_size=16).digest()
 
 
 def stacked(path: Path) -> Stack:

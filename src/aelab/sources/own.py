@@ -78,7 +78,7 @@ def keep(dataset: Dataset, folder: Path) -> dict[str, Any]:
     columns = getattr(found, "columns", {})
     return {
         "name": dataset.name,
-        "title": f"{dataset.name}: {found.says()[0]}",
+        "title": f"{dataset.name}: {found.title}",
         "licence": "",
         "classes": list(found.classes),
         "columns": [{"name": name, "categories": known} for name, known in columns.items()],

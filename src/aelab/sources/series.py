@@ -78,11 +78,16 @@ class Series:
         found = Counter(label for _, labels in self.parts.values() for label in labels)
         return dict(sorted(found.items())) if len(found) > 1 else {}
 
+    @property
+    def title(self) -> str:
+        (steps, features), count = self.shape, sum(len(labels) for _, labels in self.parts.values())
+        return f"{count:,} series of {steps} steps, {features} feature{'s' if features > 1 else ''}{self.how}"
+
     def says(self) -> list[str]:
         """What was seen, a line each."""
         steps, features = self.shape
         x = np.concatenate([part for part, _ in self.parts.values()])
-        lines = [f"{len(x):,} series of {steps} steps, {features} feature{'s' if features > 1 else ''}{self.how}"]
+        lines = [self.title]
         gone = np.isnan(x)
         ends = np.asarray(gone.all(2))[:, ::-1].argmin(1)  # steps after the end
         if ends.any():

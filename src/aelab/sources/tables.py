@@ -70,11 +70,16 @@ class Table:
         """Inputs of a net, about: those of categories depend on the training split."""
         return (sum(len(known) + 1 if known else 1 for known in self.columns.values()),)
 
+    @property
+    def title(self) -> str:
+        categories = sum(map(bool, self.columns.values()))
+        numbers = len(self.columns) - categories
+        return f"{self.rows:,} rows, {len(self.columns)} columns: {numbers} numbers, {categories} categories"
+
     def says(self) -> list[str]:
         """What was seen, a line each."""
         categories = [name for name, known in self.columns.items() if known]
-        numbers = len(self.columns) - len(categories)
-        lines = [f"{self.rows:,} rows, {len(self.columns)} columns: {numbers} numbers, {len(categories)} categories"]
+        lines = [self.title]
         if categories:
             known = (f"{name} ({len(self.columns[name])})" for name in categories)
             lines.append(f"columns of categories: {shortened(known)}")
