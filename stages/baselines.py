@@ -23,7 +23,7 @@ def baselines(job: stage.Job) -> None:
         recorder.params({"seed": seed, "runtime": machine, "baselines": settings})
         device = runtime.setup(machine)
         from aelab.data import tensors
-        from aelab.evaluation import baselines, evaluate, feature_classifier, measures, toys
+        from aelab.evaluation import baselines, context, feature_classifier, measures, toys
         from aelab.models.common import Spec
         from aelab.training import weight_files
 
@@ -31,13 +31,13 @@ def baselines(job: stage.Job) -> None:
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         draw = partial(seeding.generator, seed, "baselines")
         classifier, spec = None, Spec(meta.shape, len(meta.classes), meta.columns)
-        if meta.classes and not meta.columns:
+        if meta.classes and not meta.columns and len(data.train.y.unique()) > 1:
             classifier = feature_classifier.train(data, spec, settings.classifier_steps, draw)
             weight_files.save_weights(job.out / "feature_classifier.safetensors", classifier.state_dict())
-        context = evaluate.EvalContext(
+        shared = context.EvalContext(
             data, noisy, settings, classifier, partial(draw, device=device), measures.of(spec.layout)
         )
-        results, arrays = baselines.everything(context)
+        results, arrays = baselines.everything(shared)
         for toy in (toys.manifolds, toys.sheet, toys.directions, toys.field):
             arrays |= toy(draw(toy.__name__))
         storage.save_json(job.out / "params.json", params.written(*SECTIONS))

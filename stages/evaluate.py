@@ -26,7 +26,7 @@ def evaluate(job: stage.Job) -> None:
         import numpy as np
 
         from aelab.data import images, tensors
-        from aelab.evaluation import arrays, diagnostics, evaluate, feature_classifier, measures
+        from aelab.evaluation import arrays, context, diagnostics, evaluate, feature_classifier, measures
         from aelab.models.common import Spec
         from aelab.runner import parallel
         from aelab.training import artifacts, weight_files
@@ -34,22 +34,21 @@ def evaluate(job: stage.Job) -> None:
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
         classifier, spec = None, Spec(meta.shape, len(meta.classes), meta.columns)
-        if meta.classes and not meta.columns:
-            weights = weight_files.load_weights(baselines / "feature_classifier.safetensors")
-            classifier = feature_classifier.load(spec, weights, device)
-        shared = partial(seeding.generator, seed, "baselines", device=device)  # the same draws as for the baselines
-        context = evaluate.EvalContext(data, noisy, sizes, classifier, shared, measures.of(spec.layout))
+        if (weights := baselines / "feature_classifier.safetensors").exists():
+            classifier = feature_classifier.load(spec, weight_files.load_weights(weights), device)
+        same = partial(seeding.generator, seed, "baselines", device=device)  # the same draws as for the baselines
+        shared = context.EvalContext(data, noisy, sizes, classifier, same, measures.of(spec.layout))
         model_facts, kept = {}, {}
 
         def measure(replicate: int, metrics: parallel.Metrics) -> dict[str, dict[str, Any]]:
             draw = partial(seeding.generator, seed, "evaluate", job.name, replicate, device=device)
-            results = evaluate.Metrics({})
+            results = context.Metrics({})
             for part in artifacts.parts(source):
                 model = artifacts.load(part, replicate, device)
-                results |= evaluate.metrics(model, context, settings, draw)
+                results |= evaluate.metrics(model, shared, settings, draw)
                 if replicate == 0:
                     model_facts.update(evaluate.about(model, data.test, settings))
-                    kept.update(arrays.of(model, data, settings, draw))
+                    kept.update(arrays.of(model, data, settings, draw) | results.arrays)
             metrics(results.test, replicate=replicate)
             return {"test": results.test, "validation": results.validation} | {
                 "per_image": {name: values.cpu().numpy() for name, values in results.per_image.items()}
@@ -60,8 +59,9 @@ def evaluate(job: stage.Job) -> None:
         kept |= {f"preview/{step}": images.drawn(digits) for step, digits in artifacts.preview(source).items()}
         storage.save_arrays(job.out / "arrays.npz", kept)
         names = measured[0]["per_image"]
-        per_image = {name: np.stack([row["per_image"][name] for row in measured]).astype(np.float32) for name in names}
-        storage.save_arrays(job.out / "per_image.npz", per_image)  # [seeds, test images]
+        per_image = {name: np.stack([row["per_image"][name] for row in measured]) for name in names}
+        per_image = {name: x.astype(np.uint8 if x.dtype == bool else np.float32) for name, x in per_image.items()}
+        storage.save_arrays(job.out / "per_image.npz", per_image)  # [seeds, ..., test images]
         test, validation = (
             {name: [row[split][name] for row in measured] for name in measured[0][split]}
             for split in ("test", "validation")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from PIL import Image, ImageDraw
 from test_study import Project, edit, shrink
@@ -80,9 +81,42 @@ def test_from_a_folder_to_a_comparison(tmp_path, form):
     splits = {name: len(np.load(next((study / "data/prepare").rglob(f"{name}/y.npy")))) for name in SPLITS}
     assert splits == {"train": 63, "validation": 9, "test": 18}
     assert "changed" not in project.run("dvc", "--cd", "studies/mine", "status")
+    applied(project, width * height * len(mode))
     one = next(data.rglob("*.png"))
     shutil.copy(one, one.with_name("another.png"))
     assert "download" in project.run("dvc", "--cd", "studies/mine", "status")
+
+
+def applied(project: Project, pixels: int) -> None:
+    """Scores as evaluated, neighbours, an archive there and back; from the test split of the study "mine"."""
+    study = project.folder / "studies" / "mine"
+
+    def aelab(*words: str) -> str:
+        program = f"import os, sys; os.chdir({str(study)!r}); from aelab.cli.app import app; app()"
+        return project.run(sys.executable, "-c", program, *words)
+
+    said = aelab("score", "data/prepare/test", "-m", "ae", "--by", "error", "--false-alarms", "0.2", "-o", "s.csv")
+    assert "18 images" in said
+    assert "20% false alarms; score error, by ae" in said
+    with (study / "s.csv").open() as file:
+        scores = [float(row["score"]) for row in csv.DictReader(file)]
+    with np.load(study / "data/evaluate/ae/per_image.npz") as evaluated:
+        assert scores == pytest.approx(evaluated["anomaly/error"][0, :18].tolist(), rel=1e-5)
+    aelab("search", "data/prepare/test", "-m", "ae", "-k", "3", "-o", "found.parquet")
+    found = parquet.read_table(study / "found.parquet").to_pydict()
+    assert len(found["row"]) == 54
+    assert found["distance"][:3] == sorted(found["distance"][:3])
+    aelab("search", "data/prepare/test", "-m", "ae", "-k", "3", "-o", "found.png")
+    said = aelab("compress", "data/prepare/test", "-m", "ae", "--level", "1", "-o", "a.aelc")
+    assert f"{(study / 'a.aelc').stat().st_size:,} bytes" in said
+    aelab("compress", "data/prepare/test", "-m", "ae", "--level", "1", "-o", "b.aelc")
+    assert (study / "a.aelc").read_bytes() == (study / "b.aelc").read_bytes()
+    aelab("decompress", "a.aelc", "-o", "back.npz")
+    aelab("denoise", "data/prepare/test", "-m", "ae", "-o", "rebuilt.npz")
+    with np.load(study / "back.npz") as back, np.load(study / "rebuilt.npz") as rebuilt:
+        error = ((back["images"] - rebuilt["images"]) ** 2).mean() * pixels
+    with np.load(study / "data/evaluate/ae/per_image.npz") as evaluated:
+        assert error < 0.1 * evaluated["sse"].mean(), "rounding costs a 64th of the model's own error, about"
 
 
 SPLITS = ("train", "validation", "test")
@@ -201,6 +235,31 @@ def test_every_entry_can_be_built_for_rows_and_series(kind, shape, tmp_path, mon
         x = torch.randn(2, *shape)
         if entry.family != "closed_form":
             assert model.reconstruct(x).shape == x.shape
+
+
+NORMAL = {  # classes, the column that holds them -> those that are normal
+    "named so": (("normal", "spike"), "", ("normal",)),
+    "MVTec": (("Good", "scratch"), "", ("Good",)),
+    "a column of anomalies": (("0", "1"), "is_anomaly", ("0",)),
+    "other classes of these numbers": (("0", "1"), "label", ()),
+    "nothing else": (("normal",), "", ()),
+    "no classes": ((), "", ()),
+}
+
+
+@pytest.mark.parametrize("case", NORMAL)
+def test_classes_that_are_normal_are_known_by_their_names(case):
+    classes, label, expected = NORMAL[case]
+    assert use.named_normal(classes, label) == expected
+
+
+def test_models_of_a_study_with_anomalies_learn_from_normal_rows_alone(tmp_path, monkeypatch):
+    source = SOURCES["pulses"]
+    known = use.named_normal(source.classes)
+    text = use.settings((ROOT / "params.yaml").read_text(), Dataset("pulses"), source.shape(), known)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load("prepare").normal == ("normal",)
 
 
 def test_all_that_was_said_is_in_params_yaml(tmp_path, monkeypatch):

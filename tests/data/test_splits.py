@@ -237,6 +237,59 @@ def test_what_is_ood_to_the_embedded_digits_are_drawn_shapes(prepared, monkeypat
     assert json.loads((splits.LEARNING / "meta.json").read_text())["ood"] == "synthetic shapes"
 
 
+def test_without_normal_classes_ood_images_are_the_anomalies(prepared, monkeypatch):
+    monkeypatch.chdir(prepared.folder)
+    ood, test, validation = (splits.load(name) for name in ("ood", "anomalies", "validation_anomalies"))
+    assert np.array_equal(test.x, ood.x[::2])
+    assert np.array_equal(validation.x, ood.x[1::2])
+
+
+def test_no_model_learns_from_classes_that_are_not_normal(prepared, monkeypatch):
+    before = {name: splits.load(name, prepared.folder / splits.place(name).parent) for name in SIZES}
+    whole = {name: (np.array(part.x), np.array(part.y)) for name, part in before.items()}
+    prepared.edit("normal: null", "normal: ['3', '8']")
+    prepared.run("prepare")
+    monkeypatch.chdir(prepared.folder)
+    for name, (x, y) in whole.items():
+        part = splits.load(name)
+        assert set(part.y) == {3, 8}
+        assert np.array_equal(part.x, x[np.isin(y, (3, 8))])
+    x, y = whole["test"]
+    assert np.array_equal(splits.load("anomalies").x, x[~np.isin(y, (3, 8))])
+    held_out = [x[~np.isin(y, (3, 8))] for x, y in (whole["train"], whole["validation"])]
+    assert np.array_equal(splits.load("validation_anomalies").x, np.concatenate(held_out))
+    assert json.loads((splits.LEARNING / "meta.json").read_text())["normal"] == ["3", "8"]
+
+
+def test_anomalies_of_the_test_split_alone_serve_validation_too():
+    """As in MVTec, whose training images are all good."""
+    good, bad = np.zeros(4, np.int64), np.array([0, 1, 1, 1])
+    parts = {"train": (np.arange(4), good), "validation": (np.arange(4), good), "test": (np.arange(4), bad)}
+    found = splits.without_anomalies(parts, ("good", "scratch"), ("good",))
+    assert {name: x.tolist() for name, (x, _) in found.items()} == {
+        "train": [0, 1, 2, 3],
+        "validation": [0, 1, 2, 3],
+        "test": [0],
+        "anomalies": [1, 3],
+        "validation_anomalies": [2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("normal", "words"),
+    [
+        (("ugly",), "no class 'ugly'; the classes of the data set: good, bad"),
+        (("bad",), "no row of the train split is of bad"),
+        (("good", "bad"), "nothing to find"),
+    ],
+)
+def test_normal_classes_that_leave_nothing_are_refused(normal, words):
+    part = (np.arange(4), np.zeros(4, np.int64))
+    parts = {"train": part, "validation": part, "test": (np.arange(4), np.array([0, 1, 1, 1]))}
+    with pytest.raises(ValueError, match=words):
+        splits.without_anomalies(parts, ("good", "bad"), normal)
+
+
 def test_a_download_without_a_description_is_one_line(prepared):
     (prepared.folder / "data/download/meta.json").write_text('{"name": "nmist"}')
     assert "data/download/meta.json: describes no data set" in prepared.fail("prepare")

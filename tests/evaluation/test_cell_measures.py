@@ -61,7 +61,7 @@ def rows(n: int, seed: int) -> torch.Tensor:
 
 def table_data() -> Data:
     parts = [Tensors(rows(n, seed), torch.zeros(n)) for seed, n in enumerate((600, 100, 200))]
-    return Data(*parts, {}, parts[2])
+    return Data(*parts, {}, parts[2], parts[2], parts[1])
 
 
 def test_neighbours_fill_what_the_mean_cannot():
@@ -104,7 +104,7 @@ def test_a_gap_is_filled_along_a_line():
 
 def test_series_are_smoothed_and_shown():
     x = waves(30, 0)
-    data = Data(*(Tensors(waves(n, n), torch.zeros(n)) for n in (60, 20, 30)), {}, Tensors(x, torch.zeros(30)))
+    data = Data(*(Tensors(waves(n, n), torch.zeros(n)) for n in (60, 20, 30)), {}, *[Tensors(x, torch.zeros(30))] * 3)
     filters = SERIES.filters(data, PCA(data.train.x.flatten(1)))
     noisy = corrupt(x, "gaussian", 0.5, torch.Generator().manual_seed(0), SERIES.layout)
     for name in ("median", "gaussian", "pca"):
@@ -117,7 +117,7 @@ def test_series_are_smoothed_and_shown():
 
 def test_forecasts_of_waves():
     parts = [Tensors(waves(n, n), torch.zeros(n)) for n in (60, 20, 30)]
-    data = Data(*parts, {}, parts[2])
+    data = Data(*parts, {}, parts[2], parts[2], parts[1])
     found = forecasts.baselines(data, SERIES)
     x = parts[2].x
     expected = (x[:, 8:] - x[:, 7:-1]).square().mean().item()

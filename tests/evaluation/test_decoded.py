@@ -50,7 +50,7 @@ def kept(model, test):
     model.eval()
     with torch.no_grad():
         codes = model.encode(test.x, test.y)
-    data = Data(test, test, test, {}, test)
+    data = Data(test, test, test, {}, test, test, test)
     return decoded.of(model, data, spread(test.y, 4), codes, SETTINGS, draw)
 
 

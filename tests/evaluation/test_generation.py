@@ -79,7 +79,7 @@ def test_fitted_codes_have_the_mean_and_covariance_of_the_codes():
 @pytest.fixture(scope="module")
 def data(digits):
     parts = [Tensors(digits[0][rows], digits[1][rows]) for rows in (slice(1500), slice(1500, 1800), slice(1800, 2400))]
-    return Data(*parts, {}, parts[2])
+    return Data(*parts, {}, parts[2], parts[2], parts[1])
 
 
 def draw(use):

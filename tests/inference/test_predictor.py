@@ -20,15 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trained
 from conftest import PATIENCE, wait_for
 from PIL import Image
 from typer.testing import CliRunner
 
 from aelab.cli import app
-from aelab.data import splits
-from aelab.inference import file_io, predictor
+from aelab.data import splits, storage
+from aelab.inference import file_io, predictor, uses
 from aelab.tracking import models
+from aelab.uses import anomaly, codec
 
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 PORT = "5001"  # in the docs
@@ -39,8 +41,18 @@ def lab(tmp_path_factory, digits):
     """A project with real test digits."""
     folder = trained.project(tmp_path_factory.mktemp("lab"))
     (folder / "data/prepare").mkdir()
-    x, y = (part[:150].numpy() for part in digits)
-    splits.save(folder / "data/prepare/test", ((x * 255).round().astype(np.uint8), y))
+    x, y = (digits[0] * 255).round().to(torch.uint8).numpy(), digits[1].numpy()
+    splits.save(folder / "data/prepare/test", (x[:150], y[:150]))
+    learning = folder / splits.LEARNING
+    learning.mkdir()
+    for name, rows in (("train", slice(150, 450)), ("validation", slice(450, 600))):
+        splits.save(learning / name, (x[rows], y[rows]))
+    storage.save_json(learning / "meta.json", {"classes": [f"digit {i}" for i in range(10)]})
+    for name in ("ae", "vq_vae"):
+        model = predictor.load(name, root=folder).model
+        made = codec.of_model(model, digits[0][150:450], 50.0)
+        kept = {f"codec/{key}": array for key, array in made.codec.arrays.items()}
+        storage.save_arrays(folder / "data/evaluate" / name / "arrays.npz", kept)
     Image.fromarray(splits.load("test", folder / "data/prepare").x[0, 0]).save(folder / "noisy.png")
     return folder
 
@@ -224,8 +236,81 @@ def test_mlflow_gives_codes_images_and_classes(registry_of_models, lab, images):
     for wrong in (images[:, :20], images[:0], images.reshape(7, -1).astype(float)):
         with pytest.raises(ValueError, match="images: "):
             encoder.predict(wrong)
-    with pytest.raises(ValueError, match="output: 'sound' is unknown; allowed: images, codes, classes"):
+    with pytest.raises(ValueError, match="output: 'sound' is unknown; allowed: images, codes, scores"):
         encoder.predict(images, params={"output": "sound"})
+
+
+def test_mlflow_scores_searches_and_compresses_as_the_commands_do(registry_of_models, lab, images):
+    import mlflow
+
+    encoder, served = mlflow.pyfunc.load_model("models:/encoder@champion"), predictor.load("ae", root=lab)
+    scores = uses.scores(served, images)
+    assert list(scores) == ["error", "mahalanobis"] or list(scores) == ["error", "sap", "nap", "mahalanobis"]
+    np.testing.assert_allclose(encoder.predict(images, params={"output": "scores"}), scores["error"], rtol=1e-5)
+    rows, distances = uses.neighbours(served, images, 10)
+    assert np.array_equal(encoder.predict(images, params={"output": "neighbours"}), rows)
+    codes = served.encode(splits.load("train", lab / splits.LEARNING).x)
+    away = np.linalg.norm(codes[None] - served.encode(images)[:, None], axis=2)
+    np.testing.assert_allclose(np.sort(away)[:, :10], distances, rtol=1e-3, atol=1e-3)
+    archive = bytes(encoder.predict(images, params={"output": "archive"}))
+    assert archive == uses.compress(served, images)
+
+
+def test_an_archive_comes_back_as_the_model_that_made_it_rebuilds(lab, images):
+    for name in ("ae", "vq_vae"):
+        served = predictor.load(name, root=lab)
+        made, by = uses.decompress(uses.compress(served, images, 1), lab)
+        assert by.name == name
+        assert ((made - served.rebuild(images)) ** 2).sum((1, 2, 3)).mean() < 1.5 * 50 / 64, "as codec.RATIOS says"
+    with pytest.raises(ValueError, match="level: 2 is out of range; vq_vae has 1 to 1"):
+        uses.compress(served, images, 2)
+    with pytest.raises(ValueError, match="archives are of replicate 0"):
+        uses.compress(predictor.load("ae", 1, lab), images)
+    with pytest.raises(ValueError, match="cannot compress, it needs labels"):
+        uses.compress(predictor.load("cvae", root=lab), images)
+    with pytest.raises(ValueError, match=r"arrays\.npz: no codec there"):
+        uses.compress(predictor.load("vae", root=lab), images)
+    archive = bytearray(uses.compress(predictor.load("ae", root=lab), images))
+    archive[10] ^= 1
+    with pytest.raises(ValueError, match="no model of this pipeline has them"):
+        uses.decompress(bytes(archive), lab)
+
+
+def test_a_score_is_the_best_on_validation_and_its_threshold_from_normal_items(lab, images):
+    about = predictor.described("ae", lab) | {"validation": {"auroc/error": [0.6, 0.9], "auroc/sap": [0.7, 0.8]}}
+    assert uses.best_score(predictor.of("ae", about, 0, lab)) == "sap"
+    assert uses.best_score(predictor.of("ae", about, 1, lab)) == "error"
+    served = predictor.load("ae", root=lab)
+    assert uses.best_score(served) == "error"
+    held_out = splits.load("validation", lab / splits.LEARNING).x
+    limit = uses.threshold(served, "error", 0.1)
+    assert 0.08 <= (uses.scores(served, held_out)["error"] > limit).mean() <= 0.1
+    assert limit == anomaly.threshold(torch.from_numpy(uses.scores(served, held_out)["error"]), 0.1)
+    with pytest.raises(ValueError, match="has no score 'elbo'; allowed: error, "):
+        uses.threshold(served, "elbo")
+    with pytest.raises(ValueError, match="needs the labels"):
+        uses.scores(predictor.load("cvae", root=lab), images)
+    labels = splits.load("test", lab / "data/prepare").y[:7]
+    assert len(uses.scores(predictor.load("cvae", root=lab), images, labels)["error"]) == 7
+    with pytest.raises(ValueError, match="a classifier"):
+        uses.scores(predictor.load("stack", root=lab), images)
+
+
+def test_without_the_data_scores_say_what_is_missing(tmp_path, images):
+    folder = trained.project(tmp_path)
+    with pytest.raises(ValueError, match=r"learning/train: missing; `dvc checkout` or `aelab repro` restores it"):
+        uses.scores(predictor.load("ae", root=folder), images)
+
+
+def test_found_images_are_named_by_their_class(aelab, lab):
+    code, said = aelab("search", lab / "noisy.png", "-m", "ae", "-k", "3", "-o", lab / "found.csv")
+    assert code == 0, said
+    lines = (lab / "found.csv").read_text().splitlines()
+    assert lines[0] == '"query","rank","row","class","distance"'
+    assert len(lines) == 4
+    assert '"digit ' in lines[1]
+    code, said = aelab("score", lab / "noisy.png", "-m", "ae", "-o", lab / "scores.txt")
+    assert (code, "unknown kind of file; allowed: .csv, .parquet" in said) == (1, True)
 
 
 def test_logged_models_are_cards_without_weights(registry_of_models, images):

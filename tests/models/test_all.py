@@ -187,7 +187,7 @@ def test_generative_models_sample_images_and_likelihoods_are_finite(entry, digit
 @every_family
 def test_evaluation_can_draw_its_pictures(entry, digits):
     split = Tensors(digits[0][:40], digits[1][:40])
-    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)}, split)
+    data = Data(split, split, split, {"masking-0.5": (split.x * 255).to(torch.uint8)}, split, split, split)
     model = build(entry[0]).eval()
     drawn = arrays.of(model, data, Evaluate(2, 8, 10, 7, 4, 9, ()), lambda use: torch.Generator().manual_seed(0))
     assert drawn["reconstructions"].shape == drawn["denoised/masking-0.5"].shape == (10, 28, 28)

@@ -293,7 +293,7 @@ def test_a_classifier_names_its_budget_in_its_phase_and_measures():
     assert [phase.name for phase in model.phases()] == ["100 labels"]
     x = random_images(SPEC, 20)
     wrong = (predictions(model, x.x) != x.y).float().mean().item()
-    found = classification(model, Data(x, x, x, {}, x))
+    found = classification(model, Data(x, x, x, {}, x, x, x))
     assert found.test["test_error/100"] == pytest.approx(wrong)
     assert found.validation == {"error/100": pytest.approx(wrong)}
 

@@ -25,10 +25,11 @@ ALLOWED = {
     "sources": {"data"},
     "models": {"config", "data"},
     "training": {"config", "data", "models", "runner"},
-    "evaluation": {"config", "data", "models", "training"},
+    "uses": {"data", "models"},
+    "evaluation": {"config", "data", "models", "training", "uses"},
     "report": {"runner"},
     "tracking": {"runner"},
-    "inference": {"config", "data", "models", "training", "runner", "tracking"},
+    "inference": {"config", "data", "models", "training", "runner", "tracking", "uses"},
     "sweeps": {"config", "data", "training", "evaluation", "report", "runner", "tracking"},
     "cli": {"config", "data", "inference", "report", "runner", "sources", "sweeps", "tracking"},
 }
@@ -45,6 +46,7 @@ OWNERS = {
     "jinja2": {"report/html"},
     "pandas": {"report", "sources", "tracking/runs"},
     "safetensors": {"training/weight_files"},
+    "constriction": {"uses/codec"},
     "torchvision": {"sources/mirrors"},
     "pickle": set(),
     "yaml": set(),
@@ -196,7 +198,7 @@ def test_no_learning_stage_depends_on_test_data(name):
 def test_what_no_learning_stage_may_read_lies_beside_what_they_depend_on():
     folders = {f"data/prepare/{name}" for name in splits.HELD_OUT}
     assert set(stages()["prepare"]["outs"]) == {"data/prepare/learning", "data/prepare/tracked.jsonl"} | folders
-    assert {"test", "ood"} == set(splits.HELD_OUT)
+    assert {"test", "ood", "anomalies", "validation_anomalies"} == set(splits.HELD_OUT)
 
 
 def test_models_are_measured_as_the_baselines_are():

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 from test_results import RAW, made_up, model, stack
 
+from aelab.cli import use
 from aelab.report import claims, markdown, verdicts
 from aelab.report.claims import CLAIMS, Claim, Pair
 from aelab.report.figures import catalogue
@@ -100,10 +101,9 @@ def sides(test):
 
 def test_every_claim_names_figures_and_entries_that_exist():
     tree = YAML(typ="safe").load(Path("params.yaml").read_text())
-    entries = {name for group in ("models", "unrolled", "stacks") for name in tree[group]} | {
-        claims.FILTERS,
-        claims.PCA,
-    }
+    entries = {name for group in ("models", "unrolled", "stacks") for name in tree[group]}
+    entries |= {name.partition(":")[0] for text in (use.IMAGE, use.TABLE, use.SERIES) for name in text.split("\n")}
+    entries |= {claims.FILTERS, claims.PCA, claims.RAW, claims.DETECTOR, claims.CODEC}
     for claim in CLAIMS:
         assert claim.figure in catalogue.FIGURES
         assert {name for test in claim.tests for name in sides(test)} <= entries

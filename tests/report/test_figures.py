@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from test_results import SETTINGS, made_up
+from test_results import SETTINGS
+from test_uses_section import used
 
 from aelab.report.figures import catalogue
 from aelab.report.figures.style import round_ticks
@@ -13,7 +14,7 @@ from aelab.report.settings import Compare
 
 @pytest.fixture
 def results() -> Results:
-    return made_up()
+    return used()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from aelab.cli import commands
+from aelab.cli import applications, commands
 from aelab.config import runtime  # noqa: F401  (stages inherit its environment variables)
 from aelab.runner import cores
 
@@ -250,6 +250,6 @@ def sweep(
     print(run.report(name))
 
 
-app.registered_commands += commands.app.registered_commands
+app.registered_commands += commands.app.registered_commands + applications.app.registered_commands
 for each in (*app.registered_commands, *study.registered_commands):
     each.cls = Command

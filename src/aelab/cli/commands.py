@@ -1,4 +1,4 @@
-"""`aelab` commands for own data, `use`, and for trained models: show, encode, decode, denoise, fill, sample, export."""
+"""`aelab` commands for own data, `use`, and for trained models."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ def use(
         int | None, typer.Option(help="Steps between the starts of two windows; none: the window.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Of the data; none: as the path looks.")] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(help="A class that is normal, all others are anomalies; none: as the classes are named."),
+    ] = None,
     example: Annotated[
         str | None,
         typer.Option(help="Instead of PATH, without network: colour, table, table-mixed, series, series-anomaly."),
@@ -94,7 +98,7 @@ def use(
         dataset = Dataset(own.EXAMPLES[example])
     else:
         raise ValueError(f"--example: {example!r} is unknown; allowed: {', '.join(own.EXAMPLES)}")
-    folder = own.use(dataset, print)
+    folder = own.use(dataset, print, normal or ())
     print(f"next: `aelab repro {folder}`, then open {folder}/metrics/report.html")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from aelab.config import params, roundtrip
 from aelab.data.columns import KINDS
 from aelab.sources import own
 from aelab.sources.published import SOURCES
+from aelab.sources.series import ANOMALY, NORMAL
 from aelab.sources.settings import Dataset
 
 # the entries for each kind; {channels}: downsampled so often that some 7 pixels are left; {code}: numbers per code
@@ -98,27 +99,40 @@ TOKENS = 8  # patches along the shorter side, or in time, about
 CODES = (2, 32)  # numbers per code of a row, at least and at most: a quarter of its inputs; of series a tenth
 
 
-def use(dataset: Dataset, say: Callable[[str], object]) -> Path:
+def use(dataset: Dataset, say: Callable[[str], object], normal: Sequence[str] = ()) -> Path:
     """Look at the files of `dataset`, say what they are, and make a study of them; returns its folder.
 
+    normal: the classes that are normal, all others are anomalies; without, those that are named so, if any.
     A published data set of EXAMPLES needs no look. Raises ValueError that says in one line what is wrong, and OSError.
     """
     study.free(dataset.name)
     if not dataset.path:
         source = SOURCES[dataset.name]
         say(source.title)
-        return study.create(dataset.name, settings(params.FILE.read_text(), dataset, source.shape()))
+        usual = normal or named_normal(source.classes)
+        return study.create(dataset.name, settings(params.FILE.read_text(), dataset, source.shape(), usual))
     found = own.look(dataset)
     for line in found.says():
         say(line)
-    text = settings(params.FILE.read_text(), dataset, found.shape)
+    if unknown := [name for name in normal if name not in found.classes]:
+        raise ValueError(f"--normal: no class {unknown[0]!r}; there are: {', '.join(found.classes) or 'none'}")
+    usual = normal or named_normal(tuple(found.classes), getattr(found, "label", ""))
+    if usual:
+        say(f"normal: {', '.join(usual)}; models learn from these alone, all other classes are anomalies to find")
+    text = settings(params.FILE.read_text(), dataset, found.shape, usual)
     folder = study.create(dataset.name, text, Path(dataset.path or ""))
     say(f"{folder}/params.yaml holds the models that suit them, and how they learn")
     return folder
 
 
-def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
-    """The params.yaml of the study, from that at the top. shape: of an item."""
+def named_normal(classes: Sequence[str], label: str | None = "") -> tuple[str, ...]:
+    """The classes whose name says that they are normal, if there are others too. label: the column that holds them."""
+    known = [name for name in classes if name.lower() in ("normal", "good") or (label == ANOMALY and name in NORMAL)]
+    return tuple(known) if len(known) < len(classes) else ()
+
+
+def settings(text: str, dataset: Dataset, shape: tuple[int, ...], normal: Sequence[str] = ()) -> str:
+    """The params.yaml of the study, from that at the top. shape: of an item; normal: its normal classes."""
     kind = KINDS[len(shape)]
     shares = {"image": 1, "table": 4, "series": 10}  # of an item's values
     code = max(CODES[0], min(CODES[1], math.prod(shape) // shares[kind]))
@@ -137,6 +151,10 @@ def settings(text: str, dataset: Dataset, shape: tuple[int, ...]) -> str:
         tree["corrupt"]["noises"] = roundtrip.flow(list(NOISES[kind]))
         tree["train"] |= {"max_steps": 2000, "num_seeds": 2}
         tree["baselines"] |= {"classifier_steps": 500, "latent_dim": code}
+        if kind != "image":
+            tree["baselines"]["few_shot_repeats"] = 10
+        if normal:
+            tree["prepare"]["normal"] = roundtrip.flow(list(normal))
         for section in ("capacity", "noise_transfer"):
             tree[section] |= {"max_steps": 300, "num_seeds": 1}
         sizes = [size for size in (2, 8, 32) if size < math.prod(shape)] or [1]

@@ -75,6 +75,14 @@ class Layout:
         return cells.index_select(-1, on(self.cells, cells.device))
 
 
+def squared_errors(x: Tensor, x_hat: Tensor, layout: Layout | None) -> Tensor:
+    """The squared error of each item of x [N, ...], float64 [N]: over all pixels of images, which have no layout, else
+    over the inputs of known cells."""
+    if layout is None:
+        return (x - x_hat).flatten(1).double().square().sum(1)
+    return (layout.known(x) * (x - x_hat).square()).flatten(1).double().sum(1)
+
+
 @cache
 def on(numbers: tuple[int, ...], device: torch.device) -> Tensor:
     """Numbers as a tensor, which a device gets once."""

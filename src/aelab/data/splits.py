@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from aelab.data.columns import Column, from_json
 
 FOLDER = Path("data/prepare")
 LEARNING = FOLDER / "learning"  # all that training stages may read: a folder of its own, which is their dep
-HELD_OUT = ("test", "ood")  # files beside that folder
+HELD_OUT = ("test", "ood", "anomalies", "validation_anomalies")  # folders beside that folder
 Part = tuple[np.ndarray, np.ndarray]  # images uint8 [N, C, H, W] or other rows, labels int64 [N]
 HELD = [(np.uint8, 4), *((kind, axes) for kind in (np.float32, np.float64) for axes in (2, 3))]
 DRAWN = {"train": 0.7, "validation": 0.1, "test": 0.2}  # shares of data without splits of its own
@@ -27,10 +28,13 @@ class Prepare:
     """The section `prepare:`; the sizes of the splits belong to the data set."""
 
     limit: int | None  # keep only this many training images (stratified draw), null: all
+    normal: tuple[str, ...] | None  # the classes that are normal, all others are anomalies; null: anomalies are OOD
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: {self.limit} is out of range; allowed: 1 or more, null")
+        if self.normal == ():
+            raise ValueError("normal: names no class; allowed: one or more classes of the data set, null")
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,33 @@ def in_order(part: Part, times: np.ndarray, seed: int) -> dict[str, Part]:
     rng = np.random.default_rng([seed, 1])
     orders = {name: rng.permutation(np.arange(a, b)) for name, (a, b) in zip(DRAWN, spans, strict=True)}
     return {name: (x[order], y[order]) for name, order in orders.items()}
+
+
+def without_anomalies(parts: dict[str, Part], classes: Sequence[str], normal: Sequence[str]) -> dict[str, Part]:
+    """The splits with rows of the `normal` classes alone; the others are `anomalies`, those of the test split, and
+    `validation_anomalies`, those of the splits that models learn from. Raises ValueError."""
+    if unknown := [name for name in normal if name not in classes]:
+        there = ", ".join(classes) or "none"
+        raise ValueError(f"prepare.normal: no class {unknown[0]!r}; the classes of the data set: {there}")
+    kept = [place for place, name in enumerate(classes) if name in normal]
+    usual = {name: np.isin(y, kept) for name, (_, y) in parts.items()}
+    for name, chosen in usual.items():
+        if not chosen.any():
+            raise ValueError(f"prepare.normal: no row of the {name} split is of {', '.join(normal)}")
+    result = {name: (x[usual[name]], y[usual[name]]) for name, (x, y) in parts.items()}
+    other = {name: (x[~usual[name]], y[~usual[name]]) for name, (x, y) in parts.items()}
+    x, y = (np.concatenate(arrays) for arrays in zip(other["train"], other["validation"], strict=True))
+    found = {"anomalies": other["test"], "validation_anomalies": (x, y)} if len(y) else halves(other["test"])
+    if not all(len(labels) for _, labels in found.values()):
+        raise ValueError(f"prepare.normal: too few rows are not of {', '.join(normal)}, so there is nothing to find")
+    return result | found
+
+
+def halves(part: Part, most: int | None = None) -> dict[str, Part]:
+    """Every other row as an anomaly for the test split, the rest for validation; at most so many each."""
+    x, y = part
+    names = ("anomalies", "validation_anomalies")
+    return {name: (x[first::2][:most], y[first::2][:most]) for first, name in enumerate(names)}
 
 
 def first_equal(x: np.ndarray) -> np.ndarray:

@@ -31,13 +31,16 @@ class Tensors(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """All splits on the device, the test split under each noise (by label, as it is stored), and the OOD images."""
+    """All splits on the device, the test split under each noise (by label, as it is stored), the OOD images, and
+    anomalies beside the normal rows of test and validation."""
 
     train: Tensors
     validation: Tensors
     test: Tensors
     noisy: dict[str, Tensor]
     ood: Tensors
+    anomalies: Tensors
+    validation_anomalies: Tensors
 
 
 def split(name: str, device: torch.device) -> Tensors:
@@ -110,5 +113,6 @@ def noisy(name: str, device: torch.device) -> dict[str, Tensor]:
 
 def everything(device: torch.device) -> Data:
     """All splits, the noisy test sets and the OOD images, for `baselines` and `evaluate`."""
-    train, validation, test, ood = (split(name, device) for name in ("train", "validation", "test", "ood"))
-    return Data(train, validation, test, noisy("test", device), ood)
+    train, validation, test = (split(name, device) for name in ("train", "validation", "test"))
+    ood, *anomalies = (split(name, device) for name in ("ood", "anomalies", "validation_anomalies"))
+    return Data(train, validation, test, noisy("test", device), ood, *anomalies)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from aelab.data.tensors import Data, mapped, pixels
 from aelab.evaluation import decoded
 from aelab.evaluation.cells import CellMeasures
-from aelab.evaluation.evaluate import Draw, Forecasting
+from aelab.evaluation.context import Draw
 from aelab.evaluation.images import rebuilt, spread
 from aelab.evaluation.settings import Evaluate
+from aelab.evaluation.specific import Forecasting
 from aelab.models.common import Autoencoder
 
 

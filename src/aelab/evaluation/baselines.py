@@ -10,14 +10,27 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from aelab.data.tensors import Tensors, pixels
-from aelab.evaluation import feature_classifier, filters, forecasts, reconstruction
-from aelab.evaluation.evaluate import EvalContext, leading, representation_metrics
+from aelab.data.columns import KINDS
+from aelab.data.images import shown
+from aelab.data.tensors import Tensors, mapped, pixels
+from aelab.evaluation import (
+    anomalies,
+    compression,
+    feature_classifier,
+    filters,
+    forecasts,
+    reconstruction,
+    supervised,
+    uses,
+)
+from aelab.evaluation.context import EvalContext, Metrics
+from aelab.evaluation.evaluate import leading, representation_metrics
 from aelab.evaluation.generation import fitted_codes
 from aelab.evaluation.images import spread
 from aelab.evaluation.measures import Measures
 from aelab.evaluation.pca import PCA
 
+BOOSTED = 2_000_000  # features x classes x labels at most for boosting on raw values
 QUALITY = ("psnr", "ssim", "restored_mse", "restored_error")  # of filters and models on noisy data
 
 
@@ -30,11 +43,17 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
     image = data.test.x.dim() == 4
     if image:
         pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
+    probed = probes(context, pca, context.draw("random codes"))
+    pictures |= {
+        f"{metric}/{name}": values.float().cpu().numpy()
+        for name, found in probed.items()
+        for metric, values in found.per_image.items()
+    }
     result = {
         "test_images": len(data.test.y),
         "sizes": dataclasses.asdict(sizes),
         "denoising": denoised,
-        "probes": probes(context, pca, context.draw("random codes")),
+        "probes": {name: found.test for name, found in probed.items()},
         "pca_sse": errors(context, pca, data.test.x),
         "pca_validation_sse": errors(context, pca, data.validation.x),
         "pca_ood_sse": errors(context, pca, context.ood.x),
@@ -42,7 +61,18 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         if context.classifier
         else None,
         "generation": generation(context, pca, context.draw("generated")),
+        "compression": {
+            name: {"points": points} | compression.metrics(points, KINDS[data.test.x.dim() - 1])
+            for name, points in compression.baselines(data, pca, context.measures).items()
+        },
     }
+    strange = anomalies.baselines(data, pca, context.measures, sizes.neighbours, context.draw("isolation forest"))
+    result["anomaly"] = {name: test | {"validation": held_out} for name, (test, held_out, _) in strange.items()}
+    pictures |= {f"anomaly/{name}": scores.float().cpu().numpy() for name, (*_, scores) in strange.items()}
+    learned = learners(context, pca)
+    result["learners"] = {"test": learned.test, "validation": learned.validation}
+    pictures |= {name: wrong.numpy().astype(np.uint8) for name, wrong in learned.per_image.items()}
+    pictures |= queries(context, pca)
     if data.test.x.dim() == 3:
         result["next_step"] = forecasts.baselines(data, context.measures)
     if image:
@@ -108,7 +138,7 @@ def quality(context: EvalContext, noisy: Tensor, x_hat: Tensor) -> dict[str, flo
     return {name: value for name, value in found.items() if name in QUALITY}
 
 
-def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:
+def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, Metrics]:
     """Representation metrics of raw pixels, PCA codes and a random projection (see evaluate.representation_metrics)."""
     data, code = context.data, context.sizes.latent_dim
     train = leading(data.train, data.train.x[0].numel())
@@ -121,9 +151,40 @@ def probes(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, di
     }
     labels = (train.y, data.validation.y, data.test.y)
     return {
-        name: representation_metrics(context, list(zip(map(encode, flat), labels, strict=True))).test
+        name: representation_metrics(context, list(zip(map(encode, flat), labels, strict=True)))
         for name, encode in encoders.items()
     }
+
+
+def learners(context: EvalContext, pca: PCA) -> Metrics:
+    """The errors of supervised learners on raw values and on PCA's codes (see uses.learned)."""
+    if not context.labelled:
+        return Metrics({})
+    data = context.data
+    parts = zip((data.train, data.validation, data.test), supervised.MOST, strict=True)
+    raw = [(x[:n].flatten(1), y[:n]) for (x, y), n in parts]
+    codes = [(pca.encode(x, context.sizes.latent_dim), y) for x, y in raw]
+    return uses.learned(context, {"raw": raw, "pca": codes}, BOOSTED)
+
+
+def queries(context: EvalContext, pca: PCA) -> dict[str, np.ndarray]:
+    """Some test items, near/queries [n, ...] and near/truth, and the training items nearest to them by raw values and
+    by PCA's codes (see uses.neighbours)."""
+    data, code = context.data, context.sizes.latent_dim
+    rows = spread(data.test.y, uses.QUERIES)
+    x = data.test.x[rows]
+    found = {
+        "near/queries": shown(x) if x.dim() == 4 else x.cpu().numpy(),
+        "near/truth": data.test.y[rows].cpu().numpy(),
+    }
+    encoders = {"raw values": lambda x: x.flatten(1), f"PCA {code}": lambda x: pca.encode(x.flatten(1), code)}
+    for name, encode in encoders.items():
+        coded = [
+            (mapped(encode, split.x), split.y)
+            for split in (leading(data.train, x[0].numel()), data.validation, data.test)
+        ]
+        found |= {f"{name}/{key}": array for key, array in uses.neighbours(context, coded).items()}
+    return found
 
 
 def generation(context: EvalContext, pca: PCA, generator: Generator) -> dict[str, dict[str, float]]:

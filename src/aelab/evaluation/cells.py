@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aelab.data.layout import Layout, on
+from aelab.data.layout import Layout, on, squared_errors
 from aelab.data.tensors import CHUNK, Data
 from aelab.evaluation.filters import Filter
 from aelab.evaluation.pca import PCA
@@ -33,7 +33,7 @@ class CellMeasures:
     def squared_errors(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """The sum over known inputs of (x - x_hat)^2 per row or series, float64 [N]."""
         parts = zip(x.split(CHUNK), x_hat.split(CHUNK), strict=True)
-        return torch.cat([(self.layout.known(a) * (a - b).square()).flatten(1).double().sum(1) for a, b in parts])
+        return torch.cat([squared_errors(a, b, self.layout) for a, b in parts])
 
     def psnr(self, x: Tensor, x_hat: Tensor) -> float:
         """The signal-to-noise ratio -10 log10(mean squared error of all known cells), in dB, at most CAP: not a mean

@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 from aelab.data.images import shown
 from aelab.data.tensors import Data, Tensors, mapped
 from aelab.evaluation import generation
-from aelab.evaluation.evaluate import Draw, some
+from aelab.evaluation.context import Draw
+from aelab.evaluation.evaluate import some
 from aelab.evaluation.settings import Evaluate
 from aelab.models.common import Autoencoder, Generative
 

@@ -7,10 +7,7 @@ absent.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -20,115 +17,23 @@ from aelab.evaluation import (
     clusters,
     cost,
     denoising,
-    feature_classifier,
-    forecasts,
     generation,
     health,
     likelihood,
     pairs,
     representation,
+    retrieval,
+    specific,
+    uses,
 )
-from aelab.evaluation.feature_classifier import FeatureClassifier
-from aelab.evaluation.measures import ImageMeasures, Measures
+from aelab.evaluation.context import Draw, EvalContext, Metrics
+from aelab.evaluation.measures import Measures
 from aelab.evaluation.representation import Coded
-from aelab.evaluation.settings import Baselines, Evaluate
-from aelab.models.common import Autoencoder, GaussianAutoencoder, Generative, Likelihood
+from aelab.evaluation.settings import Evaluate
+from aelab.models.common import Autoencoder, Generative, Likelihood
 from aelab.training.classifier import Classifier, predictions
 
-Draw = Callable[[str], Generator]
 CODE_VALUES = 2**26  # numbers of training codes, at most: 256 MiB
-
-
-@runtime_checkable
-class Hiding(Protocol):
-    """A model that reconstructs hidden patches."""
-
-    def hidden_error(self, x: Tensor, generator: Generator) -> Tensor:
-        """Squared error per hidden pixel of each image [B]."""
-        ...
-
-
-@runtime_checkable
-class Predicting(Protocol):
-    """A model that reads the first `seen` rows and predicts the others."""
-
-    seen: int
-
-
-@runtime_checkable
-class Forecasting(Protocol):
-    """A model that predicts each next step of series."""
-
-    def next_steps(self, x: Tensor) -> Tensor:
-        """Series [B, T, D] -> predictions of their steps from the second one on, [B, T - 1, D]."""
-        ...
-
-
-@runtime_checkable
-class PseudoLikely(Protocol):
-    """A model for which only a pseudo-likelihood estimates log p(x)."""
-
-    def pseudo_likelihood(self, x: Tensor, generator: Generator) -> Tensor:
-        """The estimate for each image [B], in nats."""
-        ...
-
-
-@runtime_checkable
-class Parted(Protocol):
-    """A model with two-part codes."""
-
-    def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [B, K] -> the content, which holds the class, and the style, which should not."""
-        ...
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Metrics by name: on the test split; on the validation split those that select the best model; and the values of
-    single test images [N] whose mean is a metric."""
-
-    test: dict[str, float]
-    validation: dict[str, float] = field(default_factory=dict)
-    per_image: dict[str, Tensor] = field(default_factory=dict)
-
-    def __or__(self, other: Metrics) -> Metrics:
-        return Metrics(self.test | other.test, self.validation | other.validation, self.per_image | other.per_image)
-
-
-@dataclass(frozen=True)
-class EvalContext:
-    """What evaluation shares between models and baselines: data, settings, feature classifier, random draws."""
-
-    data: Data
-    noisy_validation: dict[str, Tensor]  # uint8 [N, C, H, W] by noise, as `data.noisy` of the test split
-    sizes: Baselines
-    classifier: FeatureClassifier | None  # None without classes, and for other data than images
-    draw: Draw
-    measures: Measures = field(default_factory=ImageMeasures)
-
-    @property
-    def ood(self) -> Tensors:
-        """The OOD images [n, C, H, W] to evaluate, and labels for models that need them."""
-        return Tensors(*(part[: self.sizes.max_ood_images] for part in self.data.ood))
-
-    @cached_property
-    def labelled(self) -> bool:
-        """Whether the data has classes: there is a classifier, or labels are not all the same."""
-        return self.classifier is not None or bool((self.data.train.y != self.data.train.y[0]).any())
-
-    @cached_property
-    def test_features(self) -> Tensor:
-        """The features of the test images that generated images are compared with."""
-        return self.features(self.data.test.x)
-
-    def features(self, x: Tensor) -> Tensor:
-        """The features [n, F] of the first images of x that are compared."""
-        assert self.classifier, "without classes there are no features"
-        return feature_classifier.features(self.classifier, x[: self.sizes.num_samples])
-
-    def generation_metrics(self, made: Tensor) -> dict[str, float]:
-        """Compare generated images with as many test images (see generation.measure)."""
-        return generation.measure(self.test_features, self.features(made))
 
 
 def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Draw) -> Metrics:
@@ -146,12 +51,13 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     result |= representation_metrics(context, coded) | generation_metrics(
         model, context, coded[0][0], draw("generated")
     )
+    result |= uses.metrics(model, context, coded)
     codes = coded[2][0]
     width = codes.shape[1]
     alone = (
         representation.sparsity(codes - model.inactive_value)
         | hidden
-        | model_specific_metrics(model, context, settings, coded, draw)
+        | specific.metrics(model, context, settings, coded, draw)
     )
     alone |= {"latent_dim": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
     return result | Metrics(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
@@ -213,7 +119,10 @@ def representation_metrics(context: EvalContext, coded: list[Coded]) -> Metrics:
     result |= matching
     result |= pairs.same_class(some, test, sizes.steps, context.draw("pairs of a class"))
     chosen_by = {"probe_accuracy": probe.validation, "few_labels_accuracy": few_labels.validation}
-    return Metrics(result, chosen_by)
+    found, held_out = retrieval.retrieval(train, test), retrieval.retrieval(train, validation)
+    result |= {name: values.nanmean().item() for name, values in found.items()}
+    chosen_by |= {name: values.nanmean().item() for name, values in held_out.items()}
+    return Metrics(result, chosen_by, found)
 
 
 def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, generator: Generator) -> Metrics:
@@ -234,44 +143,6 @@ def generation_metrics(model: Autoencoder, context: EvalContext, codes: Tensor, 
     result["fitted_frechet_distance"] = generation.distance(context.test_features, again)
     held_out = context.features(context.data.validation.x)[:n]
     return Metrics(result, {"frechet_distance": generation.distance(held_out, features[: len(held_out)])})
-
-
-def model_specific_metrics(
-    model: Autoencoder, context: EvalContext, settings: Evaluate, coded: list[Coded], draw: Draw
-) -> dict[str, float]:
-    """Metrics that only some models have: likelihoods, codebooks, parts of codes, hidden patches, predicted rows."""
-    result: dict[str, float] = {}
-    test = context.data.test.x
-    if isinstance(model, Likelihood):
-        result |= likelihood.bound(model, test, draw("likelihood"))
-    if isinstance(model, GaussianAutoencoder):  # for discrete codes, a variance over images means little
-        result["active_latents"] = representation.active_latents(coded[2][0])
-    if isinstance(model, likelihood.Weighted) and model.spec.layout is None:
-        binary = likelihood.binarised(test[: settings.nll_images], context.draw("binary"))
-        result |= likelihood.importance(model, binary, settings.iwae_samples, draw("importance"))
-    if isinstance(model, health.Codebook):
-        result |= health.codebook(model, test)
-    if isinstance(model, Hiding):
-        generator = draw("hidden")
-        with torch.no_grad():
-            errors = [model.hidden_error(part, generator) for part in test.split(1000)]
-        result["hidden_mse"] = torch.cat(errors).double().mean().item()
-    if isinstance(model, PseudoLikely):
-        with torch.no_grad():
-            result["pseudo_likelihood"] = (
-                model.pseudo_likelihood(test, draw("pseudo_likelihood")).double().mean().item()
-            )
-    if isinstance(model, Predicting):
-        squares = (mapped(model.reconstruct, *context.data.test) - test).square().double()
-        result["read_mse"] = squares[..., : model.seen, :].mean().item()
-        result["predicted_mse"] = squares[..., model.seen :, :].mean().item()
-    if isinstance(model, Forecasting):
-        result["next_step_mse"] = forecasts.error(test, mapped(model.next_steps, test), context.measures)
-    if isinstance(model, Parted):
-        for i, name in enumerate(("content", "style")):
-            parts = [(model.parts(codes)[i], y) for codes, y in coded]
-            result[f"probe_{name}"] = representation.linear_probe(*parts).test
-    return result
 
 
 def classification(model: Classifier, data: Data) -> Metrics:

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from aelab.data import layout
+
 CHUNK = 2000
 CAP = 100.0  # dB of a perfect image, whose PSNR is infinite
 INK = 0.5  # clean pixels above it are foreground
@@ -58,7 +60,7 @@ def keras_accuracy(x: Tensor, x_hat: Tensor) -> float:
 
 def squared_errors(x: Tensor, x_hat: Tensor) -> Tensor:
     """Sum over pixels of (x - x_hat)^2 per image, float64 [N]."""
-    return (x - x_hat).flatten(1).double().square().sum(1)
+    return layout.squared_errors(x, x_hat, None)
 
 
 def cross_entropy(x: Tensor, x_hat: Tensor) -> Tensor:

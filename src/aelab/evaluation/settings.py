@@ -14,6 +14,7 @@ class Baselines:
     neighbours: int  # k of the kNN classifier on codes
     labels: int  # labels per class of the probe with few labels
     few_shot_repeats: int  # draws of labels, over which its accuracy is the mean
+    label_budgets: tuple[int, ...]  # labels that supervised learners get
     max_train_codes: int  # training codes at most for k-means, the pair classifiers and random codes
     steps: int  # training steps of the pair classifiers
     max_ood_images: int  # OOD images at most to reconstruct
@@ -22,6 +23,8 @@ class Baselines:
 
     def __post_init__(self) -> None:
         _require_positive(self)
+        if not self.label_budgets or min(self.label_budgets) < 1:
+            raise ValueError(f"label_budgets: {list(self.label_budgets)} is wrong; allowed: numbers of 1 or more")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # PIL's other formats run programs, or read other files
 GAP = 2  # pixels between the images of a sheet
 MOST = 100  # images on a sheet
+ARCHIVE = ".aelc"
 # dtypes and axes of the fields that name the model
 ORIGIN = {"model": ("U", 0), "replicate": ("i", 0), "weights": ("U", 0)}
 
@@ -97,8 +98,9 @@ def array(path: Path, arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
     raise ValueError(f"{path}: no array {name!r}; there are: {', '.join(map(repr, arrays)) or 'none'}")
 
 
-def write_images(path: Path, images: np.ndarray) -> None:
-    """float [N, C, H, W] in 0 to 1 -> an npz with `images` float32, or a PNG: one image, or several on a sheet.
+def write_images(path: Path, images: np.ndarray, columns: int = 0) -> None:
+    """float [N, C, H, W] in 0 to 1 -> an npz with `images` float32, or a PNG: one image, or several on a sheet, in
+    rows of `columns` (0: about square).
 
     Raises ValueError for another kind of file, and if a sheet cannot hold them all.
     """
@@ -112,7 +114,7 @@ def write_images(path: Path, images: np.ndarray) -> None:
     from PIL import Image
 
     place(path)
-    Image.fromarray(sheet((images * 255).round().astype(np.uint8))).save(path)
+    Image.fromarray(sheet((images * 255).round().astype(np.uint8), columns)).save(path)
 
 
 def write_rows(path: Path, made: Any) -> Path:
@@ -134,10 +136,34 @@ def write_rows(path: Path, made: Any) -> Path:
     return path
 
 
-def sheet(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, C, H, W] -> one image uint8 [rows, columns(, C)], about square."""
+def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns of equal length as csv or parquet. Raises ValueError for another kind of file."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{path}: unknown kind of file; allowed: .csv, .parquet")
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    place(path)
+    table = pyarrow.table(dict(columns))
+    if path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pyarrow.parquet.write_table(table, path)
+
+
+def write_archive(path: Path, archive: bytes) -> None:
+    """The bytes of an archive, whose file ends in .aelc. Raises ValueError for another ending."""
+    if path.suffix != ARCHIVE:
+        raise ValueError(f"{path}: unknown kind of file; allowed: {ARCHIVE}")
+    place(path)
+    path.write_bytes(archive)
+
+
+def sheet(images: np.ndarray, columns: int = 0) -> np.ndarray:
+    """uint8 [N, C, H, W] -> one image uint8 [rows, columns(, C)], in rows of `columns` (0: about square)."""
     n, c, h, w = images.shape
-    columns = math.ceil(math.sqrt(n))
+    columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     result = np.full((rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, c), 128, np.uint8)
     for i, image in enumerate(images):

@@ -2,6 +2,9 @@
 
 model.predict(images)                                   reconstructions
 model.predict(images, params={"output": "codes"})       codes; or classes, of a classifier
+model.predict(images, params={"output": "scores"})      anomaly scores, as `aelab score`; needs the prepared data
+model.predict(images, params={"output": "neighbours"})  rows of the 10 nearest training images, as `aelab search`
+model.predict(images, params={"output": "archive"})     the bytes of `aelab compress`
 
 images: an array, nested lists or a pandas frame with one image per row, [N, 784], [N, 28, 28] or [N, 1, 28, 28]; pixels
 are integers 0 to 255, or floats 0 to 1. A model of a table takes a frame with the raw columns, and has one output more,
@@ -51,7 +54,9 @@ class Model(PythonModel):
             raise RefusedError.invalid_parameter_value(str(error)) from error
 
     def answer(self, images: Any, output: str, labels: Any) -> Any:
-        """Images (or rows), codes, classes, or filled rows. Raises ValueError for invalid images, labels or output."""
+        """What `output` asks for. Raises ValueError for invalid images, labels or output."""
+        from aelab.inference import uses
+
         values = np.asarray(labels, np.int64) if len(labels) else None
         match output:
             case "images" | "rows":
@@ -62,7 +67,14 @@ class Model(PythonModel):
                 return self.served.classify(images)
             case "filled":
                 return self.served.fill(images, values)
-        raise ValueError(f"output: {output!r} is unknown; allowed: images, codes, classes; of tables rows, filled")
+            case "scores":
+                return uses.scores(self.served, images, values)[uses.best_score(self.served)]
+            case "neighbours":
+                return uses.neighbours(self.served, images, 10, values)[0]
+            case "archive":
+                return np.frombuffer(uses.compress(self.served, images), np.uint8)
+        allowed = "images, codes, scores, neighbours, archive, classes; of tables rows, filled"
+        raise ValueError(f"output: {output!r} is unknown; allowed: {allowed}")
 
 
 set_model(Model())

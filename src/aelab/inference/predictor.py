@@ -16,7 +16,7 @@ import contextlib
 import difflib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ PIXELS = "whole numbers 0 to 255, or floats 0 to 1"
 class Predictor:
     """A trained model. labels: classes int [N] in 0, 1, ..., for models that need them.
 
-    replicate: the number of its seed; weights: the MD5 of their file.
+    replicate: the number of its seed; weights: the MD5 of their file; root: the folder of the pipeline that trained it;
+    about: its metrics.json.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Predictor:
     spec: Spec
     replicate: int = 0
     weights: str = ""
+    root: Path = Path()
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def cannot(self, task: str) -> str:
         """Why the model cannot `decode`, `denoise` or `sample`; empty if it can."""
@@ -234,7 +237,7 @@ def of(name: str, about: Mapping[str, Any], replicate: int = 0, root: Path = Pat
         model = Classifier(model, spec)  # type: ignore[arg-type]
     path = weights(root, Path(about["source"], files[-1]), about["weights"][files[-1]])
     model.load_state_dict(weight_files.load_weights(path))
-    return Predictor(name, model.eval(), spec, replicate, about["weights"][files[-1]])
+    return Predictor(name, model.eval(), spec, replicate, about["weights"][files[-1]], root, about)
 
 
 def weights(root: Path, file: Path, md5: str) -> Path:

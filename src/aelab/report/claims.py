@@ -7,7 +7,8 @@ from dataclasses import dataclass
 ALL_NOISES = "psnr/*"  # the mean over all test noises
 EACH_NOISE = "psnr/"  # a comparison per test noise
 EACH_BUDGET = "test_error/"  # a comparison per number of labels
-FILTERS, PCA = "the best filters", "PCA"  # baselines that may take the place of an entry
+FILTERS, PCA = "the best filters", "PCA"  # baselines that may take the place of an entry,
+RAW, DETECTOR, CODEC = "raw values", "the best detector without a net", "the best codec"  # of uses
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ NOTES = "Autoencoder notes 2018"
 PRINCIPLES = "Several AutoEncoder principles 2019"
 HANDBOOK = "The Deep Learning Architect's Handbook"
 DEEP = ("hinton_ae", "tied_ae", "hinton_ae_best", "deep_ae", "deep_ae_2d", "unrolled_rbm", "unrolled_ae")
+SMALL = ("conv32", "vq_vae", "conv_ae")  # codes
+DENOISING = ("dae_masking", "dae_swap", "table_dae", "dae")
 CLAIMS = (
     Claim(
         "A deep net rebuilds better than PCA with as many numbers",
@@ -199,6 +202,36 @@ CLAIMS = (
         "Ghosh et al. 2020",
         "samples",
         (Pair("frechet_distance", "vae", "ae", second_metric="fitted_frechet_distance"),),
+    ),
+    Claim(
+        "Features of a denoising net serve logistic regression better than raw values, given 100 labels",
+        "Vincent et al. 2010; Jahrer 2017",
+        "learners",
+        tuple(Pair("learner_error/100/logistic", name, RAW) for name in DENOISING),
+    ),
+    Claim(
+        "Autoencoders find anomalies better than PCA, nearest neighbours and an isolation forest",
+        "Sakurada & Yairi 2014",
+        "anomalies",
+        tuple(Pair("auroc", name, DETECTOR) for name in ("ae", "deep_ae", "vae", "conv_ae", "conv1d", "lstm")),
+    ),
+    Claim(
+        "What hidden layers make of an item and of its reconstruction tells more than the error (RaPP)",
+        "Kim et al. 2020",
+        "anomalies",
+        tuple(
+            Pair(f"auroc/{score}", name, name, second_metric="auroc/error")
+            for score in ("sap", "nap")
+            for name in ("deep_ae", "hinton_ae", "vae", "table_dae")
+        ),
+    ),
+    Claim(
+        "At low quality, learned codes need fewer bytes than JPEG and WebP",
+        "Theis et al. 2017",
+        "compression",
+        tuple(
+            Pair(f"bytes_at/{psnr}", name, CODEC) for psnr in (20, 22, 24) for name in ("conv32", "vq_vae", "conv_ae")
+        ),
     ),
     Claim(
         "Pretraining helps",

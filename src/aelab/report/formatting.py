@@ -12,6 +12,17 @@ from aelab.report.results import Item, Results, spoken
 from aelab.report.statistics import Difference
 
 NA = "n/a"
+ANOMALIES = ("auroc", "average_precision", "false_alarms")
+SCORES = {  # of anomalies
+    "": "best score",
+    "error": "reconstruction error",
+    "sap": "SAP",
+    "nap": "NAP",
+    "mahalanobis": "Mahalanobis distance of the code",
+    "elbo": "negative ELBO",
+}
+LEARNERS = {"logistic": "logistic regression", "mlp": "MLP", "boosting": "gradient boosting"}
+FEATURES = {"code": "code", "layers": "all layers", "raw": "raw values", "pca": "PCA"}
 
 
 def name(results: Results, item: Item, *groups: str) -> str:
@@ -69,8 +80,22 @@ def title(metric: str, classes: Sequence[str] = (), within: str = "") -> str:
         rest = "all labels" if rest == "all" else f"{int(rest):,} labels"
     elif base == "class_error":
         rest = str(classes[int(rest)])
+    elif base == "bytes_at":
+        rest = f"at {rest} dB"
+    elif base == "learner_error":
+        rest = learner(rest)
+    elif base in ANOMALIES:
+        rest = SCORES.get(rest, rest)
     group = f"{within} {row.comparable_within}" if within else ""
     return ", ".join(filter(None, (row.title, spoken(rest), group, row.unit)))
+
+
+def learner(rest: str) -> str:
+    """What comes after learner_error/: "100/mlp/code" -> "100 labels, MLP, code"; the best without learner and
+    features."""
+    labels, *words = rest.split("/")
+    known = LEARNERS | FEATURES
+    return ", ".join([f"{int(labels):,} labels", *(known[word] for word in words)]) + ", best" * (not words)
 
 
 def gap(difference: Difference, metric: str) -> tuple[str, str]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aelab.report.best_models import best_models, sizes
+from aelab.report.best_models import best_models
 from aelab.report.results import Item, Results
+from aelab.report.tasks import sizes
 
 
 def headlines(results: Results) -> dict[str, float]:

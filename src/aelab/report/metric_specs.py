@@ -161,26 +161,26 @@ TABLE = (
     MetricSpec("cluster_ari", "ARI", "codes", "the same, by the adjusted Rand index", "higher"),
     _accuracy("cluster_accuracy", "clusters", "test accuracy when each cluster is given one class"),
     _accuracy(
-        "infomax_accuracy",
-        "infomax",
-        "a small net distinguishes an image's own code from another's; chance: 50",
+        "infomax_accuracy", "infomax", "a small net distinguishes an image's own code from another's; chance: 50"
     ),
     _accuracy(
         "same_class_accuracy", "same class", "and two codes of one class from two of different classes; chance: 50"
+    ),
+    _accuracy("precision_at_10", "precision at 10", "share of the image's class among the 10 nearest training codes"),
+    MetricSpec(
+        "mean_average_precision",
+        "mean average precision",
+        "codes",
+        "of the ranking of all training codes by their distance, 1 at best",
+        "higher",
+        format=".3f",
     ),
     MetricSpec("hoyer_sparsity", "Hoyer sparsity", "codes", "sparsity of codes, 0 dense to 1 one-hot"),
     MetricSpec("active_share", "active", "codes", "share of code units that are not inactive"),
     MetricSpec("dead_units", "dead units", "codes", "inactive for every test image", format=".1f"),
     _accuracy("probe_content", "probe of content", "linear probe of the part that should hold the class"),
     MetricSpec(
-        "probe_style",
-        "probe of style",
-        "codes",
-        "and of the part that should not",
-        "lower",
-        "%",
-        ".1f",
-        percent=True,
+        "probe_style", "probe of style", "codes", "and of the part that should not", "lower", "%", ".1f", percent=True
     ),
     MetricSpec(
         "frechet_distance",
@@ -228,14 +228,7 @@ TABLE = (
     MetricSpec(
         "nll", "nll", "generation", "of binary test images, by importance sampling: an upper bound", "lower", "nats"
     ),
-    MetricSpec(
-        "ess",
-        "ESS",
-        "generation",
-        "effective sample size of that sampling",
-        "higher",
-        format=".1f",
-    ),
+    MetricSpec("ess", "ESS", "generation", "effective sample size of that sampling", "higher", format=".1f"),
     MetricSpec(
         "pseudo_likelihood",
         "pseudo-likelihood",
@@ -260,6 +253,49 @@ TABLE = (
         "wrong",
         "labels",
         "test images of one class with a wrong label, all labels known",
+        "lower",
+        "%",
+        ".1f",
+        percent=True,
+    ),
+    MetricSpec(
+        "auroc",
+        "AUROC",
+        "anomalies",
+        "how often an anomaly has a higher score than a normal test image; 0.5 is chance",
+        "higher",
+        format=".3f",
+        overview=True,
+    ),
+    MetricSpec(
+        "average_precision",
+        "average precision",
+        "anomalies",
+        "mean share of anomalies above a threshold, over all that find one anomaly more",
+        "higher",
+        format=".3f",
+    ),
+    MetricSpec(
+        "false_alarms",
+        "false alarms",
+        "anomalies",
+        "normal test images above the threshold that 1% of validation images exceed",
+        unit="%",
+        percent=True,
+    ),
+    MetricSpec(
+        "bytes_at",
+        "bytes",
+        "compression",
+        "per image of an archive of compressed codes, at this quality or better",
+        "lower",
+        format=".1f",
+    ),
+    MetricSpec(
+        "learner_error",
+        "learner error",
+        "learners",
+        "wrong test labels of a supervised learner on codes, or on all layers",
         "lower",
         "%",
         ".1f",

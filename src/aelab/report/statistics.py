@@ -90,11 +90,7 @@ def paired(a: np.ndarray, b: np.ndarray) -> Difference:
     seeds), with Satterthwaite's degrees of freedom. Seeds beyond the fewer of the two sides are left out.
     """
     n = min(len(a), len(b))
-    differences = a[:n].astype(np.float64) - b[:n]
-    images = differences.mean(0)
-    by_image = float(np.var(images, ddof=1)) / len(images) if len(images) > 1 else math.nan
-    seeds = of_seeds(differences.mean(1).tolist())
-    return difference(Estimate(seeds.mean, (*seeds.variances, (by_image, len(images) - 1))), exact(0.0))
+    return interval(crossed(a[:n].astype(np.float64) - b[:n]))
 
 
 def share_interval(share: float, n: int) -> tuple[float, float]:
@@ -103,3 +99,58 @@ def share_interval(share: float, n: int) -> tuple[float, float]:
 
     interval = stats.binomtest(round(share * n), n).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def crossed(values: np.ndarray) -> Estimate:
+    """The mean of values whose axes are independent samples, such as seeds, draws of labels, and images.
+
+    Each axis is a source of variance: that of the means over all others, so that their sum is no smaller than the
+    variance of the mean (Owen 2007, "The pigeonhole bootstrap"). NaN for an axis of one.
+    """
+    variances = []
+    for axis, n in enumerate(values.shape):
+        means = values.mean(tuple(i for i in range(values.ndim) if i != axis), dtype=np.float64)
+        variances.append((float(np.var(means, ddof=1)) / n if n > 1 else math.nan, n - 1))
+    return Estimate(float(values.mean(dtype=np.float64)), tuple(variances))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How scores rank anomalies above normal items, for each seed.
+
+    normal [S, N]: the share of anomalies above each normal item; strange [S, A]: of normal items below each anomaly;
+    ties count half.
+    """
+
+    normal: np.ndarray
+    strange: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, normal: int) -> Ranking:
+        """scores [S, N + A], or [N + A] of a baseline; the first N = normal are of normal items."""
+        rows = scores.reshape(-1, scores.shape[-1])
+        sides = [(row[:normal], row[normal:]) for row in rows]
+        return cls(np.stack([1 - _below(b, a) for a, b in sides]), np.stack([_below(a, b) for a, b in sides]))
+
+    def __sub__(self, other: Ranking) -> Ranking:
+        """The differences; `other` is a baseline, of one seed."""
+        return Ranking(self.normal - other.normal, self.strange - other.strange)
+
+    def area(self, trained: bool = True) -> Estimate:
+        """The AUROC, mean over seeds, or a difference of two: normal items and anomalies are samples (DeLong, DeLong &
+        Clarke-Pearson 1988), and so are the seeds of trained nets."""
+        sides = [part.mean(0, dtype=np.float64) for part in (self.normal, self.strange)]
+        samples = [source for part in sides for source in crossed(part).variances]
+        seeds = of_seeds(self.strange.mean(1, dtype=np.float64).tolist())
+        return Estimate(seeds.mean, (*samples, *(seeds.variances if trained else ())))
+
+
+def _below(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The share of `low` below each of `high`, ties count half."""
+    ordered = np.sort(low)
+    return (np.searchsorted(ordered, high, "left") + np.searchsorted(ordered, high, "right")) / (2 * len(low))
+
+
+def interval(estimate: Estimate) -> Difference:
+    """The estimate with its 95% interval."""
+    return difference(estimate, exact(0.0))

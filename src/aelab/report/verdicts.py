@@ -9,11 +9,25 @@ from typing import Literal
 
 import numpy as np
 
-from aelab.report.claims import ALL_NOISES, CLAIMS, EACH_BUDGET, EACH_NOISE, EARLY, FILTERS, PCA, Longer, Pair
+from aelab.report import uses
+from aelab.report.claims import (
+    ALL_NOISES,
+    CLAIMS,
+    CODEC,
+    DETECTOR,
+    EACH_BUDGET,
+    EACH_NOISE,
+    EARLY,
+    FILTERS,
+    PCA,
+    RAW,
+    Longer,
+    Pair,
+)
 from aelab.report.formatting import gap, grid, title
 from aelab.report.metric_specs import number, spec
 from aelab.report.results import PREVIEW_NOISE, Results, decibels
-from aelab.report.statistics import Difference, Estimate, difference, exact, of_seeds, of_shares, paired
+from aelab.report.statistics import Difference, Estimate, difference, exact, interval, of_seeds, of_shares, paired
 
 Outcome = Literal["holds", "does not hold", "not decided"]
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "not decided")
@@ -169,6 +183,11 @@ def _sign(sign: int) -> Outcome:
 
 def _difference(results: Results, test: Pair, first: Side, second: Side) -> Difference:
     a, b = (results.items.get(name) for name in (test.first, test.second))
+    if a and test.second == RAW:
+        return uses.paired_gain(a.per_image[uses.chosen(a, test.metric)], results.pictures[f"{test.metric}/raw"], a)
+    if a and spec(test.metric).name == "auroc":
+        other = uses.ranking(results, b, test.second_metric) if b else next(iter(uses.rankings(results).values()))
+        return interval((uses.ranking(results, a, test.metric) - other).area())
     if a and b and test.metric.startswith(EACH_BUDGET) and test.metric in a.per_image and test.metric in b.per_image:
         return paired(a.per_image[test.metric], b.per_image[test.metric])
     return difference(first.value, second.value)
@@ -196,13 +215,18 @@ def side(results: Results, name: str, metric: str, test: Pair) -> Side | None:
     if name == FILTERS:
         noises = results.noises if metric == ALL_NOISES else [metric.removeprefix("psnr/")]
         return Side(name, exact(float(np.mean([results.best_filter(noise)[1] for noise in noises]))))
-    item = results.items.get(test.first if name == PCA else name)
+    item = results.items.get(test.first if name in (PCA, RAW, DETECTOR, CODEC) else name)
     if item is None:
         return None
+    if name in (RAW, DETECTOR, CODEC):
+        found = uses.without_net(results, metric)
+        return Side(*found) if found else None
+    if metric.startswith("learner_error") and metric.count("/") == 2:  # on the features that are best on validation
+        metric = uses.chosen(item, metric) or metric
     if name == PCA:
         return Side(name, exact(results.pca(item)))
     values = results.over_noises(item.metrics) if metric == ALL_NOISES else item.metrics.get(metric)
-    if not values:
+    if not values or math.isnan(np.mean(values)):
         return None
     if item.is_baseline:
         return Side(name, exact(float(np.mean(values))))

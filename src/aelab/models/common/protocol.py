@@ -7,6 +7,7 @@ columns (see data/columns.py).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from aelab.data.columns import KINDS, Column, Kind
 from aelab.data.layout import Layout
-from aelab.models.common.layers import require
+from aelab.models.common.layers import ACTIVATIONS, require
 from aelab.models.common.output import CellOutput, Output, OutputActivation, ReconstructionLoss, Reduction
 
 DROPOUT = "dropout draws from torch's own generator, not from each seed's"
@@ -179,6 +180,24 @@ class Autoencoder(nn.Module):
         for block in self.encoder:
             hidden.append(block(hidden[-1]))
         return hidden[1:]
+
+    def hidden(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """The activations of the encoder's hidden layers for images [B, C, H, W], and last the code: each [B, n].
+
+        A layer and its activation function count once.
+        """
+        found: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda _, given, out: found.append(out.reshape(len(x), -1)))
+            for block, after in itertools.pairwise(self.encoder)
+            if not isinstance(block, nn.Flatten) and not isinstance(after, tuple(ACTIVATIONS.values()))
+        ]
+        try:
+            code = self.encode(x, condition)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [*found, code]
 
     def phases(self) -> list[Phase]:
         """What to optimise, in order. Default: one phase, all parameters."""

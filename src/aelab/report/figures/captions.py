@@ -23,6 +23,13 @@ GROUPS = {
         "columns": "Left of the grey bar: better than the mean. Where nobody is, the column stands alone.",
         "confused": "Off the diagonal: categories that the other columns cannot tell apart.",
     },
+    "Uses": {
+        "anomalies": "Only what is right of the best orange mark, interval and all, beats what needs no net.",
+        "strangest": "A false alarm is worth as much as a hit: what made a normal image look strange?",
+        "neighbours": "Read along a line: where do raw values find the same outline, and the code the same class?",
+        "compression": "Left of the black lines, codes need fewer bytes; then count the bytes of the model itself.",
+        "learners": "Below the black line: features help this learner. The gap should close with more labels.",
+    },
     "Error, size and cost": {
         "quality": "The distance from a mark to its grey tick is what a model gains or loses against PCA.",
         "capacity": "Left: error by size. Middle: below 1, a net beats PCA. Right: a better picture, a better code?",

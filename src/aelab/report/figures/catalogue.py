@@ -19,6 +19,7 @@ from aelab.report.figures import (
     series,
     toys,
     tradeoffs,
+    uses,
     weights,
 )
 from aelab.report.figures.selection import shown
@@ -64,6 +65,11 @@ FIGURES = {
     "field": toys.field,
     "columns": columns.by_column,
     "confused": columns.confused,
+    "anomalies": uses.anomalies,
+    "strangest": uses.strangest,
+    "neighbours": uses.neighbours,
+    "compression": uses.compression,
+    "learners": uses.learners,
     "series": series.rebuilt,
     "series-noise": series.denoised,
 }

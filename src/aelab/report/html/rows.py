@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aelab.report import warnings
-from aelab.report.formatting import cell, kind, ranked
+from aelab.report.formatting import FEATURES, cell, ranked
+from aelab.report.formatting import kind as kind_of
 from aelab.report.html.table_columns import Column
 from aelab.report.metric_specs import number, spec
 from aelab.report.results import Item, Results, spoken
@@ -72,7 +73,7 @@ def _entry(results: Results, item: Item, columns: Sequence[Column], marked: Mapp
     def made(column: Column) -> Cell:
         pca = column.metric == "pca"
         value = (results.pca(item) if "sse" in item.metrics else math.nan) if pca else item.mean(column.metric)
-        if math.isnan(value) or (column.within and column.within != kind(item, column.metric)):
+        if math.isnan(value) or (column.within and column.within != kind_of(item, column.metric)):
             return Cell("", "", column.groups)
         text = number(value, column.metric) if pca else cell(item, column.metric)
         best = marked.get(column.metric, "").startswith("**")
@@ -114,6 +115,16 @@ def baselines(results: Results) -> dict[str, dict[str, float]]:
     if "keras_accuracy" in results.baselines:
         result["a black image"] = {"keras_accuracy": results.baselines["keras_accuracy"]}
     result |= {name: {"next_step_mse": value} for name, value in results.baselines.get("next_step", {}).items()}
+    for name, measured in results.baselines.get("anomaly", {}).items():
+        result[name] = {metric: value for metric, value in measured.items() if metric != "validation"}
+    for name, curve in results.baselines.get("compression", {}).items():
+        known = {metric: value for metric, value in curve.items() if metric != "points" and not math.isnan(value)}
+        result |= {name: result.get(name, {}) | known} if known else {}
+    for kind in ("raw", "pca"):
+        errors = results.baselines.get("learners", {}).get("test", {}).items()
+        alike = {f"{metric.rpartition('/')[0]}/code": value for metric, value in errors if metric.endswith(f"/{kind}")}
+        result |= {FEATURES[kind]: alike} if alike else {}
     for group in ("probes", "generation"):
-        result |= {name: dict(values) for name, values in results.baselines[group].items()}
+        for name, values in results.baselines[group].items():
+            result[name] = result.get(name, {}) | values
     return result
