@@ -45,7 +45,9 @@ class Best:
     def interval(self) -> str:
         """The 95% interval of the mean test value; n/a for one seed."""
         result = difference(of_seeds(self.test), exact(0.0))
-        return NA if math.isnan(result.margin) else " to ".join(map(self._number, result.interval))
+        low, high = result.interval
+        most = spec(self.task.metric).most
+        return NA if math.isnan(result.margin) else f"{self._number(low)} to {self._number(min(high, most))}"
 
     @property
     def chosen_by(self) -> str:

@@ -5,6 +5,7 @@ A metric is looked up by its base name, the part before the slash: `psnr/gaussia
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,13 @@ class MetricSpec:
     overview: bool = False
     comparable_within: str = ""
     noise_group: str = ""
+
+    @property
+    def most(self) -> float:
+        """The largest value that there can be, before `percent`."""
+        return (
+            1.0 if self.percent or self.name in ("auroc", "average_precision", "mean_average_precision") else math.inf
+        )
 
     @property
     def arrow(self) -> str:

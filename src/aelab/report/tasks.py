@@ -181,7 +181,7 @@ def _search(results: Results) -> list[Task]:
 def _compressors(results: Results) -> list[Task]:
     result = []
     for metric in uses.targets(results):
-        who, least = uses.cheapest(results, metric)
+        found = dict(uses.cheapest(results, metric, pca) for pca in (False, True))
         quality = f"{metric.partition('/')[2]} dB"
         result.append(
             Task(
@@ -192,7 +192,7 @@ def _compressors(results: Results) -> list[Task]:
                 metric,
                 partial(_values, metric),
                 lambda item: not item.uses_labels,
-                lambda _, who=who, least=least: {who: least} if who else {},  # type: ignore[misc]
+                lambda _, found=found: {who: size for who, size in found.items() if who},  # type: ignore[misc]
             )
         )
     return result

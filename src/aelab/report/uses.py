@@ -153,13 +153,13 @@ def targets(results: Results) -> list[str]:
     return [metric for metric in names if any(not math.isnan(item.mean(metric)) for item in results.models)]
 
 
-def cheapest(results: Results, metric: str) -> tuple[str, float]:
-    """What needs the fewest bytes for this quality without a learned model: its name and bytes; "" and NaN without
-    any."""
+def cheapest(results: Results, metric: str, pca: bool = False) -> tuple[str, float]:
+    """What needs the fewest bytes for this quality without a learned model, or with PCA: its name and bytes; "" and NaN
+    without any."""
     found = {
         who: curve[metric]
         for who, curve in results.baselines.get("compression", {}).items()
-        if not who.startswith("PCA") and not math.isnan(curve[metric])
+        if who.startswith("PCA") == pca and not math.isnan(curve[metric])
     }
     return min(found.items(), key=lambda each: each[1]) if found else ("", math.nan)
 
@@ -257,5 +257,6 @@ def _errors(values: Mapping[str, float], labels: int, kind: str, used: Sequence[
 
 def text(found: Difference, metric: str) -> str:
     """A value with its 95% interval."""
-    value, low, high = (number(each, metric) for each in (found.value, *found.interval))
-    return value if math.isnan(found.margin) else f"{value} ({low} to {high})"
+    low, high = found.interval
+    shown = [number(each, metric) for each in (found.value, low, min(high, spec(metric).most))]
+    return shown[0] if math.isnan(found.margin) else f"{shown[0]} ({shown[1]} to {shown[2]})"

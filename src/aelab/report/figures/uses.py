@@ -196,7 +196,7 @@ def compression(results: Results, settings: Compare) -> Figure | None:
     top = max(float(item.arrays["rate/test"][:, 2].max()) for item in items)
     lowest = min(float(item.arrays["rate/test"][:, 2].min()) for item in front)
     place.set(xlabel="bytes per image", ylabel="psnr, dB", ylim=(max(0, lowest), top + 8))
-    figure.legend(*place.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    place.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8)
     return figure
 
 
