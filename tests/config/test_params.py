@@ -166,7 +166,7 @@ WRONG = [
     ("limit: null", "limit: 0", "prepare", "prepare.limit: 0 is out of range; allowed: 1 or more, null"),
     ("[gaussian 0.25", "[gausian 0.25", "corrupt", "corrupt.noises: 'gausian' is an unknown noise; allowed: gaussian,"),
     ("prepare:\n", "prepare: 3\nmodels2:\n", "prepare", "models2: unknown section (did you mean models?)"),
-    ("  limit: null", "  - limit", "prepare", "prepare: ['limit'] is not a block of keys; allowed: limit"),
+    ("  noises: [", "  - noises: [", "corrupt", "corrupt: [{'noises': ['gaussian 0.25'"),
     (
         VAE,
         "{hidden: [4], latent_dim: 2}",

@@ -147,7 +147,7 @@ def test_every_use_has_a_table_with_a_verdict(results):
     assert "20.0 ± 0.0** ✓" in lines["two"] or "**20.0 ± 0.0** ✓" in text
     parameters = results.items["two"].mean("parameters")
     assert f"{float(f'{4 * parameters / 15:.2g}'):,.0f} at 20 dB" in text, "learned bytes over saved bytes"
-    assert "| *pca* | 200.0 | 4,938 | never |" in text
+    assert "| *pca* | 200.0 | 60 | 4,938 | never |" in text
     assert "30 dB" not in text, "nobody reaches it"
     assert "#### 100 labels" in text
     assert uses.section(made_up()) == []

@@ -46,8 +46,10 @@ class Best:
         """The 95% interval of the mean test value; n/a for one seed."""
         result = difference(of_seeds(self.test), exact(0.0))
         low, high = result.interval
-        most = spec(self.task.metric).most
-        return NA if math.isnan(result.margin) else f"{self._number(low)} to {self._number(min(high, most))}"
+        least, most = spec(self.task.metric).least, spec(self.task.metric).most
+        return (
+            NA if math.isnan(result.margin) else f"{self._number(max(low, least))} to {self._number(min(high, most))}"
+        )
 
     @property
     def chosen_by(self) -> str:

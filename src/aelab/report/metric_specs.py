@@ -36,6 +36,11 @@ class MetricSpec:
     noise_group: str = ""
 
     @property
+    def least(self) -> float:
+        """The smallest value that there can be."""
+        return 0.0 if math.isfinite(self.most) else -math.inf
+
+    @property
     def most(self) -> float:
         """The largest value that there can be, before `percent`."""
         return (

@@ -16,8 +16,8 @@ from aelab.report.statistics import Difference, Estimate, Ranking, crossed, exac
 MARKS = {1: "✓", -1: "✗", 0: "≈"}
 WEIGHT = 4  # bytes of one learned value
 WORDS = (
-    "Differences with their 95% intervals: over test images (normal ones and anomalies apart), seeds, and draws of "
-    "labels, on the same images and draws. ✓ better, ✗ worse, ≈ the interval contains 0 or one seed does not say how "
+    "Differences with their 95% intervals: over test images (normal ones and anomalies apart), seeds, and samples of "
+    "labels, on the same images and samples. ✓ better, ✗ worse, ≈ the interval contains 0 or one seed does not say how "
     "far seeds differ."
 )
 
@@ -176,6 +176,17 @@ def breakeven(results: Results, item: Item) -> str:
     return f"{float(f'{images:.2g}'):,.0f} at {metric.partition('/')[2]} dB"
 
 
+def alone(item: Item, metrics: Sequence[str]) -> str:
+    """The bytes of an archive of one image by itself, of the first seed, at the lowest of the qualities that the model
+    reaches."""
+    points = item.arrays.get("rate/test", np.empty((0, 3)))
+    for metric in metrics:
+        enough = points[points[:, 2] >= float(metric.partition("/")[2])]
+        if not math.isnan(item.mean(metric)) and len(enough):
+            return f"{enough[enough[:, 0].argmin(), 1]:.0f}"
+    return NA
+
+
 def compression(results: Results) -> list[str]:
     """Bytes per item at some qualities."""
     metrics = targets(results)
@@ -186,21 +197,22 @@ def compression(results: Results) -> list[str]:
     for who, curve in results.baselines["compression"].items():
         values = [number(curve[m], m) if not math.isnan(curve[m]) else NA for m in metrics]
         if any(value != NA for value in values):
-            rows.append([f"*{who}*", *values, "", ""])
+            rows.append([f"*{who}*", *values, "", "", ""])
     for item, cells in zip(items, ranked(items, metrics), strict=True):
         marked = [
             text + (" ✓" if item.mean(metric) < cheapest(results, metric)[1] else "")
             for metric, text in zip(metrics, cells, strict=True)
         ]
         size = f"{WEIGHT * item.mean('parameters') / 1000:,.0f}"
-        rows.append([name(results, item), *marked, size, breakeven(results, item)])
+        rows.append([name(results, item), *marked, alone(item, metrics), size, breakeven(results, item)])
     raw = "JPEG, WebP and lossless WebP" if results.kind == "image" else "the raw values, rounded and coded like codes"
     return [
         "### Compression",
         "Bytes per image, at this psnr or a better one, of codes that are rounded and entropy-coded: one archive of "
-        f"all test images, divided by their number. Beside it {raw}; ✓: fewer bytes than all of them. kB: of the "
-        "learned values, 4 bytes each; pays from: the number of images whose saved bytes make up for these.",
-        grid(["model", *(f"{metric.partition('/')[2]} dB" for metric in metrics), "kB", "pays from"], rows),
+        f"all test images, divided by their number. Beside it {raw}; ✓: fewer bytes than all of them. alone: "
+        "of an archive of one image, at the lowest quality reached, to be compared with files. kB: of the learned "
+        "values, 4 bytes each; pays from: the number of images whose saved bytes make up for these.",
+        grid(["model", *(f"{metric.partition('/')[2]} dB" for metric in metrics), "alone", "kB", "pays from"], rows),
     ]
 
 
