@@ -23,6 +23,10 @@ WORDS = {
     "decode": ["x.npz"],
     "denoise": ["x.npz"],
     "fill": ["x.csv"],
+    "score": ["x.npz", "-m", "vae"],
+    "search": ["x.npz"],
+    "compress": ["x.npz", "-m", "vae"],
+    "decompress": ["x.aelc"],
 }
 WORDS |= {"export": ["vae"]}
 

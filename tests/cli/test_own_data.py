@@ -81,7 +81,8 @@ def test_from_a_folder_to_a_comparison(tmp_path, form):
     splits = {name: len(np.load(next((study / "data/prepare").rglob(f"{name}/y.npy")))) for name in SPLITS}
     assert splits == {"train": 63, "validation": 9, "test": 18}
     assert "changed" not in project.run("dvc", "--cd", "studies/mine", "status")
-    applied(project, width * height * len(mode))
+    if classes:  # once is enough
+        applied(project, width * height * len(mode))
     one = next(data.rglob("*.png"))
     shutil.copy(one, one.with_name("another.png"))
     assert "download" in project.run("dvc", "--cd", "studies/mine", "status")
