@@ -26,6 +26,7 @@ FAMILIES = list({family(entry): entry for entry in reversed(ENTRIES)}.values())
 
 # `baselines` for a hundred images
 FEW_IMAGES = {"classifier_steps": 20, "steps": 5, "max_train_codes": 100, "max_ood_images": 50, "num_samples": 100}
+FEW_IMAGES |= {"label_budgets": [20]}
 
 
 def in_epochs(n: int) -> dict[str, int | None]:

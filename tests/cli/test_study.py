@@ -62,6 +62,7 @@ def shrink(tree) -> None:
     tree["capacity"] |= {"depths": [1], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 1}
     tree["noise_transfer"] |= {"max_steps": 4, "num_seeds": 1}
     tree["baselines"] |= {"classifier_steps": 20, "steps": 5, "max_ood_images": 50, "num_samples": 100}
+    tree["baselines"]["label_budgets"] = [20]
     tree["train"] |= {**in_epochs(1), "num_seeds": 1}
 
 

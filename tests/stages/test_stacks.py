@@ -23,6 +23,7 @@ def shrink(tree) -> None:
         "steps": 5,
         "max_train_codes": 500,
         "max_ood_images": 50,
+        "label_budgets": [20],
         "num_samples": 200,
     }
     tree["stacks"] = STACKS

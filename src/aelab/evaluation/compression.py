@@ -139,7 +139,7 @@ def codecs(images: np.ndarray) -> dict[str, list[Point]]:
 
 def _alone(images: np.ndarray, settings: dict[str, Any]) -> tuple[float, float, float]:
     """Mean bytes of a file, of its body, and mean PSNR, over the first images."""
-    some = images[: 4 * ALONE]
+    some = images[:ALONE]
     files = [_written(_picture(image), settings) for image in some]
     psnrs = [_psnr(image, _read(data, image.shape)) for image, data in zip(some, files, strict=True)]
     return (
