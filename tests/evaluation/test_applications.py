@@ -46,9 +46,9 @@ class Squares:
 
 def test_ranks_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    normal, strange = torch.from_numpy(rng.integers(0, 9, 50)), torch.from_numpy(rng.integers(3, 12, 20))
-    found = anomalies.ranked(normal.double(), strange.double())
-    truth, scores = [0] * 50 + [1] * 20, torch.cat([normal, strange])
+    normal, anomalous = torch.from_numpy(rng.integers(0, 9, 50)), torch.from_numpy(rng.integers(3, 12, 20))
+    found = anomalies.ranked(normal.double(), anomalous.double())
+    truth, scores = [0] * 50 + [1] * 20, torch.cat([normal, anomalous])
     assert found["auroc"] == pytest.approx(roc_auc_score(truth, scores))
     assert found["average_precision"] == pytest.approx(average_precision_score(truth, scores))
 

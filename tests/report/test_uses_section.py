@@ -17,12 +17,12 @@ from aelab.report.formatting import title
 from aelab.report.html.rows import baselines
 from aelab.report.statistics import Ranking, crossed, interval
 
-STRANGE = 40
+ANOMALIES = 40
 
 
 def scores(shift: float, seeds: int, seed: int) -> np.ndarray:
-    """[seeds, TEST + STRANGE]: anomalies higher by `shift`."""
-    values = np.random.default_rng(seed).normal(size=(seeds, TEST + STRANGE))
+    """[seeds, TEST + ANOMALIES]: anomalies higher by `shift`."""
+    values = np.random.default_rng(seed).normal(size=(seeds, TEST + ANOMALIES))
     values[:, TEST:] += shift
     return values.astype(np.float32)
 
@@ -38,7 +38,7 @@ def used(kind: str = "image"):
     items = dict(results.items)
     for name, shift, error, size, seeds in (("two", 3.0, 0.1, 20.0, 2), ("pca", 0.0, 0.4, 200.0, 1)):
         found, mistakes = scores(shift, seeds, seeds), wrong(error, seeds, 3, seeds)
-        auroc = [roc_auc_score([0] * TEST + [1] * STRANGE, row) for row in found]
+        auroc = [roc_auc_score([0] * TEST + [1] * ANOMALIES, row) for row in found]
         near = rng.random((seeds, TEST)) * (1 - error)
         metrics = {"auroc": auroc, "auroc/error": auroc, "auroc/sap": [0.4] * seeds, "false_alarms": [0.02] * seeds}
         metrics |= {"average_precision": [0.7] * seeds, "precision_at_10": near.mean(1).tolist()}
@@ -52,17 +52,21 @@ def used(kind: str = "image"):
         per_image = {"anomaly": found, "anomaly/error": found, "precision_at_10": near}
         per_image |= dict.fromkeys(("learner_error/100", "learner_error/100/logistic/code"), mistakes)
         pixels = rng.integers(0, 256, (8, 8, 8), dtype=np.uint8)
-        arrays = {"strange/x": pixels, "strange/rebuilt": pixels, "strange/errors": rng.random((8, 8, 8))}
-        arrays |= {"strange/truth": np.array([1, 1, 0, 1, 0, 1, 1, 1]), "strange/score": np.array(1)}
+        arrays = {
+            "most_anomalous/x": pixels,
+            "most_anomalous/rebuilt": pixels,
+            "most_anomalous/errors": rng.random((8, 8, 8)),
+        }
+        arrays |= {"most_anomalous/truth": np.array([1, 1, 0, 1, 0, 1, 1, 1]), "most_anomalous/score": np.array(1)}
         arrays |= {
             "near/x": rng.integers(0, 256, (6, 8, 8, 8), dtype=np.uint8),
             "near/labels": np.tile(range(8), (6, 1)),
         }
         arrays |= {"rate/test": np.array([[size, 60, 22], [size / 2, 40, 18.0]])}
         items[name] = dataclasses.replace(item, about=about, per_image=per_image, arrays=item.arrays | arrays)
-    strange = {"PCA 4 error": 1.0, "5 nearest neighbours": 0.8, "isolation forest": 0.2}
-    pictures = {f"anomaly/{who}": scores(shift, 1, 9)[0] for who, shift in strange.items()}
-    area = {who: float(roc_auc_score([0] * TEST + [1] * STRANGE, pictures[f"anomaly/{who}"])) for who in strange}
+    detectors = {"PCA 4 error": 1.0, "5 nearest neighbours": 0.8, "isolation forest": 0.2}
+    pictures = {f"anomaly/{who}": scores(shift, 1, 9)[0] for who, shift in detectors.items()}
+    area = {who: float(roc_auc_score([0] * TEST + [1] * ANOMALIES, pictures[f"anomaly/{who}"])) for who in detectors}
     learned = {f"learner_error/100/{each}/{on}": 0.3 for each in ("logistic", "mlp") for on in ("raw", "pca")}
     pictures |= {name: wrong(0.3, 1, 3, 7)[0].astype(np.uint8) for name in (*learned, "learner_error/100")}
     pictures |= {f"precision_at_10/{who}": np.full(TEST, 0.4) for who in ("raw pixels", "PCA 4")}
@@ -76,7 +80,7 @@ def used(kind: str = "image"):
     known = results.baselines | {
         "probes": probes,
         "anomaly": {
-            who: {"auroc": area[who], "average_precision": 0.5, "validation": {"auroc": area[who]}} for who in strange
+            who: {"auroc": area[who], "average_precision": 0.5, "validation": {"auroc": area[who]}} for who in detectors
         },
         "learners": {"test": learned | {"learner_error/100": 0.3}, "validation": learned},
         "compression": {
@@ -99,12 +103,12 @@ def results():
 
 def test_areas_are_those_of_scikit_learn_and_their_intervals_of_delong():
     """The variance by DeLong et al. 1988 for one ranking; an interval that holds what it should."""
-    found, truth = scores(1.0, 3, 0), [0] * TEST + [1] * STRANGE
+    found, truth = scores(1.0, 3, 0), [0] * TEST + [1] * ANOMALIES
     ranking = Ranking.of(found, TEST)
     assert ranking.area().mean == pytest.approx(np.mean([roc_auc_score(truth, row) for row in found]))
-    normal, strange = found[0, :TEST], found[0, TEST:]
-    above = (strange[:, None] > normal) + 0.5 * (strange[:, None] == normal)
-    expected = above.mean(0).var(ddof=1) / TEST + above.mean(1).var(ddof=1) / STRANGE
+    normal, anomalous = found[0, :TEST], found[0, TEST:]
+    above = (anomalous[:, None] > normal) + 0.5 * (anomalous[:, None] == normal)
+    expected = above.mean(0).var(ddof=1) / TEST + above.mean(1).var(ddof=1) / ANOMALIES
     alone = Ranking.of(found[0], TEST).area(trained=False)
     assert alone.error**2 == pytest.approx(expected)
     assert math.isnan(interval(Ranking.of(found[0], TEST).area()).margin), "one seed does not say how far seeds differ"
@@ -200,7 +204,7 @@ def test_baselines_stand_in_the_report_s_table(results):
     assert found["PCA 4"]["precision_at_10"] == 0.4
 
 
-@pytest.mark.parametrize("name", ["anomalies", "strangest", "neighbours", "compression", "learners"])
+@pytest.mark.parametrize("name", ["anomalies", "most_anomalous", "neighbours", "compression", "learners"])
 def test_figures(results, name, tmp_path):
     figure = getattr(figures, name)(results, SETTINGS)
     assert isinstance(figure, Figure)

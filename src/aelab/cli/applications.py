@@ -24,7 +24,7 @@ def score(
     out: Annotated[Path, typer.Option("-o", "--out", help="What to write: .csv or .parquet.")] = Path("scores.csv"),
     replicate: Seed = 0,
 ) -> None:
-    """Score items, the higher the stranger, and call those anomalies that exceed a threshold set on validation data."""
+    """Score items, the higher the more anomalous, and name those that exceed a threshold set on validation data."""
     from aelab.inference import file_io, uses
 
     served = load(model, replicate)

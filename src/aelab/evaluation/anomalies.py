@@ -1,6 +1,6 @@
 """How well scores tell anomalies from normal items that no model has seen, for models and for baselines.
 
-Scores are float64 [N]; the higher, the stranger.
+Scores are float64 [N]; the higher, the more anomalous.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ def found(score: Callable[[Tensor, Tensor], Tensor], data: Data) -> Found:
     """auroc, average_precision; false_alarms: the share of normal test items above the threshold that FALSE_ALARMS of
     those of validation exceed, absent where these are too few."""
     held_out, other = score(*data.validation), score(*data.validation_anomalies)
-    normal, strange = score(*data.test), score(*data.anomalies)
-    test = ranked(normal, strange)
+    normal, anomalous = score(*data.test), score(*data.anomalies)
+    test = ranked(normal, anomalous)
     if FALSE_ALARMS * (len(held_out) + 1) >= 1:
         limit = anomaly.threshold(held_out, FALSE_ALARMS)
         test["false_alarms"] = (normal > limit).double().mean().item()
-    return test, {"auroc": ranked(held_out, other)["auroc"]}, torch.cat([normal, strange])
+    return test, {"auroc": ranked(held_out, other)["auroc"]}, torch.cat([normal, anomalous])
 
 
-def ranked(normal: Tensor, strange: Tensor) -> dict[str, float]:
+def ranked(normal: Tensor, anomalous: Tensor) -> dict[str, float]:
     """auroc: how often an anomaly has the higher score of a pair, ties count half; average_precision: the mean
     precision over all thresholds that find one anomaly more."""
-    scores = torch.cat([normal, strange]).cpu().numpy()
+    scores = torch.cat([normal, anomalous]).cpu().numpy()
     truth = np.arange(len(scores)) >= len(normal)
     return {
         "auroc": float(roc_auc_score(truth, scores)),

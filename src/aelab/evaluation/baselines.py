@@ -66,9 +66,9 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
             for name, points in compression.baselines(data, pca, context.measures).items()
         },
     }
-    strange = anomalies.baselines(data, pca, context.measures, sizes.neighbours, context.draw("isolation forest"))
-    result["anomaly"] = {name: test | {"validation": held_out} for name, (test, held_out, _) in strange.items()}
-    pictures |= {f"anomaly/{name}": scores.float().cpu().numpy() for name, (*_, scores) in strange.items()}
+    detectors = anomalies.baselines(data, pca, context.measures, sizes.neighbours, context.draw("isolation forest"))
+    result["anomaly"] = {name: test | {"validation": held_out} for name, (test, held_out, _) in detectors.items()}
+    pictures |= {f"anomaly/{name}": scores.float().cpu().numpy() for name, (*_, scores) in detectors.items()}
     learned = learners(context, pca)
     result["learners"] = {"test": learned.test, "validation": learned.validation}
     pictures |= {name: wrong.numpy().astype(np.uint8) for name, wrong in learned.per_image.items()}

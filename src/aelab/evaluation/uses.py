@@ -21,7 +21,7 @@ from aelab.uses import anomaly, codec
 from aelab.uses.retrieval import nearest
 
 Found = TypeVar("Found")
-STRANGEST, QUERIES, NEIGHBOURS = 8, 6, 8  # items in figures
+SHOWN, QUERIES, NEIGHBOURS = 8, 6, 8  # items in figures
 
 
 def metrics(model: Autoencoder, context: EvalContext, coded: Sequence[Coded]) -> Metrics:
@@ -46,7 +46,7 @@ def anomaly_metrics(model: Autoencoder, context: EvalContext) -> Metrics:
             {f"{name}{end}": value for name, value in validation.items()},
             {f"anomaly{end}": values},
         )
-    return result | Metrics({}, arrays=strangest(model, context, best, found[best][2]))
+    return result | Metrics({}, arrays=most_anomalous(model, context, best, found[best][2]))
 
 
 def ended(found: dict[str, Found], best: str) -> dict[str, Found]:
@@ -54,27 +54,27 @@ def ended(found: dict[str, Found], best: str) -> dict[str, Found]:
     return {f"/{name}": each for name, each in found.items()} | {"": found[best]}
 
 
-def strangest(model: Autoencoder, context: EvalContext, score: str, scores: Tensor) -> dict[str, np.ndarray]:
+def most_anomalous(model: Autoencoder, context: EvalContext, score: str, scores: Tensor) -> dict[str, np.ndarray]:
     """The test items with the highest scores [N]: what figures show of them.
 
-    strange/truth [n] (1: an anomaly), strange/score (its place in anomaly.SCORES); strange/x and
-    strange/rebuilt [n, ...], of images as they are drawn, with their squared errors strange/errors float32 [n, H, W].
+    Under most_anomalous/: truth [n] (1: an anomaly), score (its place in anomaly.SCORES), x and rebuilt [n, ...], of
+    images as they are drawn, with their squared errors float32 [n, H, W].
     """
     normal, other = context.data.test, context.data.anomalies
-    rows = scores.argsort(descending=True, stable=True)[:STRANGEST].tolist()
+    rows = scores.argsort(descending=True, stable=True)[:SHOWN].tolist()
     places = [(other, row - len(normal.y)) if row >= len(normal.y) else (normal, row) for row in rows]
     x, y = (torch.stack([split[part][row] for split, row in places]) for part in (0, 1))
     rebuilt = mapped(model.reconstruct, x, y)
     image = x.dim() == 4
     draw = shown if image else lambda part: part.cpu().numpy()
     result = {
-        "strange/truth": np.array([split is other for split, _ in places], np.int64),
-        "strange/score": np.array(anomaly.SCORES.index(score)),
-        "strange/x": draw(x),
-        "strange/rebuilt": draw(rebuilt),
+        "most_anomalous/truth": np.array([split is other for split, _ in places], np.int64),
+        "most_anomalous/score": np.array(anomaly.SCORES.index(score)),
+        "most_anomalous/x": draw(x),
+        "most_anomalous/rebuilt": draw(rebuilt),
     }
     if image:
-        result["strange/errors"] = (x - rebuilt).square().mean(1).cpu().numpy()
+        result["most_anomalous/errors"] = (x - rebuilt).square().mean(1).cpu().numpy()
     return result
 
 

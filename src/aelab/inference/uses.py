@@ -2,7 +2,7 @@
 
 The same functions as in evaluation, fitted to the same prepared data of the pipeline that trained the model.
 
-    found = uses.scores(served, images)                       # by score, float64 [N]; higher is stranger
+    found = uses.scores(served, images)                       # by score, float64 [N]; higher is more anomalous
     limit = uses.threshold(served, uses.best_score(served))   # 1% of normal items exceed it
     rows, distances = uses.neighbours(served, images, 10)     # of data/prepare/learning/train
     archive = uses.compress(served, images)                   # bytes

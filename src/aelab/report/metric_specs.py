@@ -5,65 +5,10 @@ A metric is looked up by its base name, the part before the slash: `psnr/gaussia
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """One metric.
-
-    group: of the report's columns (see html/table_columns.py); noise_group: that of `<name>/<noise>`, if it differs.
-    direction: which values are better; none if neither, or if the number alone does not say. format: of the printed
-    value, which for `percent` is 100 times the value. count: a whole number, the same for every replicate. headline: in
-    metrics/summary.json. overview: in the first view of the report's table. comparable_within: the key of metrics.json
-    that two models must share to be ranked.
-    """
-
-    name: str
-    title: str
-    group: str
-    meaning: str
-    direction: Literal["higher", "lower", "none"] = "none"
-    unit: str = ""
-    format: str = ".2f"
-    percent: bool = False
-    count: bool = False
-    headline: bool = False
-    overview: bool = False
-    comparable_within: str = ""
-    noise_group: str = ""
-
-    @property
-    def least(self) -> float:
-        """The smallest value that there can be."""
-        return 0.0 if math.isfinite(self.most) else -math.inf
-
-    @property
-    def most(self) -> float:
-        """The largest value that there can be, before `percent`."""
-        return (
-            1.0 if self.percent or self.name in ("auroc", "average_precision", "mean_average_precision") else math.inf
-        )
-
-    @property
-    def arrow(self) -> str:
-        return {"higher": "↑", "lower": "↓", "none": ""}[self.direction]
-
-
-def _count(name: str, title: str, group: str, meaning: str, overview: bool = False) -> MetricSpec:
-    return MetricSpec(name, title, group, meaning, format=",.0f", count=True, overview=overview)
-
-
-def _accuracy(name: str, title: str, meaning: str, headline: bool = False, overview: bool = False) -> MetricSpec:
-    return MetricSpec(
-        name, title, "codes", meaning, "higher", "%", ".1f", percent=True, headline=headline, overview=overview
-    )
-
+from aelab.report.metric_spec import MetricSpec, accuracy, count
 
 TABLE = (
-    _count("latent_dim", "latent dimension", "reconstruction", "numbers per code", overview=True),
+    count("latent_dim", "latent dimension", "reconstruction", "numbers per code", overview=True),
     MetricSpec(
         "sse",
         "squared error per image",
@@ -161,25 +106,23 @@ TABLE = (
         format=".4f",
     ),
     MetricSpec("predicted_mse", "rows predicted", "reconstruction", "of those below, predicted", "lower", format=".4f"),
-    _accuracy(
+    accuracy(
         "probe_accuracy",
         "linear probe",
         "test accuracy of a linear classifier on the codes",
         headline=True,
         overview=True,
     ),
-    _accuracy("knn_accuracy", "kNN", "test accuracy of the nearest training codes", overview=True),
-    _accuracy("few_labels_accuracy", "few labels", "of the linear probe, given few images per class"),
+    accuracy("knn_accuracy", "kNN", "test accuracy of the nearest training codes", overview=True),
+    accuracy("few_labels_accuracy", "few labels", "of the linear probe, given few images per class"),
     MetricSpec("cluster_nmi", "NMI", "codes", "k-means clusters of codes against classes, 0 to 1", "higher"),
     MetricSpec("cluster_ari", "ARI", "codes", "the same, by the adjusted Rand index", "higher"),
-    _accuracy("cluster_accuracy", "clusters", "test accuracy when each cluster is given one class"),
-    _accuracy(
-        "infomax_accuracy", "infomax", "a small net distinguishes an image's own code from another's; chance: 50"
-    ),
-    _accuracy(
+    accuracy("cluster_accuracy", "clusters", "test accuracy when each cluster is given one class"),
+    accuracy("infomax_accuracy", "infomax", "a small net distinguishes an image's own code from another's; chance: 50"),
+    accuracy(
         "same_class_accuracy", "same class", "and two codes of one class from two of different classes; chance: 50"
     ),
-    _accuracy("precision_at_10", "precision at 10", "share of the image's class among the 10 nearest training codes"),
+    accuracy("precision_at_10", "precision at 10", "share of the image's class among the 10 nearest training codes"),
     MetricSpec(
         "mean_average_precision",
         "mean average precision",
@@ -191,7 +134,7 @@ TABLE = (
     MetricSpec("hoyer_sparsity", "Hoyer sparsity", "codes", "sparsity of codes, 0 dense to 1 one-hot"),
     MetricSpec("active_share", "active", "codes", "share of code units that are not inactive"),
     MetricSpec("dead_units", "dead units", "codes", "inactive for every test image", format=".1f"),
-    _accuracy("probe_content", "probe of content", "linear probe of the part that should hold the class"),
+    accuracy("probe_content", "probe of content", "linear probe of the part that should hold the class"),
     MetricSpec(
         "probe_style", "probe of style", "codes", "and of the part that should not", "lower", "%", ".1f", percent=True
     ),
@@ -314,12 +257,12 @@ TABLE = (
         ".1f",
         percent=True,
     ),
-    _count("parameters", "parameters", "health", "learned values", overview=True),
-    _count("flops", "FLOPs", "health", "operations to reconstruct one image"),
-    _count("code_bytes", "bytes per code", "health", "of one stored code"),
-    _count("hidden_units", "hidden units", "health", "outputs of activation layers; a channel counts once"),
+    count("parameters", "parameters", "health", "learned values", overview=True),
+    count("flops", "FLOPs", "health", "operations to reconstruct one image"),
+    count("code_bytes", "bytes per code", "health", "of one stored code"),
+    count("hidden_units", "hidden units", "health", "outputs of activation layers; a channel counts once"),
     MetricSpec("dead_hidden", "of them dead", "health", "constant over the test images", format=".1f"),
-    _count("codes", "codebook", "health", "how many codes it holds"),
+    count("codes", "codebook", "health", "how many codes it holds"),
     MetricSpec("dead_codes", "unused codes", "health", "codes that no test image uses", format=".1f"),
     MetricSpec("perplexity", "perplexity", "health", "effective number of codes in use", format=".1f"),
 )

@@ -118,12 +118,12 @@ def crossed(values: np.ndarray) -> Estimate:
 class Ranking:
     """How scores rank anomalies above normal items, for each seed.
 
-    normal [S, N]: the share of anomalies above each normal item; strange [S, A]: of normal items below each anomaly;
+    normal [S, N]: the share of anomalies above each normal item; anomalous [S, A]: of normal items below each anomaly;
     ties count half.
     """
 
     normal: np.ndarray
-    strange: np.ndarray
+    anomalous: np.ndarray
 
     @classmethod
     def of(cls, scores: np.ndarray, normal: int) -> Ranking:
@@ -134,14 +134,14 @@ class Ranking:
 
     def __sub__(self, other: Ranking) -> Ranking:
         """The differences; `other` is a baseline, of one seed."""
-        return Ranking(self.normal - other.normal, self.strange - other.strange)
+        return Ranking(self.normal - other.normal, self.anomalous - other.anomalous)
 
     def area(self, trained: bool = True) -> Estimate:
         """The AUROC, mean over seeds, or a difference of two: normal items and anomalies are samples (DeLong, DeLong &
         Clarke-Pearson 1988), and so are the seeds of trained nets."""
-        sides = [part.mean(0, dtype=np.float64) for part in (self.normal, self.strange)]
+        sides = [part.mean(0, dtype=np.float64) for part in (self.normal, self.anomalous)]
         samples = [source for part in sides for source in crossed(part).variances]
-        seeds = of_seeds(self.strange.mean(1, dtype=np.float64).tolist())
+        seeds = of_seeds(self.anomalous.mean(1, dtype=np.float64).tolist())
         return Estimate(seeds.mean, (*samples, *(seeds.variances if trained else ())))
 
 

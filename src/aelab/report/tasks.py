@@ -152,7 +152,7 @@ def _anomalies(results: Results) -> list[Task]:
         Task(
             "anomalies",
             (),
-            f"Which finds anomalies best ({uses.strange(results)})?",
+            f"Which finds anomalies best ({uses.anomalies_are(results)})?",
             "finds anomalies",
             "auroc",
             partial(_values, "auroc"),

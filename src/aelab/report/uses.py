@@ -28,7 +28,7 @@ def section(results: Results) -> list[str]:
     return ["## Uses", WORDS, *found] if found else []
 
 
-def strange(results: Results) -> str:
+def anomalies_are(results: Results) -> str:
     """What the anomalies are."""
     normal = results.data.get("normal")
     return f"test images that are not of class {', '.join(normal)}" if normal else results.data["ood"]
@@ -99,8 +99,8 @@ def anomalies(results: Results) -> list[str]:
     by_score = [[name(results, item), *cells] for item, cells in zip(items, ranked(items, each), strict=True)]
     return [
         "### Anomalies",
-        f"Normal: {normal:,} test images; anomalies: {strange(results)}. AUROC: how often an anomaly has the higher "
-        "score; 0.5 is chance. Each seed's score is the one that is best on validation images. Difference: to "
+        f"Normal: {normal:,} test images; anomalies: {anomalies_are(results)}. AUROC: how often an anomaly has the "
+        "higher score; 0.5 is chance. Each seed's score is the one that is best on validation images. Difference: to "
         f"{first}, the best baseline on validation images. False alarms in %: normal test images above the threshold "
         "that 1% of validation images exceed.",
         grid(["model", "score", "AUROC", "difference", "average precision", "false alarms"], rows),

@@ -1,4 +1,4 @@
-"""Anomaly scores of a trained model: the higher, the stranger the item.
+"""Anomaly scores of a trained model: the higher, the more anomalous the item.
 
 | score | of x, with its reconstruction x_hat |
 |---|---|

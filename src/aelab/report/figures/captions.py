@@ -25,7 +25,7 @@ GROUPS = {
     },
     "Uses": {
         "anomalies": "Only what is right of the best orange mark, interval and all, beats what needs no net.",
-        "strangest": "A false alarm is worth as much as a hit: what made a normal image look strange?",
+        "most-anomalous": "A false alarm is worth as much as a hit: what did the model miss in a normal image?",
         "neighbours": "Read along a line: where do raw values find the same outline, and the code the same class?",
         "compression": "Left of the black lines, codes need fewer bytes; then count the bytes of the model itself.",
         "learners": "Below the black line: features help this learner. The gap should close with more labels.",

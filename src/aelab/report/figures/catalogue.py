@@ -66,7 +66,7 @@ FIGURES = {
     "columns": columns.by_column,
     "confused": columns.confused,
     "anomalies": uses.anomalies,
-    "strangest": uses.strangest,
+    "most-anomalous": uses.most_anomalous,
     "neighbours": uses.neighbours,
     "compression": uses.compression,
     "learners": uses.learners,

@@ -38,7 +38,7 @@ def anomalies(results: Results, settings: Compare) -> Figure | None:
     rows.sort(key=lambda row: -row[2].value)
     kept = rows[:FIRST] + [row for row in rows[FIRST:] if row[3] == ORANGE]
     few = f", the best {FIRST}" if len(rows) > len(kept) else ""
-    title = f"Who finds anomalies ({uses.strange(results)})? Models{few} and, in orange, what engineers try first"
+    title = f"Who finds anomalies ({uses.anomalies_are(results)})? Models{few} and, in orange, what engineers try first"
     figure, axes = chart(size=(7.4, 1.2 + 0.2 * len(kept)), title=title)
     place = axes[0, 0]
     for y, (_, score, found, colour) in enumerate(kept):
@@ -60,22 +60,22 @@ def best(results: Results, metric: str, lower: bool = False) -> Item | None:
     return min(able, key=lambda item: sign * float(np.mean(item.validation[metric])), default=None)
 
 
-def strangest(results: Results, settings: Compare) -> Figure | None:
+def most_anomalous(results: Results, settings: Compare) -> Figure | None:
     """The test items with the highest anomaly scores of the best model."""
     item = best(results, "auroc")
-    if item is None or "strange/x" not in item.arrays:
+    if item is None or "most_anomalous/x" not in item.arrays:
         return None
     arrays = item.arrays
-    score = SCORES[[*SCORES][1:][int(arrays["strange/score"])]]
-    right = int(arrays["strange/truth"].sum())
-    n = len(arrays["strange/truth"])
-    title = f"The strangest test images for {item.name} ({score}): {right} of {n} are anomalies"
+    score = SCORES[[*SCORES][1:][int(arrays["most_anomalous/score"])]]
+    right = int(arrays["most_anomalous/truth"].sum())
+    n = len(arrays["most_anomalous/truth"])
+    title = f"The most anomalous test images for {item.name} ({score}): {right} of {n} are anomalies"
     draw = {"image": _pictures, "table": _cells, "series": _lines}[results.kind]
-    return draw(results, item, title, ["anomaly" if truth else "normal" for truth in arrays["strange/truth"]])
+    return draw(results, item, title, ["anomaly" if truth else "normal" for truth in arrays["most_anomalous/truth"]])
 
 
 def _pictures(results: Results, item: Item, title: str, truth: Sequence[str]) -> Figure:
-    x, rebuilt, errors = (item.arrays[f"strange/{key}"] for key in ("x", "rebuilt", "errors"))
+    x, rebuilt, errors = (item.arrays[f"most_anomalous/{key}"] for key in ("x", "rebuilt", "errors"))
     size, left = 0.85, 1.0
     page = Page(left + size * len(x) + 0.2, 0.75 + 3 * size + 0.1, title)
     for i, word in enumerate(truth):
@@ -93,7 +93,7 @@ def _pictures(results: Results, item: Item, title: str, truth: Sequence[str]) ->
 
 def _cells(results: Results, item: Item, title: str, truth: Sequence[str]) -> Figure:
     """Rows by columns: how far each cell is from what the model rebuilds."""
-    x, rebuilt = item.arrays["strange/x"], item.arrays["strange/rebuilt"]
+    x, rebuilt = item.arrays["most_anomalous/x"], item.arrays["most_anomalous/rebuilt"]
     columns = results.data["columns"]
     widths = [len(c["categories"]) + 1 if c["categories"] else 1 + c["flag"] for c in columns]
     starts = np.cumsum([0, *widths])[:-1]
@@ -102,14 +102,14 @@ def _cells(results: Results, item: Item, title: str, truth: Sequence[str]) -> Fi
     shown = axes[0, 0].imshow(away, cmap="magma", aspect="auto", vmin=0)
     axes[0, 0].set_yticks(range(len(truth)), truth, fontsize=8)
     axes[0, 0].set_xticks(range(len(columns)), [c["name"] for c in columns], rotation=90, fontsize=8)
-    axes[0, 0].set(xlabel="column", ylabel="row, the strangest first")
+    axes[0, 0].set(xlabel="column", ylabel="row, the most anomalous first")
     axes[0, 0].spines[:].set_visible(False)
     figure.colorbar(shown, ax=axes[0, 0], label="|cell - rebuilt|, standard deviations", pad=0.02)
     return figure
 
 
 def _lines(results: Results, item: Item, title: str, truth: Sequence[str]) -> Figure:
-    x, rebuilt = item.arrays["strange/x"], item.arrays["strange/rebuilt"]
+    x, rebuilt = item.arrays["most_anomalous/x"], item.arrays["most_anomalous/rebuilt"]
     figure, axes = chart(2, len(x) // 2, size=(2.1 * (len(x) // 2), 3.6), title=title)
     for place, one, made, word in zip(axes.flat, x, rebuilt, truth, strict=False):
         place.plot(one[:, 0], color="#888888", lw=2)
