@@ -214,5 +214,6 @@ def test_figures(results, name, tmp_path):
 
 def test_of_curves_only_those_that_win_stand_out(results):
     cheap, dear = results.items["two"], results.items["pca"]
-    assert figures._front([cheap, dear]) == [cheap]
+    assert figures._front([cheap, dear], np.array([[30.0, 25]])) == [cheap]
+    assert figures._front([cheap, dear], np.array([[5.0, 25]])) == [], "a codec is better than both"
     assert figures._hull(np.array([[5, 20.0], [9, 19.0], [3, 10.0]])).tolist() == [[3, 10], [5, 20]]

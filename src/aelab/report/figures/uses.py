@@ -172,17 +172,17 @@ def compression(results: Results, settings: Compare) -> Figure | None:
     words = "JPEG and WebP" if results.kind == "image" else "the rounded raw values"
     figure, axes = chart(size=(7.6, 4.8), title=f"Bytes for quality: codes of models against {words}, in one archive")
     place = axes[0, 0]
-    front = _front(items)
+    groups: dict[str, list[np.ndarray]] = {}
+    for who, curve in curves.items():
+        kind = "PCA" if who.startswith("PCA") else who.partition(",")[0]
+        groups.setdefault(kind, []).append(np.array(curve["points"], float)[:, [0, 2]])
+    front = _front(items, np.concatenate([part for kind, parts in groups.items() if kind != "PCA" for part in parts]))
     for item in items:
         if item not in front:
             _curve(place, item.arrays["rate/test"][:, [0, 2]], color="#DDDDDD", lw=0.8, zorder=0)
     for i, item in enumerate(front):
         _curve(place, item.arrays["rate/test"][:, [0, 2]], color=COLOURS[i], marker=MARKERS[i], ms=4, label=item.name)
     look = {"JPEG": "-", "JPEG 4:4:4": "-.", "WebP": "--", "lossless WebP": "", "raw values": "--", "PCA": ":"}
-    groups: dict[str, list[np.ndarray]] = {}
-    for who, curve in curves.items():
-        kind = "PCA" if who.startswith("PCA") else who.partition(",")[0]
-        groups.setdefault(kind, []).append(np.array(curve["points"], float)[:, [0, 2]])
     for kind, parts in groups.items():
         points = _hull(np.concatenate(parts))
         marker = "s" if kind == "lossless WebP" else ""
@@ -215,16 +215,17 @@ def _hull(points: np.ndarray) -> np.ndarray:
     return np.array(kept)
 
 
-def _front(items: Sequence[Item]) -> list[Item]:
-    """The models whose points no other model's beat, those with the most such points first, at most LINES."""
+def _front(items: Sequence[Item], codecs: np.ndarray) -> list[Item]:
+    """The models of which some point (bytes, psnr) is beaten by no other model's and none of `codecs` [n, 2]: those of
+    the highest quality, at most LINES."""
     points = [(i, *row) for i, item in enumerate(items) for row in item.arrays["rate/test"][:, [0, 2]] if row[0] >= 1]
-    wins = dict.fromkeys(range(len(items)), 0)
-    most = -math.inf
+    points += [(-1, *row) for row in codecs]
+    reached, most = {}, -math.inf
     for i, _, psnr in sorted(points, key=lambda point: (point[1], -point[2])):
         if psnr > most:
-            most = psnr
-            wins[i] += 1
-    chosen = sorted((i for i in wins if wins[i]), key=lambda i: -wins[i])[:LINES]
+            most = reached[i] = psnr
+    reached.pop(-1, None)
+    chosen = sorted(reached, key=reached.__getitem__, reverse=True)[:LINES]
     return [items[i] for i in sorted(chosen)]
 
 
