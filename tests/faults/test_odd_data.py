@@ -133,16 +133,24 @@ def test_constant_images_are_trained_and_measures_that_need_variety_say_so(small
     assert said == "baselines: the real images are all alike, so nothing can be compared with how they vary"
 
 
-def test_one_image_is_trained_and_measures_that_need_more_say_so(small, spawner, models):
+def test_one_image_is_trained_and_measured(small, spawner, models):
     edit(small, lambda images, labels: (images[:1], labels[:1]))
     spawner.works(small, "corrupt")
     for name in set(models) - {"lda"}:
         spawner.works(small, f"train {name}")
     assert "allowed: at most 0, the classes" in line(small, spawner, "train lda")
+    spawner.works(small, "baselines")
+    for name in set(models) - {"lda"}:
+        spawner.works(small, f"evaluate train/{name}")
+
+
+def test_measures_that_need_more_than_two_images_say_so(small, spawner):
+    edit(small, lambda images, labels: (images[:2], np.arange(2)))
+    spawner.works(small, "corrupt")
     said = line(small, spawner, "baselines")
-    assert said == "baselines: neighbours: 5 is wrong; allowed: up to the 1 training images there are"
+    assert said == "baselines: neighbours: 5 is wrong; allowed: up to the 2 training images there are"
     small.change(lambda tree: tree["baselines"].update(neighbours=1))
-    assert line(small, spawner, "baselines") == "baselines: 1 and 1 images are too few to compare; 4 are enough"
+    assert line(small, spawner, "baselines") == "baselines: 2 and 2 images are too few to compare; 4 are enough"
 
 
 ODD = {

@@ -105,7 +105,7 @@ def baselines(data: Data, pca: PCA, measures: Measures) -> dict[str, list[Point]
         coder = Coder(codec.fit(encode, rebuild, train, error), encode, rebuild)
         return curve(coder, data.test.x, measures)
 
-    variance = train.flatten(1).var(0).sum().item()
+    variance = train.flatten(1).var(0, correction=min(1, len(train) - 1)).sum().item()  # 0 of one item
     result: dict[str, list[Point]] = {}
     for k in sorted({min(k, largest) for k in COMPONENTS}):
         encode = partial(lambda x, k: pca.encode(x.flatten(1), k), k=k)

@@ -112,4 +112,4 @@ def sparsity(codes: Tensor) -> dict[str, float]:
 
 def active_latents(means: Tensor) -> int:
     """The number of latents whose mean has a variance above 0.01 over the data (Burda 2015)."""
-    return int((means.double().var(0) > 0.01).sum())
+    return int((means.double().var(0, correction=min(1, len(means) - 1)) > 0.01).sum())

@@ -157,7 +157,7 @@ def fit(encode: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor], 
     error: the squared error per item that the model has without rounding.
     """
     codes = mapped(encode, some(x))
-    deviation = codes.std(0)
+    deviation = codes.std(0, correction=min(1, len(codes) - 1))  # 0 of one item
     gain = sensitivity(decode, codes, deviation)
     counting = gain * deviation.square() > STILL
     share = torch.tensor(RATIOS)[:, None] * max(error, 1e-6) / max(1, int(counting.sum()))

@@ -164,7 +164,8 @@ def _thumb(page: Page, x: float, y: float, item: np.ndarray, right: bool | None)
 
 
 def compression(results: Results, settings: Compare) -> Figure | None:
-    """Bytes per item against quality: curves of the best models, codecs and PCA."""
+    """Bytes per item against quality: codecs, PCA and the models that codecs do not beat; if they beat all, the best
+    of these."""
     items = [item for item in results.models if "rate/test" in item.arrays and not item.uses_labels]
     curves = results.baselines.get("compression", {})
     if not items or not curves:
@@ -176,7 +177,8 @@ def compression(results: Results, settings: Compare) -> Figure | None:
     for who, curve in curves.items():
         kind = "PCA" if who.startswith("PCA") else who.partition(",")[0]
         groups.setdefault(kind, []).append(np.array(curve["points"], float)[:, [0, 2]])
-    front = _front(items, np.concatenate([part for kind, parts in groups.items() if kind != "PCA" for part in parts]))
+    codecs = np.concatenate([part for kind, parts in groups.items() if kind != "PCA" for part in parts])
+    front = _front(items, codecs) or _front(items, codecs[:0])
     for item in items:
         if item not in front:
             _curve(place, item.arrays["rate/test"][:, [0, 2]], color="#DDDDDD", lw=0.8, zorder=0)
