@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score
 from test_results import SETTINGS, TEST, made_up
 
-from aelab.report import claims, markdown, uses, verdicts
+from aelab.report import claims, markdown, table, uses, verdicts
 from aelab.report.best_models import best_models
 from aelab.report.claims import Pair
+from aelab.report.figures import catalogue
 from aelab.report.figures import uses as figures
 from aelab.report.formatting import title
 from aelab.report.html.rows import baselines
@@ -186,6 +187,32 @@ def test_claims_about_uses_are_decided_on_the_same_items(results):
     assert other is not None
     assert other.outcome == "not decided", "the same ranks"
     assert verdicts.compare(made_up(), pairs["holds"]) is None
+
+
+OF_CLASSES = ("probe", "knn", "few_labels", "precision_at", "mean_average", "learner_error", "test_error")
+
+
+def without_classes(metrics):
+    return {name: value for name, value in metrics.items() if not name.startswith(OF_CLASSES)}
+
+
+def test_with_one_normal_class_there_is_all_but_what_classes_tell(results, tmp_path):
+    """As a study has it whose `prepare.normal` names one class: no probes, no search, no learners."""
+    known = {key: value for key, value in results.baselines.items() if key != "learners"}
+    known["probes"] = {who: without_classes(found) for who, found in known["probes"].items()}
+    items = {}
+    for item in results.models:
+        found = {key: without_classes(item.about[key]) for key in ("metrics", "validation")}
+        items[item.name] = dataclasses.replace(item, about=item.about | found)
+    alone = dataclasses.replace(results, items=items, baselines=known)
+    assert results.labelled
+    assert not alone.labelled
+    assert set(table.frame(alone)["name"]) == set(items)
+    text = markdown.markdown(alone)
+    assert "### Anomalies" in text
+    assert "### Search" not in text
+    assert "supervised learner" not in text
+    assert {"anomalies", "compression"} <= set(catalogue.draw(alone, SETTINGS, tmp_path / "figures"))
 
 
 def test_titles_say_what_is_measured():

@@ -185,6 +185,11 @@ class Results:
         return next((entry for entry in same if entry.about["config"]["layer"] == "random"), None)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the data that models learn has classes; with one class named normal it has none."""
+        return "probe_accuracy" in self.baselines["probes"]["raw pixels"]
+
+    @property
     def kind(self) -> Kind:
         """Of the data: image, table or series."""
         return KINDS[len(self.data["shape"])]

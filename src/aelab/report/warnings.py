@@ -34,6 +34,8 @@ def of(results: Results, item: Item) -> list[ResultWarning]:
 
 def classification(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a stack fine-tuned with all labels is worse than a linear classifier on raw pixels."""
+    if not results.labelled:
+        return []
     right, linear = 1 - item.mean("test_error/all"), results.baselines["probes"]["raw pixels"]["probe_accuracy"]
     text = f"{100 * right:.1f}% accuracy, a linear classifier on raw pixels {100 * linear:.1f}%"
     return [ResultWarning("classification", text)] if right < linear else []
@@ -71,7 +73,7 @@ def denoising(results: Results, item: Item) -> list[ResultWarning]:
 def representation(results: Results, item: Item) -> list[ResultWarning]:
     """Whether a linear probe is better on an untrained code of no more numbers (raw pixels, PCA), and whether the style
     predicts the class better than chance."""
-    if not results.data["classes"]:
+    if not results.labelled:
         return []
     result, probes = [], results.baselines["probes"]
     sizes = {name: results.pixels if name == "raw pixels" else int(name.split()[-1]) for name in probes}

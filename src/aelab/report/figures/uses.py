@@ -47,9 +47,9 @@ def anomalies(results: Results, settings: Compare) -> Figure | None:
         place.annotate(score, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GREY)
     place.axvline(0.5, color="#BBBBBB", lw=1, ls=":")
     place.set_yticks(range(len(kept)), [row[0] for row in kept], fontsize=8)
-    low = min(found.value for *_, found, _ in kept)
+    low = min(found.value - (0 if math.isnan(found.margin) else found.margin) for *_, found, _ in kept)
     place.set(xlabel="AUROC with its 95% interval; 0.5 is chance. Right: the score, chosen on validation images")
-    place.set(xlim=(min(0.48, low - 0.03), 1.005), ylim=(len(kept) - 0.4, -0.6), ylabel="model")
+    place.set(xlim=(max(-0.005, min(0.48, low - 0.03)), 1.005), ylim=(len(kept) - 0.4, -0.6), ylabel="model")
     return figure
 
 
@@ -164,8 +164,7 @@ def _thumb(page: Page, x: float, y: float, item: np.ndarray, right: bool | None)
 
 
 def compression(results: Results, settings: Compare) -> Figure | None:
-    """Bytes per item against quality: codecs, PCA and the models that codecs do not beat; if they beat all, the best
-    of these."""
+    """Bytes per item against quality: codecs, PCA and the models that neither beats; if all are beaten, the best."""
     items = [item for item in results.models if "rate/test" in item.arrays and not item.uses_labels]
     curves = results.baselines.get("compression", {})
     if not items or not curves:
@@ -177,8 +176,8 @@ def compression(results: Results, settings: Compare) -> Figure | None:
     for who, curve in curves.items():
         kind = "PCA" if who.startswith("PCA") else who.partition(",")[0]
         groups.setdefault(kind, []).append(np.array(curve["points"], float)[:, [0, 2]])
-    codecs = np.concatenate([part for kind, parts in groups.items() if kind != "PCA" for part in parts])
-    front = _front(items, codecs) or _front(items, codecs[:0])
+    others = np.concatenate([part for parts in groups.values() for part in parts])
+    front = _front(items, others) or _front(items, others[:0])
     for item in items:
         if item not in front:
             _curve(place, item.arrays["rate/test"][:, [0, 2]], color="#DDDDDD", lw=0.8, zorder=0)
@@ -217,11 +216,11 @@ def _hull(points: np.ndarray) -> np.ndarray:
     return np.array(kept)
 
 
-def _front(items: Sequence[Item], codecs: np.ndarray) -> list[Item]:
-    """The models of which some point (bytes, psnr) is beaten by no other model's and none of `codecs` [n, 2]: those of
+def _front(items: Sequence[Item], others: np.ndarray) -> list[Item]:
+    """The models of which some point (bytes, psnr) is beaten by no other model's and none of `others` [n, 2]: those of
     the highest quality, at most LINES."""
     points = [(i, *row) for i, item in enumerate(items) for row in item.arrays["rate/test"][:, [0, 2]] if row[0] >= 1]
-    points += [(-1, *row) for row in codecs]
+    points += [(-1, *row) for row in others]
     reached, most = {}, -math.inf
     for i, _, psnr in sorted(points, key=lambda point: (point[1], -point[2])):
         if psnr > most:
