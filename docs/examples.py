@@ -21,6 +21,7 @@ FIGURES = {
     "series": "series",
     "series-anomaly": "series-noise",
 }
+FOR_USES = {"colour": "compression"}  # of docs/uses.md
 COLUMNS = ("question", "answer", "test", "by", "95% interval", "baseline")  # of the answers
 
 
@@ -39,6 +40,8 @@ def block(example: str, study: Path) -> str:
     picture = PICTURES / f"{study.name}-{figure}.png"
     PICTURES.mkdir(exist_ok=True)
     shutil.copy(study / "metrics" / "figures" / f"{figure}.png", picture)
+    if other := FOR_USES.get(example):
+        shutil.copy(study / "metrics" / "figures" / f"{other}.png", PICTURES / f"{study.name}-{other}.png")
     return f"{answers(study)}\n\n![{study.name}: {figure}](images/{picture.name})"
 
 

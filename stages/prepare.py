@@ -25,8 +25,8 @@ def prepare(job: stage.Job) -> None:
         draw = partial(seeding.derive, seed, "prepare")
         given = {part: (images.x, images.y) for part, images in raw.items() if part != "ood"}
         parts = splits.of(given, source, splits.groups(folder), draw("split"))
-        if settings.normal:
-            parts = splits.without_anomalies(parts, source["classes"], settings.normal)
+        if normal := [str(name) for name in settings.normal or ()]:
+            parts = splits.without_anomalies(parts, source["classes"], normal)
         if settings.limit is not None and settings.limit < len(parts["train"][1]):
             x, labels = parts["train"]
             rows = splits.stratified(labels, [settings.limit], draw("limit"))[0]
@@ -39,7 +39,7 @@ def prepare(job: stage.Job) -> None:
             parts["ood"] = synthetic.shuffled(x, draw("ood")), labels
         else:
             parts["ood"] = synthetic.shapes(synthetic.COUNT, parts["train"][0].shape[1:], len(classes), draw("ood"))
-        if not settings.normal:
+        if not normal:
             parts |= splits.halves(parts["ood"], synthetic.COUNT)
         if source["columns"]:
             parts, columns = scaled(parts, source)
@@ -56,8 +56,8 @@ def prepare(job: stage.Job) -> None:
             "digest": digest,
             "ood": source["ood"],
         }
-        if settings.normal:
-            meta["normal"] = list(settings.normal)
+        if normal:
+            meta["normal"] = normal
         if columns:
             meta["columns"] = [dataclasses.asdict(column) for column in columns]
         storage.save_json(learning / "meta.json", meta)

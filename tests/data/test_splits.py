@@ -247,7 +247,7 @@ def test_without_normal_classes_ood_images_are_the_anomalies(prepared, monkeypat
 def test_no_model_learns_from_classes_that_are_not_normal(prepared, monkeypatch):
     before = {name: splits.load(name, prepared.folder / splits.place(name).parent) for name in SIZES}
     whole = {name: (np.array(part.x), np.array(part.y)) for name, part in before.items()}
-    prepared.edit("normal: null", "normal: ['3', '8']")
+    prepared.edit("normal: null", "normal: [3, '8']")
     prepared.run("prepare")
     monkeypatch.chdir(prepared.folder)
     for name, (x, y) in whole.items():

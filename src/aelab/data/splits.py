@@ -28,7 +28,8 @@ class Prepare:
     """The section `prepare:`; the sizes of the splits belong to the data set."""
 
     limit: int | None  # keep only this many training images (stratified draw), null: all
-    normal: tuple[str, ...] | None  # the classes that are normal, all others are anomalies; null: anomalies are OOD
+    # the classes that are normal, 7 as good as "7"; all others are anomalies; null: anomalies are OOD
+    normal: tuple[str | int, ...] | None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
