@@ -64,6 +64,9 @@ def shrink(tree) -> None:
     tree["baselines"] |= {"classifier_steps": 20, "steps": 5, "max_ood_images": 50, "num_samples": 100}
     tree["baselines"]["label_budgets"] = [20]
     tree["train"] |= {**in_epochs(1), "num_seeds": 1}
+    for entry in tree["models"].values():
+        for own in ("max_steps", "num_seeds"):
+            entry.pop(own, None)
 
 
 def edit(path: Path, change) -> None:

@@ -89,7 +89,7 @@ class Project:
 
 def shrink(tree) -> None:
     tree["prepare"]["limit"] = 300
-    tree["baselines"]["classifier_steps"] = 20
+    tree["baselines"] |= {"classifier_steps": 20, "steps": 5, "num_samples": 200, "label_budgets": [20]}
     tree["corrupt"]["noises"] = ["masking 0.25"]
     tree["finetune"]["labels"] = [20, "all"]
     tree["capacity"] |= {"depths": [1, 2], "latent_dims": [2], "hidden": 8, "max_steps": 4, "num_seeds": 2}
