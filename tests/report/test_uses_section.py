@@ -15,6 +15,8 @@ from aelab.report.claims import Pair
 from aelab.report.figures import catalogue
 from aelab.report.figures import uses as figures
 from aelab.report.formatting import title
+from aelab.report.html import page
+from aelab.report.html.blocks import Block, blocks
 from aelab.report.html.rows import baselines
 from aelab.report.statistics import Ranking, crossed, interval
 
@@ -157,6 +159,20 @@ def test_every_use_has_a_table_with_a_verdict(results):
     assert "#### 100 labels" in text
     assert uses.section(made_up()) == []
     assert "## Uses" in markdown.markdown(results)
+
+
+def test_the_page_has_the_same_section(results, tmp_path):
+    parts = uses.section(results)
+    found = list(blocks(parts))
+    assert [block.level for block in found[:3]] == [2, 0, 3]
+    tables = [block for block in found if block.rows]
+    assert len(tables) == sum(part.startswith("|") for part in parts)
+    assert all(len(row) == len(table.head) for table in tables for row in table.rows)
+    assert next(blocks(["a **b** and *c*"])) == Block([("", "a "), ("b", "b"), ("", " and "), ("i", "c")])
+    text = page.page(results, {}, tmp_path, {})
+    assert '<h2 id="uses-title">Uses</h2>' in text
+    assert "<b>20.0 ± 0.0</b> ✓" in text
+    assert '<section id="uses"' not in page.page(made_up(), {}, tmp_path, {})
 
 
 def test_the_best_are_chosen_and_baselines_named(results):

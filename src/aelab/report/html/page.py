@@ -11,11 +11,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aelab.report import verdicts, warnings, wording
+from aelab.report import uses, verdicts, warnings, wording
 from aelab.report.best_models import WORDS as ABOUT_BEST
 from aelab.report.best_models import best_models
 from aelab.report.figures.captions import GROUPS as CAPTIONS
 from aelab.report.html import images
+from aelab.report.html.blocks import blocks
 from aelab.report.html.gallery import learning, noise
 from aelab.report.html.rows import rows
 from aelab.report.html.table_columns import GROUPS, table_columns
@@ -71,6 +72,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(each.outcome == word for each in result))},
         about_claims=verdicts.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
+        uses=list(blocks(uses.section(results)[1:])),
         best=best_models(results),
         about_best=ABOUT_BEST,
         budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
