@@ -42,12 +42,11 @@ def anomalies(results: Results, settings: Compare) -> Figure | None:
     figure, axes = chart(size=(7.4, 1.2 + 0.2 * len(kept)), title=title)
     place = axes[0, 0]
     for y, (_, score, found, colour) in enumerate(kept):
-        margin = 0 if math.isnan(found.margin) else found.margin
-        place.errorbar(found.value, y, xerr=margin, fmt="o", ms=4, color=colour, lw=1.2)
+        place.errorbar(found.value, y, xerr=np.nan_to_num(found.margin), fmt="o", ms=4, color=colour, lw=1.2)
         place.annotate(score, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GREY)
     place.axvline(0.5, color="#BBBBBB", lw=1, ls=":")
     place.set_yticks(range(len(kept)), [row[0] for row in kept], fontsize=8)
-    low = min(found.value - (0 if math.isnan(found.margin) else found.margin) for *_, found, _ in kept)
+    low = min(found.value - np.nan_to_num(found.margin) for *_, found, _ in kept)
     place.set(xlabel="AUROC with its 95% interval; 0.5 is chance. Right: the score, chosen on validation images")
     place.set(xlim=(max(-0.005, min(0.48, low - 0.03)), 1.005), ylim=(len(kept) - 0.4, -0.6), ylabel="model")
     return figure

@@ -24,8 +24,8 @@ def blocks(parts: Sequence[str]) -> Iterator[Block]:
     """The blocks of Markdown parts, each a heading, a paragraph or a table as formatting.grid makes it."""
     for part in parts:
         if part.startswith("|"):
-            head, _, *rows = [[cell.strip() for cell in line.split(" | ")] for line in map(inner, part.splitlines())]
-            yield Block([], head=tuple(head), rows=tuple(tuple(map(words, row)) for row in rows))
+            head, _, *rows = part.splitlines()
+            yield Block([], head=tuple(cells(head)), rows=tuple(tuple(map(words, cells(row))) for row in rows))
         elif part.startswith("#"):
             marks, _, text = part.partition(" ")
             yield Block(words(text), level=len(marks))
@@ -33,9 +33,9 @@ def blocks(parts: Sequence[str]) -> Iterator[Block]:
             yield Block(words(part))
 
 
-def inner(line: str) -> str:
-    """A line of a table without its first and last border."""
-    return line.removeprefix("|").removesuffix("|").strip(" ") if set(line) <= set("|-:") else line[2:-2]
+def cells(line: str) -> list[str]:
+    """The cells of a line of a table."""
+    return [cell.strip() for cell in line[2:-2].split(" | ")]
 
 
 def words(text: str) -> Words:
