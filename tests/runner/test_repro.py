@@ -19,7 +19,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from ruamel.yaml import YAML
 
-from aelab.runner import console, pipeline
+from aelab.runner import console, executors, pipeline
 from aelab.runner.lockfile import LockfileWriter
 
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
@@ -286,7 +286,7 @@ def test_outs_that_the_cache_does_not_hold_whole_twice_are_no_results(project, m
     monkeypatch.chdir(project)
     monkeypatch.setattr("aelab.runner.recovery.whole", lambda repo, stage: "lonely" not in stage.addressing)
     view = console.Lines()
-    assert pipeline.repro([], view, 2, [], False) == ["lonely"]
+    assert pipeline.repro([], view, executors.Local(2)) == ["lonely"]
     assert view.summary() == "8 ran, 1 failed"
     assert (project / "logs/lonely.log").read_text().splitlines()[-1] == pipeline.NOT_KEPT
     assert b"lonely.txt" not in (project / "dvc.lock").read_bytes()

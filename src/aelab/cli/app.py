@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from aelab.cli import applications, commands
+from aelab.cli import applications, cluster, commands
 from aelab.config import runtime  # noqa: F401  (stages inherit its environment variables)
 from aelab.runner import cores
 
@@ -21,12 +21,22 @@ CORES = cores.count()
 Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Cores: stages at once, and what seeds they fork.")]
 
 
-class Command(TyperCommand):
-    """Runs in the project's root, wherever it is typed, and reports errors that a user can fix in one line."""
+class Anywhere(TyperCommand):
+    """Reports errors that a user can fix in one line."""
 
     def invoke(self, ctx: Any) -> Any:
         with mistakes(ctx.info_name):
             signal.signal(signal.SIGTERM, terminated)
+            return super().invoke(ctx)
+
+
+class Command(Anywhere):
+    """Runs in the project's root, wherever it is typed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with mistakes(ctx.info_name):
+            if folder := ctx.params.get("folder"):
+                os.chdir(folder)
             typed, root = Path.cwd(), project(Path.cwd())
             if root != typed:  # paths are relative to where the command was typed
                 ctx.params = {name: beside(typed, value) for name, value in ctx.params.items()}
@@ -110,15 +120,24 @@ def aelab() -> None:
 def repro(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Stages, such as train@vae or evaluate, or a study, such as studies/demo; none: all."),
+        typer.Argument(
+            help="Stages, such as train@vae or evaluate; a study, such as studies/demo; several studies; none: all."
+        ),
     ] = None,
-    jobs: Jobs = CORES,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="Cores: stages at once, and what seeds they fork; none: all there are."),
+    ] = None,
+    on: cluster.On = "",
     gpus: Annotated[
         str, typer.Option(help="GPUs to share out among the stages, such as 0,1; none: each stage sees all.")
     ] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Run stages again that are up to date.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("-C", help="A folder of another DVC project, to run that one.")
+    ] = None,
 ) -> None:
-    """Run what has changed, like `dvc repro`, with several stages at a time.
+    """Run what has changed, like `dvc repro`, with several stages at a time, or on the machines of a cluster.
 
     The resulting dvc.lock is the same, byte for byte. The output of each stage goes to logs/<stage>.log. A failed stage
     stops only what depends on it; the exit code is then 1. Ctrl-C stops running stages; finished ones are kept.
@@ -128,17 +147,24 @@ def repro(
     from aelab.runner.dvc_api import DvcException
 
     root = Path.cwd()
-    if targets and repository.study(Path(targets[0])):
+    named = [item for item in targets or [] if repository.study(Path(item))]
+    if len(named) > 1:
+        options = [*(["-j", str(jobs)] if jobs else []), *(["--force"] if force else [])]
+        sys.exit(cluster.studies(named, options, on, jobs))
+    if targets and named:
         os.chdir(targets.pop(0))
     missing = bool(repository.study(Path.cwd()))  # a fresh clone has its results, not all that led to them
     with console.shown() as view:
         try:
             chosen = [gpu for gpu in gpus.split(",") if gpu]
-            failed = pipeline.repro(targets or [], view, jobs, chosen, force, check, allow_missing=missing)
+            executor = cluster.executor(on, jobs, chosen)
+            failed = pipeline.repro(targets or [], view, executor, force, check, allow_missing=missing)
         except DvcException:
             check()  # DVC's error may come from a mistake in params.yaml
             raise
     console.say(view.summary())
+    if text := executor.summary():
+        console.say(text)
     if not failed and (text := headlines.against_commit()):
         console.say(text)
     for name in failed:
@@ -250,6 +276,7 @@ def sweep(
     print(run.report(name))
 
 
-app.registered_commands += commands.app.registered_commands + applications.app.registered_commands
+for part in (commands, applications, cluster):
+    app.registered_commands += part.app.registered_commands
 for each in (*app.registered_commands, *study.registered_commands):
-    each.cls = Command
+    each.cls = Anywhere if each.callback is cluster.node else Command

@@ -27,7 +27,7 @@ from aelab.data import storage
 from aelab.report.provenance import LIBRARIES
 from aelab.report.results import Item
 from aelab.report.table import DIGITS
-from aelab.runner import console, pipeline, repository, stage
+from aelab.runner import console, executors, pipeline, repository, stage
 from aelab.runner.dvc_api import Config, PipelineStage, Repo, dump_yaml, load_yaml
 
 HOME = Path(".aelab/verify")
@@ -122,7 +122,9 @@ def reproduce(names: Sequence[str], view: pipeline.View, jobs: int, root: str) -
             repo.checkout(targets=upstream, allow_missing=True, force=True)
     if wanted:
         environment = {"AELAB_TRACKING": "off", "DVC_ROOT": root}
-        pipeline.repro([ends[name] for name in wanted], view, jobs, run_cache=False, environment=environment)
+        pipeline.repro(
+            [ends[name] for name in wanted], view, executors.Local(jobs), run_cache=False, environment=environment
+        )
     after: Outs = {name: entry["outs"] for name, entry in load_yaml(str(lock))["stages"].items()} if wanted else {}
     chains = {item: [item] for item in upstream if before[item] != after.get(item)}
     chains |= {name: [item for item in plan if "@" in item] for name, plan in wanted.items()}

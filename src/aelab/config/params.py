@@ -3,7 +3,7 @@
 The schema of a section is a frozen dataclass beside the code that uses it, imported only when asked for. An entry of
 `models:`, `stacks:` or `narrow_stacks:` is one flat block: its `family`, the parameters of that family, and any key of
 the training section that it overrides. An entry of `unrolled:` names one of `narrow_stacks:`; an entry of `sweeps:` is
-a search over parameters, and no part of the pipeline.
+a search over parameters, and no part of the pipeline. `resources:` is read by runner/cluster.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SCHEMAS = {
 # entries -> the section that they override
 LEARNS = {"models": "train", "stacks": "pretrain", "narrow_stacks": "pretrain"}
 LISTS = ("models", "stacks", "narrow_stacks", "unrolled", "sweeps")
+ELSEWHERE = ("resources",)  # sections that are read and checked elsewhere
 BUDGETS = ("max_steps", "max_epochs")
 NAME = re.compile(r"\w[\w.-]{0,99}")  # of an entry: it becomes the name of a folder
 
@@ -147,15 +148,16 @@ def _check_outline(tree: Mapping[str, Any]) -> None:
 
     This needs no heavy import, so that whichever stage runs first reports it.
     """
-    unknown = sorted(set(tree) - set(SCHEMAS) - set(LISTS) - {"seed"})
+    known = ["seed", *SCHEMAS, *LISTS, *ELSEWHERE]
+    unknown = sorted(set(tree) - set(known))
     if unknown:
-        raise no_such(unknown[0], "unknown section", ["seed", *SCHEMAS, *LISTS])
-    known = families()
+        raise no_such(unknown[0], "unknown section", known)
+    models = families()
     for group in LEARNS:
         entries = tree.get(group)
         for name, block in entries.items() if isinstance(entries, Mapping) else ():
-            if isinstance(block, Mapping) and "family" in block and block["family"] not in known:
-                raise no_such(f"{group}.{name}.family: {block['family']!r}", "unknown family", known)
+            if isinstance(block, Mapping) and "family" in block and block["family"] not in models:
+                raise no_such(f"{group}.{name}.family: {block['family']!r}", "unknown family", models)
 
 
 def _check_sweep(tree: Mapping[str, Any], sweep: Any, where: str) -> None:

@@ -24,6 +24,11 @@ from dvc.stage.run import _make_cmd as make_cmd
 from dvc.stage.run import get_executable, prepare_kwargs
 from dvc.utils import serialize
 from dvc.utils.serialize import dump_yaml, load_yaml, parse_yaml
+from dvc_data.hashfile import load as load_object
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.checkout import checkout
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
 from tqdm import tqdm
 
 tqdm.monitor_interval = 0  # its thread, begun by DVC's locks while the interpreter ends, would be waited for for ever
@@ -35,6 +40,7 @@ __all__ = [
     "Dependency",
     "DvcException",
     "Git",
+    "HashInfo",
     "LockError",
     "Lockfile",
     "NotDvcRepoError",
@@ -42,7 +48,9 @@ __all__ = [
     "RWLockFileCorruptedError",
     "Repo",
     "RunCacheNotFoundError",
+    "build",
     "can_hash",
+    "checkout",
     "collect_stages",
     "dump_yaml",
     "edit_rwlock",
@@ -50,6 +58,7 @@ __all__ = [
     "get_active_graph",
     "get_executable",
     "load_file",
+    "load_object",
     "load_yaml",
     "lock_entry_hash",
     "make_cmd",
@@ -60,4 +69,5 @@ __all__ = [
     "rwlock",
     "serialize",
     "stage_hash",
+    "transfer",
 ]

@@ -1,7 +1,7 @@
 """A parallel `dvc repro`: DVC decides what has to run, this schedules it.
 
 `dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose dependencies are done
-starts in a process of its own. Change detection, run cache, hashes, cache, locks and the format of dvc.lock are DVC's
+is handed to an executor (see executors.py), which runs it in a process of its own. Change detection, run cache, hashes, cache, locks and the format of dvc.lock are DVC's
 own (see lockfile.py), so the result is that of `dvc repro`, byte for byte.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Protocol
 
 import networkx
 
-from aelab.runner import cores, fork_server, hash_cache, recovery, yaml_cache
+from aelab.runner import hash_cache, recovery, yaml_cache
 from aelab.runner.dvc_api import (
     DvcException,
     LockError,
@@ -27,27 +26,15 @@ from aelab.runner.dvc_api import (
     Repo,
     collect_stages,
     get_active_graph,
-    get_executable,
-    make_cmd,
     plan_repro,
-    prepare_kwargs,
 )
+from aelab.runner.executors import Executor, Process
 from aelab.runner.lockfile import LockfileWriter
 
 LOGS = Path("logs")
 NOT_KEPT = "DVC's cache took its outs twice and holds others; does a process still write to them, or is a disk damaged?"
 PAUSE = 0.05  # seconds between two looks at the running stages
 RETRY = 2.0  # seconds until a stage is retried whose files another DVC process uses
-
-
-class Process(Protocol):
-    """The part of subprocess.Popen that is used."""
-
-    @property
-    def returncode(self) -> Any: ...
-    def poll(self) -> int | None: ...
-    def wait(self) -> int: ...
-    def terminate(self) -> None: ...
 
 
 class View(Protocol):
@@ -73,7 +60,6 @@ class Running:
     stage: PipelineStage
     process: Process
     began: float
-    gpu: str | None
     held: contextlib.ExitStack
 
 
@@ -84,18 +70,17 @@ class Run:
         self,
         repo: Repo,
         view: View,
-        jobs: int,
-        gpus: Sequence[str] = (),
+        executor: Executor,
         force: bool = False,
         check: Callable[[], None] | None = None,
         run_cache: bool = True,
         environment: Mapping[str, str] | None = None,
         allow_missing: bool = False,
     ) -> None:
-        """jobs: cores to use; check: called before the first stage that has to run; its exception ends the run;
+        """executor: runs the stages; check: called before the first stage that has to run; its exception ends the run;
         run_cache: whether DVC's run cache is used; environment: extra environment variables of the stages;
         allow_missing: stages whose results are missing, and that nothing else has changed, do not run."""
-        self.repo, self.view, self.jobs, self.gpus, self.force, self.check = repo, view, jobs, gpus, force, check
+        self.repo, self.view, self.executor, self.force, self.check = repo, view, executor, force, check
         self.lockfile, self.run_cache = LockfileWriter(repo, run_cache), run_cache
         self.environment, self.allow_missing = dict(environment or {}), allow_missing
         self.needed: set[PipelineStage] = set()  # despite allow_missing
@@ -103,7 +88,6 @@ class Run:
         self.later: dict[PipelineStage, float] = {}  # locked elsewhere -> when to retry
         self.running: list[Running] = []
         self.failed: list[str] = []
-        self.server: fork_server.Server | None = None
 
     def everything(self, targets: Sequence[str] = ()) -> list[str]:
         """Bring `targets` (none: all of dvc.yaml) up to date; returns the names of the stages that failed.
@@ -112,8 +96,7 @@ class Run:
         """
         # the view prints instead, also instead of DVC's progress bars
         logging.getLogger("dvc").setLevel(logging.CRITICAL)
-        with self.lockfile.locked(), self.repo.scm_context(quiet=True), cores.share(self.jobs) as turns:
-            self.environment |= turns
+        with self.lockfile.locked(), self.repo.scm_context(quiet=True):
             recovery.mend(self.repo)
             graph = get_active_graph(self.repo.index.graph)
             wanted = collect_stages(self.repo, list(targets) or ["dvc.yaml"])
@@ -126,6 +109,7 @@ class Run:
             self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
             self.view.plan([name(stage) for stage in plan])
             try:
+                self.executor.begin(self.repo)
                 while self.waiting or self.running:
                     self.start_ready()
                     self.wait()
@@ -138,9 +122,9 @@ class Run:
         return self.failed
 
     def start_ready(self) -> None:
-        """Start stages whose dependencies are done, while cores are free: first those that most others wait for."""
+        """Start stages whose dependencies are done, while there is room: first those that most others wait for."""
         for stage in [item for item, upstream in self.waiting.items() if not upstream]:
-            if len(self.running) == self.jobs:
+            if not self.executor.room(len(self.running)):
                 return
             if self.later.get(stage, 0.0) > time.monotonic():
                 continue
@@ -169,29 +153,14 @@ class Run:
         stage.remove_outs(ignore_remove=False, force=False)
         if not self.force and self.run_cache and self.lockfile.restored(stage):
             return "cached"
-        options, gpu, log = prepare_kwargs(stage, self.environment), self.free_gpu(), log_of(name(stage))
-        if gpu is not None:
-            options["env"]["CUDA_VISIBLE_DEVICES"] = gpu
+        log = log_of(name(stage))
         log.parent.mkdir(exist_ok=True)
-        with contextlib.ExitStack() as held, open(log, "wb") as out:
+        with contextlib.ExitStack() as held:
             held.enter_context(self.lockfile.claimed(stage))
-            process = self.process(stage, options, log, out)
-            self.running.append(Running(stage, process, time.monotonic(), gpu, held.pop_all()))
+            process = self.executor.start(stage, self.environment, log)
+            self.running.append(Running(stage, process, time.monotonic(), held.pop_all()))
         self.view.started(name(stage), log)
         return None
-
-    def process(self, stage: PipelineStage, options: Any, log: Path, out: IO[bytes]) -> Process:
-        """Start the stage's command; a Python script runs in a fork that has its libraries loaded."""
-        if text := fork_server.arguments(stage.cmd) if isinstance(stage.cmd, str) else []:
-            self.server = self.server or fork_server.Server(os.environ)
-            return self.server.start(text, options["cwd"], options["env"], log)
-        command: Any = make_cmd(get_executable(), stage.cmd)
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
-
-    def free_gpu(self) -> str | None:
-        """The GPU with the fewest stages; None if there are none to share out."""
-        taken = [item.gpu for item in self.running]
-        return min(self.gpus, key=taken.count, default=None)
 
     def wait(self) -> None:
         """Wait until a stage has ended or a locked one may be retried; DVC's lock is released meanwhile."""
@@ -248,8 +217,7 @@ class Run:
             item.process.wait()
             item.held.close()
         self.running = []
-        if self.server:
-            self.server.close()
+        self.executor.end()
 
 
 def needed(graph: networkx.DiGraph, plan: Sequence[PipelineStage]) -> set[PipelineStage]:
@@ -274,8 +242,7 @@ def log_of(name: str) -> Path:
 def repro(
     targets: Sequence[str],
     view: View,
-    jobs: int,
-    gpus: Sequence[str] = (),
+    executor: Executor,
     force: bool = False,
     check: Callable[[], None] | None = None,
     run_cache: bool = True,
@@ -286,5 +253,4 @@ def repro(
     yaml_cache.remember()
     hash_cache.remember()
     with Repo() as repo:
-        run = Run(repo, view, jobs, gpus, force, check, run_cache, environment, allow_missing)
-        return run.everything(targets)
+        return Run(repo, view, executor, force, check, run_cache, environment, allow_missing).everything(targets)
