@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself; nothing is reinstalled while the lock stands unchanged.
-#   make repro | demo | test | test-fast | test-faults | ui | lint | bench | screenshots       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
+#   make repro | demo | test | test-fast | test-faults | test-cluster | cluster | ui | lint | bench | screenshots       PYTHON=python3.12 chooses the interpreter (3.11 or newer),
 #   JOBS=2 how many cores `make repro` uses (all that there are), PORT=5001 where the UI listens
 PYTHON ?= python3
 TORCH_BACKEND ?=
@@ -7,7 +7,7 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: repro demo test test-fast test-faults ui lint bench screenshots setup
+.PHONY: repro demo test test-fast test-faults test-cluster cluster ui lint bench screenshots setup
 repro: setup
 	aelab repro $(addprefix -j ,$(JOBS))
 
@@ -27,6 +27,13 @@ test-faults: setup
 	pytest -n auto --dist loadfile tests/training/test_checkpoints.py tests/runner/test_stage.py tests/data tests/runner/test_repro.py \
 	  tests/tracking/test_tracking.py
 
+# what `aelab repro --on` needs, and its tests: Ray, DVC's remotes; servers on 127.0.0.1 (sshd and PostgreSQL from the system's packages
+# openssh-server and postgresql; without one of them its tests are skipped)
+cluster: .venv/cluster-ready
+
+test-cluster: cluster
+	pytest tests/runner/cluster $(PYTEST)
+
 ui: setup
 	aelab ui --port $(PORT)
 
@@ -43,6 +50,13 @@ screenshots: setup
 
 versions.lock: requirements.lock
 	grep -E '^(torch|torchvision|numpy|scipy|scikit-learn|scikit-image)==' $< | sed 's/ *\\$$//' > $@
+
+# the lock of the extra `cluster` without what requirements.lock has:
+#   uv pip compile pyproject.toml --extra dev --extra cluster -c requirements.lock --universal --generate-hashes --no-header --no-annotate -q -o all.lock
+#   awk 'NR==FNR {if (/==/) seen[$$1]=1; next} /==/ {keep=!($$1 in seen)} keep' requirements.lock all.lock > requirements-cluster.lock
+.venv/cluster-ready: .venv/ready requirements-cluster.lock
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps --require-hashes -r requirements-cluster.lock
+	@touch $@
 
 setup: .venv/ready
 

@@ -126,16 +126,16 @@ def repro(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="Cores: stages at once, and what seeds they fork; none: all there are."),
+        typer.Option(
+            "-j", "--jobs", min=1, help="Cores: stages at once, and what seeds they fork; none: all there are."
+        ),
     ] = None,
     on: cluster.On = "",
     gpus: Annotated[
         str, typer.Option(help="GPUs to share out among the stages, such as 0,1; none: each stage sees all.")
     ] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Run stages again that are up to date.")] = False,
-    folder: Annotated[
-        Path | None, typer.Option("-C", help="A folder of another DVC project, to run that one.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("-C", help="A folder of another DVC project, to run that one.")] = None,
 ) -> None:
     """Run what has changed, like `dvc repro`, with several stages at a time, or on the machines of a cluster.
 
@@ -249,6 +249,7 @@ def sweep(
         int | None, typer.Option("--trials", min=1, help="Trials there shall be in all; none: as params.yaml says.")
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Trials at once.")] = 1,
+    on: cluster.On = "",
     show: Annotated[bool, typer.Option("--show", help="Only print the trials, and draw the pictures.")] = False,
     apply: Annotated[
         bool, typer.Option("--apply", help="Only write the best trial's parameters to params.yaml.")
@@ -272,7 +273,8 @@ def sweep(
         return
     if not show:
         check(name)
-        run.sweep(name, trials, jobs, console.say)
+        with cluster.shared(on) as address:
+            run.sweep(name, trials, jobs, console.say, address)
     print(run.report(name))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,9 @@ def executor(on: str, jobs: int | None, gpus: Sequence[str]) -> executors.Execut
     if not on:
         return executors.Local(jobs or cores.count(), gpus)
     if gpus:
-        raise ValueError("--gpus is for this machine; on a cluster, `resources:` of params.yaml says what a stage takes")
+        raise ValueError(
+            "--gpus is for this machine; on a cluster, `resources:` of params.yaml says what a stage takes"
+        )
     from aelab.runner.cluster.driver import OnRay
     from aelab.tracking.replay import replay
 
@@ -37,14 +40,11 @@ def executor(on: str, jobs: int | None, gpus: Sequence[str]) -> executors.Execut
 def studies(folders: Sequence[str], options: Sequence[str], on: str, jobs: int | None) -> int:
     """Run `aelab repro` on several studies: side by side on a cluster, else one after another. Returns the worst exit
     status."""
-    with contextlib.ExitStack() as held:
-        if on:
-            from aelab.runner.cluster import ray_api
-
-            on = held.enter_context(ray_api.shared(on, jobs or cores.count()))
+    with shared(on, jobs) as address:
         running = []
         for folder in folders:
-            command = [sys.executable, "-m", "aelab.cli", "repro", folder, *options, *(["--on", on] if on else [])]
+            where = ["--on", address] if address else []
+            command = [sys.executable, "-m", "aelab.cli", "repro", folder, *options, *where]
             process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
             thread = threading.Thread(target=relay, args=[folder, process])
             thread.start()
@@ -54,6 +54,18 @@ def studies(folders: Sequence[str], options: Sequence[str], on: str, jobs: int |
         for _, thread in running:
             thread.join()
         return max(process.wait() for process, _ in running)
+
+
+@contextlib.contextmanager
+def shared(on: str, jobs: int | None = None) -> Iterator[str]:
+    """The cluster for several processes that run stages: one made on this machine ends with the `with`."""
+    if on:
+        from aelab.runner.cluster import ray_api
+
+        with ray_api.shared(on, jobs or cores.count()) as address:
+            yield address
+    else:
+        yield ""
 
 
 def relay(folder: str, process: subprocess.Popen[str]) -> None:
@@ -67,7 +79,7 @@ def relay(folder: str, process: subprocess.Popen[str]) -> None:
 def node(
     address: Annotated[str, typer.Argument(help="HOST:PORT of the head node; head: this one is it.")],
     host: Annotated[
-        str, typer.Option(help="This machine's address in the cluster's network; the ports that Ray opens listen there.")
+        str, typer.Option(help="This machine's address in the cluster's network; 127.0.0.1: a cluster of one machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Of the head node.")] = 6379,
     cpus: Annotated[int | None, typer.Option(min=0, help="Cores to offer; none: all there are.")] = None,
@@ -78,14 +90,15 @@ def node(
 ) -> None:
     """Make this machine a node of a Ray cluster, until Ctrl-C.
 
-    It is marked with its kind, CPU and GPU: stages whose results must agree to the bit go to nodes of one kind. Ray
-    trusts its network: whoever reaches its ports runs code. Use a private network.
+    It is marked with its kind, CPU and GPU: stages whose results must agree to the bit go to nodes of one kind. Who has
+    the head's token, ~/.ray/auth_token, may run any code on the nodes: copy it to each of them, and to nobody else.
     """
     from aelab.runner.cluster import start
+    from aelab.runner.cluster.node import HOME
 
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        os.environ[start.HOME] = str(folder.resolve())
+        os.environ[HOME] = str(folder.resolve())
     start.node(address, host, port, cpus if cpus is not None else cores.count(), gpus, kind())
 
 
@@ -96,4 +109,5 @@ def kind() -> str:
     from aelab.config import runtime
 
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return ", ".join([runtime.describe(torch.device("cpu")), *sorted(set(names))])
+    words = [runtime.describe(torch.device("cpu")), *sorted(set(names))]
+    return re.sub(r"[^\w.-]+", "-", " ".join(words)).strip("-")  # Ray takes no comma

@@ -1,8 +1,9 @@
 """A parallel `dvc repro`: DVC decides what has to run, this schedules it.
 
 `dvc repro` runs one stage at a time. Here the repository is loaded once, and every stage whose dependencies are done
-is handed to an executor (see executors.py), which runs it in a process of its own. Change detection, run cache, hashes, cache, locks and the format of dvc.lock are DVC's
-own (see lockfile.py), so the result is that of `dvc repro`, byte for byte.
+is handed to an executor (see executors.py), which runs it in a process of its own. Change detection, run cache,
+hashes, cache, locks and the format of dvc.lock are DVC's own (see lockfile.py), so the result is that of `dvc repro`,
+byte for byte.
 """
 
 from __future__ import annotations

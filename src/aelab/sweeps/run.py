@@ -25,8 +25,9 @@ Say = Callable[[str], None]
 class Run:
     """A running sweep; it holds the lock of its study."""
 
-    def __init__(self, name: str, sweep: Sweep, lock: TextIO, say: Say) -> None:
-        self.name, self.sweep, self.lock, self.say = name, sweep, lock, say
+    def __init__(self, name: str, sweep: Sweep, lock: TextIO, say: Say, on: str = "") -> None:
+        """on: the cluster that stages of trials run on, if any."""
+        self.name, self.sweep, self.lock, self.say, self.on = name, sweep, lock, say, on
         self.target, self.ranges = Target(sweep.target), sweep.ranges()
         self.study = study.begin(name, sweep, experiment(sweep))
         self.tracked = Tracked(experiment(sweep), name, list(sweep.objectives), say)
@@ -61,7 +62,7 @@ class Run:
         prepare(folder, self.target, values, logs)
         self.track()
         run = self.tracked.run(trial.number)
-        self.running.append(Running(trial, self.target, folder, logs, self.lock, run))
+        self.running.append(Running(trial, self.target, folder, logs, self.lock, run, self.on))
 
     def watch(self) -> None:
         """Report intermediate values of running trials, and prune those that are not promising."""
@@ -122,12 +123,12 @@ def check(sweep: Sweep) -> None:
         edits.check(text, sweep.fixed | corner)
 
 
-def sweep(name: str, trials: int | None, jobs: int, say: Say) -> None:
-    """Run or continue a sweep until it has `trials` trials (None: as many as params.yaml says)."""
+def sweep(name: str, trials: int | None, jobs: int, say: Say, on: str = "") -> None:
+    """Run or continue a sweep until it has `trials` trials (None: as many as params.yaml says). on: see Run."""
     entry = params.load(f"sweeps.{name}")
     check(entry)
     with study.hold(name) as lock:
-        run = Run(name, entry, lock, say)
+        run = Run(name, entry, lock, say, on)
         run.go(trials or entry.trials, jobs)
 
 

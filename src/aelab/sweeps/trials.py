@@ -47,17 +47,19 @@ class Target:
 
 
 class Running:
-    """A running trial. lock: inherited by its process for as long as it lives; run: its MLflow run."""
+    """A running trial. lock: inherited by its process for as long as it lives; run: its MLflow run; on: the cluster
+    that its stages run on, if any."""
 
     def __init__(
-        self, trial: optuna.Trial, target: Target, folder: Path, logs: Path, lock: TextIO, run: str | None
+        self, trial: optuna.Trial, target: Target, folder: Path, logs: Path, lock: TextIO, run: str | None, on: str = ""
     ) -> None:
         self.trial, self.target, self.folder, self.log = trial, target, folder, logs / LOG
         self.began, self.pruned, self.at = time.monotonic(), False, 0
         environment = os.environ | {"DVC_ROOT": str(repository.root()), "AELAB_ECHO": str(folder.resolve() / ECHO)}
+        where = ["--on", on] if on else ["-j", "1"]
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aelab.cli", "repro", "-j", "1", target.name],
+                [sys.executable, "-m", "aelab.cli", "repro", *where, target.name],
                 cwd=folder,
                 env=environment | ({"AELAB_PARENT_RUN": run} if run else {}),
                 stdin=subprocess.DEVNULL,

@@ -12,8 +12,8 @@ from aelab.tracking import events, facts
 def replay(stage: Any, host: str) -> None:
     """Send the events of a stage (DVC's object of it) to the writer, as the stage would have done here.
 
-    Nothing is sent where the stage leaves no events, or AELAB_TRACKING is off. host: where it ran. Raises OSError if the
-    spool is not writable, ValueError for events of another form.
+    Nothing is sent where the stage leaves no events, or AELAB_TRACKING is off. host: where it ran. Raises OSError if
+    the spool is not writable, ValueError for events of another form.
     """
     found = next((path for out in stage.outs if (path := record(Path(out.fs_path)))), None)
     if found is None or os.environ.get("AELAB_TRACKING") == "off":

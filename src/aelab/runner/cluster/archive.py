@@ -1,7 +1,7 @@
 """The files of a project that nodes get: those that git knows, without what its stages make.
 
-Outs travel by their MD5 instead. Outside git, as in the folder of a sweep's trial, these are all files that DVC does not
-ignore, but for those of .dvc and logs.
+Outs travel by their MD5 instead. Outside git, as in the folder of a sweep's trial, these are all files that DVC does
+not ignore, but for those of .dvc and logs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from aelab.runner.dvc_api import Git, Repo
 from aelab.runner.repository import git
@@ -31,14 +32,17 @@ class Archive:
     def files(self, made: Iterable[Path]) -> list[Path]:
         """The files, relative to the top, without those below the paths `made`."""
         folders = {path.resolve() for path in made}
-        return [path for path in sorted(self.names()) if folders.isdisjoint([self.top / path, *(self.top / path).parents])]
+        return [
+            path for path in sorted(self.names()) if folders.isdisjoint([self.top / path, *(self.top / path).parents])
+        ]
 
     def names(self) -> Iterator[Path]:
         if self.known:
             listed = git("-C", str(self.top), "ls-files", "-coz", "--exclude-standard") or ""
             yield from {Path(name) for name in listed.split("\0") if name and os.path.isfile(self.top / name)}
             return
-        for folder, folders, names in self.repo.dvcignore.walk(self.repo.fs, str(self.top)):
+        walk: Any = self.repo.dvcignore.walk(self.repo.fs, str(self.top))
+        for folder, folders, names in walk:
             folders[:] = [name for name in folders if name not in APART]
             yield from (Path(folder, name).relative_to(self.top) for name in names)
 

@@ -6,22 +6,24 @@ holds. Python scripts do not need it: see stage.die_with_parent.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 
-def start(
+@contextlib.contextmanager
+def started(
     command: Sequence[str], folder: str, environment: Mapping[str, str], out: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    """Start a command in a process group of its own; what it prints goes to `out`."""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in a process group of its own, killed at the end of the `with`; what it prints goes to `out`."""
     theirs, ours = os.pipe()
     try:
-        return subprocess.Popen(
+        yield subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(theirs), *command],
             cwd=folder,
             env=environment,
@@ -33,10 +35,7 @@ def start(
         )
     finally:
         os.close(theirs)
-        _pipes.append(ours)
-
-
-_pipes: list[int] = []  # open until this process ends
+        os.close(ours)
 
 
 def run(fd: int, command: Sequence[str]) -> int:

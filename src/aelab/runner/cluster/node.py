@@ -25,8 +25,9 @@ from aelab.runner import cores, fork_server
 from aelab.runner.cluster import command, mailbox
 from aelab.runner.cluster.orders import Answer, Order
 from aelab.runner.cluster.ray_api import imported
-from aelab.runner.cluster.store import Missing, Store, full
+from aelab.runner.cluster.store import MissingError, Store
 from aelab.runner.dvc_api import Config, DvcException, Repo
+from aelab.runner.executors import Process
 
 HOME = "AELAB_NODE_DIR"  # environment variable of a node: the folder of its cache and its working folders
 ROOM = 100e6  # bytes: a stage that fails with less left on the disk failed for want of them
@@ -51,7 +52,7 @@ def work(order: Order, code: bytes, box: Any) -> Answer:
     try:
         folder = Path(tempfile.mkdtemp(prefix="aelab-", dir=home() if HOME in os.environ else None))
         run(order, code, box, folder, answer)
-    except Missing as error:
+    except MissingError as error:
         answer.missing = str(error)
     except (OSError, DvcException) as error:
         answer.code, answer.problem = None, " ".join(str(error).split())
@@ -62,7 +63,7 @@ def work(order: Order, code: bytes, box: Any) -> Answer:
 
 
 def run(order: Order, code: bytes, box: Any, folder: Path, answer: Answer) -> None:
-    """Fill in the answer. Raises Missing, and errors of this node."""
+    """Fill in the answer. Raises MissingError, and errors of this node."""
     with tarfile.open(fileobj=io.BytesIO(code)) as archive:
         archive.extractall(folder, filter="tar")
     shared = HOME not in os.environ and Path(order.cache, order.token).exists()
@@ -109,10 +110,13 @@ def execute(order: Order, folder: Path, project: Path, log: Path, echo: Path) ->
     if order.script:
         if _server is None or _server.process.poll() is not None:
             _server = fork_server.Server(environment)
-        process: Any = _server.start(list(order.script), where, environment, log)
-    else:
-        with open(log, "wb") as out:
-            process = command.start(order.command, where, environment, out)
+        return ended(_server.start(list(order.script), where, environment, log))
+    with open(log, "wb") as out, command.started(order.command, where, environment, out) as process:
+        return ended(process)
+
+
+def ended(process: Process) -> int:
+    """The exit status of a process, once it has ended."""
     while process.poll() is None:
         time.sleep(PAUSE)
     return int(process.returncode)

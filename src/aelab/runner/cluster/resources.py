@@ -1,9 +1,9 @@
 """What stages take of a cluster: the section `resources:` of params.yaml, which no stage lists.
 
-    resources:
-      kind: CPU (AMD 25-1, AVX512)      # of the nodes; none: that with most cores
-      "train@*": {cpus: 1, memory: 2}   # patterns of DVC's names; the first that fits counts
-      "evaluate@*": {gpus: 0.5}
+resources:
+  kind: CPU-AMD-25-1-AVX512         # of the nodes, see `aelab node`; none: that with most cores
+  "train@*": {cpus: 1, memory: 2}   # patterns of DVC's names; the first that fits counts
+  "evaluate@*": {gpus: 0.5}
 """
 
 from __future__ import annotations

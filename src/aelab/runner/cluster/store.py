@@ -19,7 +19,7 @@ PATIENCE = 600.0  # seconds that a remote may be away
 PAUSE = 2.0  # seconds between two attempts
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """Files that neither the cache nor the remote has undamaged."""
 
 
@@ -30,6 +30,7 @@ class Store:
         """remote: the name of the remote; None: there is none."""
         self.repo, self.name = repo, remote
         self.cache: Any = repo.cache.local
+        self.ignore: Any = repo.dvcignore
         self.whole: dict[Path, tuple[int, int, int]] = {}  # files whose content has been verified, as they were then
 
     def path(self, md5: str) -> Path:
@@ -37,14 +38,14 @@ class Store:
 
     def add(self, path: Path) -> str:
         """Copy a file or folder into the cache; returns the MD5 that DVC gives it."""
-        staging, _, found = build(self.cache, str(path), self.repo.fs, "md5", ignore=self.repo.dvcignore)
+        staging, _, found = build(self.cache, str(path), self.repo.fs, "md5", ignore=self.ignore)
         transfer(staging, self.cache, {found.hash_info}, shallow=False)
         return str(found.hash_info.value)
 
     def place(self, md5: str, path: Path) -> None:
         """Make `path` the file or folder with this MD5, which the cache has."""
         found = load_object(self.cache, HashInfo("md5", md5))
-        checkout(str(path), self.repo.fs, found, self.cache, force=True, ignore=self.repo.dvcignore)
+        checkout(str(path), self.repo.fs, found, self.cache, force=True, ignore=self.ignore)
 
     def lacks(self, md5s: Iterable[str]) -> set[str]:
         """Those of these files and folders of which the cache does not have everything; damaged files are removed."""
@@ -72,22 +73,22 @@ class Store:
         return True
 
     def pull(self, md5s: Iterable[str]) -> Traffic:
-        """Bring what the cache lacks from the remote. Raises Missing if that does not have all of it, the error of the
-        remote after PATIENCE seconds."""
+        """Bring what the cache lacks from the remote. Raises MissingError if that does not have all of it, the error of
+        the remote after PATIENCE seconds."""
         wanted = self.lacks(md5s)
         moved = Traffic()
         if wanted and self.name:
             moved = persist(lambda: self.fetch(wanted))
         if left := self.lacks(wanted):
-            raise Missing(", ".join(sorted(left)))
+            raise MissingError(", ".join(sorted(left)))
         return moved
 
     def fetch(self, md5s: set[str]) -> Traffic:
         """Copy files and folders from the remote: the list of a folder last, so that what it names is there. Raises
-        Missing if the remote does not have them."""
+        MissingError if the remote does not have them."""
         remote = self.remote()
         if gone := [md5 for md5 in md5s if not remote.exists(md5)]:
-            raise Missing(", ".join(sorted(gone)))
+            raise MissingError(", ".join(sorted(gone)))
         lists, files = dict[str, bytes](), {md5 for md5 in md5s if not md5.endswith(".dir")}
         for md5 in md5s - files:
             with remote.fs.open(remote.oid_to_path(md5), "rb") as file:
@@ -134,7 +135,7 @@ def persist(work: Callable[[], Traffic]) -> Traffic:
     while True:
         try:
             return work()
-        except Missing:
+        except MissingError:
             raise
         except Exception as error:  # of any remote: each has errors of its own
             if full(error) or time.monotonic() > end:
