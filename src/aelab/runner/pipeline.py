@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import networkx
 
@@ -105,9 +105,7 @@ class Run:
             self.lockfile.open(plan)
             if self.allow_missing:
                 self.needed = needed(graph, plan)
-            # those that most others wait for
-            first = sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))
-            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first}
+            self.waiting = {stage: set(graph.successors(stage)) & set(plan) for stage in first(graph, plan)}
             self.view.plan([name(stage) for stage in plan])
             try:
                 self.executor.begin(self.repo)
@@ -219,6 +217,12 @@ class Run:
             item.held.close()
         self.running = []
         self.executor.end()
+
+
+def first(graph: networkx.DiGraph, plan: Sequence[Any]) -> list[Any]:
+    """The stages of a plan in the order in which they start: those that most others wait for come first. graph: from a
+    stage to those that it waits for."""
+    return sorted(plan, key=lambda stage: -len(networkx.ancestors(graph, stage)))
 
 
 def needed(graph: networkx.DiGraph, plan: Sequence[PipelineStage]) -> set[PipelineStage]:
