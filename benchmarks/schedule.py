@@ -110,7 +110,8 @@ def main() -> None:
     chain = path(waits, known)
     critical = sum(known[name] for name in chain) / 60
     text = "\n".join(table(waits, known, OVERHEAD, START))
-    text += f"\n\n{len(known)} stages, {sum(known.values()) / 60:.0f} minutes of work. Critical path, {critical:.1f} minutes: "
+    text += f"\n\n{len(known)} stages, {sum(known.values()) / 60:.0f} minutes of work. "
+    text += f"Critical path, {critical:.1f} minutes: "
     text += ", ".join(f"{name} {known[name]:.0f} s" for name in chain) + ".\n\n"
     text += document.measured(f"times recorded on {about['machine']}")
     print(text)
