@@ -38,6 +38,8 @@ PROCESSES = {"cores", "parallel", "progress"}
 OWNERS = {
     "mlflow": {"inference/mlflow_model", "tracking/models", "tracking/runs", "tracking/store"},
     "dvc": {"runner/dvc_api"},
+    "dvc_data": {"runner/dvc_api"},
+    "ray": {"runner/cluster/ray_api"},
     "optuna": {"sweeps", "tracking/sweeps"},
     "typer": {"cli"},
     "ruamel": {"config", "tracking/state"},

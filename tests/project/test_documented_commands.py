@@ -28,7 +28,7 @@ from aelab.config import params
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if "results" not in path.name)]
-INCOMPLETE = {"dvc exp", "dvc exp run", "dvc exp run -S", "aelab sweep"}  # named in a sentence
+INCOMPLETE = {"dvc exp", "dvc exp run", "dvc exp run -S", "aelab sweep", "aelab node", "dvc add"}  # named in a sentence
 
 
 def commands(page: Path) -> Iterator[str]:

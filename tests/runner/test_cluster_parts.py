@@ -180,6 +180,34 @@ def test_other_packages_are_named():
     assert "nothing-of-this-name none there, 1.0 here" in node.unlike({"nothing-of-this-name": "1.0"})
 
 
+WORKER = """
+import os, signal
+from aelab.runner.cluster import node
+with node.workplace() as folder:
+    print(folder, flush=True)
+    if os.environ.get("DIE"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(*sorted(os.listdir(folder.parent)))
+"""
+
+
+def test_what_a_killed_worker_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv(node.HOME, str(tmp_path))
+
+    def work(**variables: str) -> list[str]:
+        environment = os.environ | variables
+        done = subprocess.run([sys.executable, "-c", WORKER], env=environment, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    [killed] = work(DIE="yes")
+    assert Path(killed).exists()
+    with node.workplace() as mine:
+        assert not Path(killed).exists()
+        other, there = work()
+        assert there.split() == sorted([mine.name, Path(other).name]), "one at work stays"
+    assert list(tmp_path.iterdir()) == []
+
+
 HOLDER = """
 import subprocess, sys, time
 from aelab.runner.cluster import command

@@ -9,6 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -42,7 +43,9 @@ def ray():
 
 
 class Nodes:
-    """A cluster whose head runs no stages. address: for --on; folder: of the nodes' own caches."""
+    """A cluster whose head runs no stages. address: for --on; folder: of the nodes' own caches; stages: their names."""
+
+    stages: Collection[str] = (*STAGES, "script")
 
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
@@ -66,13 +69,15 @@ class Nodes:
         self.cluster.remove_node(node, allow_graceful=False)
 
     def workers(self) -> list[psutil.Process]:
-        """Processes of Ray's that run stages now."""
-        return [each for each in psutil.process_iter() if named(each).startswith("ray::") and "IDLE" not in named(each)]
+        """The processes of this cluster that run stages of the pipeline now."""
+        raylets = [psutil.Process(node.all_processes["raylet"][0].process.pid) for node in self.nodes]
+        workers = [each for raylet in raylets for each in raylet.children(recursive=True)]
+        return [each for each in workers if named(each) in {f"ray::{name}" for name in self.stages}]
 
 
 def named(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
+        return " ".join(process.cmdline()).strip()
     return ""
 
 

@@ -23,6 +23,7 @@ from cluster_nodes import (
     write,
 )
 from conftest import PATIENCE, wait_for
+from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +75,8 @@ def test_without_a_remote_a_node_that_does_not_see_the_cache_is_one_line(nodes, 
     (project / ".dvc" / "config.local").unlink()
     done = run(AELAB, project, "--on", nodes.address, "chain2")
     assert done.returncode == 1
-    assert "chain1 failed: nodes that do not see DVC's cache need a DVC remote" in done.stderr
+    [line] = [text for text in done.stderr.splitlines() if text.startswith("chain1 failed")]
+    assert "nodes that do not see DVC's cache need a DVC remote" in line
 
 
 def test_a_stage_that_fails_says_why_as_it_does_here(nodes, project):
@@ -124,7 +126,8 @@ def test_the_driver_dies_and_is_typed_again(nodes, project, expected, how):
     nothing_runs(project)
     done = run(AELAB, project, "--on", nodes.address)
     assert done.returncode == 0, done.stderr
-    assert lock(project) == expected(2)
+    load = YAML(typ="safe").load  # Ctrl-C wrote what had finished, which comes first in the file then
+    assert lock(project) == expected(2) if how == signal.SIGKILL else load(lock(project)) == load(expected(2))
 
 
 def test_the_remote_is_away_for_a_while(nodes, project, expected, tmp_path):

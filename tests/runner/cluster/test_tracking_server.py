@@ -179,6 +179,7 @@ def test_stages_of_a_cluster_are_tracked_by_the_driver(nodes, server, tmp_path, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     nodes.add(MLFLOW_TRACKING_URI="http://127.0.0.1:1")  # a node needs no store
     nodes.add(MLFLOW_TRACKING_URI="http://127.0.0.1:1")
+    nodes.stages = items
     one = start(project, "--on", nodes.address)
     wait_for(lambda: nodes.workers() or one.poll() is not None)
     nodes.remove(nodes.nodes[0])

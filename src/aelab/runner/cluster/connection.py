@@ -42,9 +42,10 @@ class Cluster:
         self.versions = versions(archive.top)
         package = Path(node.__file__).parents[2]  # nodes run this code, whatever is installed there
         self.ray = ray_api.connect(address, jobs, runtime_env={"py_modules": [str(package)]})
-        self.cache, self.token = Path(str(repo.cache.local_cache_dir)).resolve(), f".aelab-{secrets.token_hex(8)}"
+        self.cache = Path(str(repo.cache.local_cache_dir)).resolve()
         self.cache.mkdir(parents=True, exist_ok=True)
-        (self.cache / self.token).touch()
+        if node.token(self.cache) is None:
+            (self.cache / node.TOKEN).write_text(secrets.token_hex(16))
         self.kind, self.work = self.chosen_kind(), self.ray.remote(node.work)
         at_head = {"num_cpus": 0, "max_restarts": -1, "resources": {ray_api.HEAD: 0.001}}
         self.mailbox = self.ray.remote(Mailbox).options(**at_head).remote()
@@ -85,7 +86,7 @@ class Cluster:
             environment=variables | dict(environment) | {"AELAB_TRACKING": "off"},
             versions=self.versions,
             cache=str(self.cache),
-            token=self.token,
+            token=node.token(self.cache) or "",
             remotes=self.remotes,
             remote=self.store.name,
         )
@@ -125,7 +126,6 @@ class Cluster:
     def close(self) -> None:
         self.over.set()
         self.listener.join()
-        (self.cache / self.token).unlink(missing_ok=True)
         self.ray.shutdown()
 
 

@@ -6,6 +6,8 @@ never touches dvc.lock, the run cache or the tracking store, and needs no creden
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import logging
@@ -16,7 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,12 @@ from aelab.runner import cores, fork_server
 from aelab.runner.cluster import command, mailbox
 from aelab.runner.cluster.orders import Answer, Order
 from aelab.runner.cluster.ray_api import imported
-from aelab.runner.cluster.store import MissingError, Store
-from aelab.runner.dvc_api import Config, DvcException, Repo
+from aelab.runner.cluster.store import NO_REMOTE, MissingError, Store
+from aelab.runner.dvc_api import Config, Repo
 from aelab.runner.executors import Process
 
 HOME = "AELAB_NODE_DIR"  # environment variable of a node: the folder of its cache and its working folders
+LOCK, TOKEN = "aelab.lock", ".aelab"
 ROOM = 100e6  # bytes: a stage that fails with less left on the disk failed for want of them
 PAUSE = 0.02
 
@@ -48,17 +51,13 @@ def work(order: Order, code: bytes, box: Any) -> Answer:
         answer.problem = "the code arrived damaged"
         return answer
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    folder = None
     try:
-        folder = Path(tempfile.mkdtemp(prefix="aelab-", dir=home() if HOME in os.environ else None))
-        run(order, code, box, folder, answer)
+        with workplace() as folder:
+            run(order, code, box, folder, answer)
     except MissingError as error:
         answer.missing = str(error)
-    except (OSError, DvcException) as error:
-        answer.code, answer.problem = None, " ".join(str(error).split())
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+    except Exception as error:  # of the disk, the remote, DVC: another node may do better
+        answer.code, answer.problem = None, " ".join(str(error).split()) or type(error).__name__
     return answer
 
 
@@ -66,8 +65,10 @@ def run(order: Order, code: bytes, box: Any, folder: Path, answer: Answer) -> No
     """Fill in the answer. Raises MissingError, and errors of this node."""
     with tarfile.open(fileobj=io.BytesIO(code)) as archive:
         archive.extractall(folder, filter="tar")
-    shared = HOME not in os.environ and Path(order.cache, order.token).exists()
+    shared = HOME not in os.environ and token(Path(order.cache)) == order.token
     answer.alone, project = not shared, folder / order.project
+    if not shared and not order.remote:
+        raise ValueError(NO_REMOTE)
     settle(project, order, order.cache if shared else str(home() / "cache"), folder)
     with Repo(str(project)) as repo:
         store = Store(repo, None if shared else order.remote)
@@ -127,6 +128,31 @@ def home() -> Path:
     path = Path(os.environ.get(HOME) or Path.home() / ".cache" / "aelab-node")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A new folder for a stage, removed at the end; those of workers that were killed are removed first."""
+    base = home() if HOME in os.environ else Path(tempfile.gettempdir())
+    for old in base.glob("aelab-stage-*"):
+        with contextlib.suppress(OSError), open(old / LOCK) as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its worker lives
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="aelab-stage-", dir=base))
+    try:
+        with open(folder / "draft", "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            (folder / "draft").rename(folder / LOCK)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def token(cache: Path) -> str | None:
+    """What a DVC cache is known by; None if it is not seen here, or was never a driver's."""
+    with contextlib.suppress(OSError):
+        return (cache / TOKEN).read_text()
+    return None
 
 
 def turns() -> str:

@@ -22,7 +22,7 @@ class Order:
     environment: Mapping[str, str]
     versions: Mapping[str, str]  # what must be installed: package -> version
     cache: str  # the driver's DVC cache
-    token: str  # the name of a file in that cache
+    token: str  # that it is known by
     remotes: Mapping[str, Any]  # DVC's settings of the project's remotes
     remote: str | None  # the name of the one to use
 

@@ -17,6 +17,7 @@ from aelab.runner.dvc_api import HashInfo, Repo, build, checkout, load_object, t
 
 PATIENCE = 600.0  # seconds that a remote may be away
 PAUSE = 2.0  # seconds between two attempts
+NO_REMOTE = "nodes that do not see DVC's cache need a DVC remote: `dvc remote add -d NAME URL`"
 
 
 class MissingError(Exception):
@@ -112,7 +113,7 @@ class Store:
         """Send to the remote what it lacks. Raises ValueError without a remote, its error after PATIENCE seconds."""
         wanted = set(md5s)
         if not self.name:
-            raise ValueError("nodes that do not see DVC's cache need a DVC remote: `dvc remote add -d NAME URL`")
+            raise ValueError(NO_REMOTE)
         return persist(lambda: self.move(self.cache, self.remote(), wanted)) if wanted else Traffic()
 
     def remote(self) -> Any:
