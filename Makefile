@@ -32,7 +32,7 @@ test-faults: setup
 cluster: .venv/cluster-ready
 
 test-cluster: cluster
-	pytest tests/runner/cluster $(PYTEST)
+	pytest tests/runner/cluster tests/sweeps/test_sweep_on_a_cluster.py $(PYTEST)
 
 ui: setup
 	aelab ui --port $(PORT)

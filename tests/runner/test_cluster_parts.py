@@ -122,7 +122,10 @@ def test_files_go_to_the_remote_and_come_back_the_same(folder):
     (folder / ".dvcignore").write_text("d\n")
     with Repo() as repo:
         mine = store.Store(repo, "r")
-        md5s = [mine.add(folder / "big"), mine.add(folder / "start.txt")]
+        (folder / "start.txt").chmod(0o755)
+        big, start = mine.add(folder / "big"), mine.add(folder / "start.txt")
+        assert (big.executable, start.executable) == (False, True)
+        md5s = [big.md5, start.md5]
         assert md5s[0].endswith(".dir")
         sent = mine.push(md5s)
         assert (sent.files, sent.size) == (4, sum(mine.path(each).stat().st_size for each in md5s) + 2)
@@ -131,7 +134,9 @@ def test_files_go_to_the_remote_and_come_back_the_same(folder):
             file.unlink()
         assert mine.lacks(md5s) == set(md5s)
         assert mine.pull(md5s).files == 4
-        mine.place(md5s[0], folder / "again")
+        mine.place(big, folder / "again")
+        mine.place(start, folder / "new" / "start.txt")
+        assert os.access(folder / "new" / "start.txt", os.X_OK)
         assert tree(folder / "again") == {"a": b"1", "b/c": b"2"}
         assert mine.pull(md5s).files == 0
         damaged = mine.path(md5s[1])

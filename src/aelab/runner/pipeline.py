@@ -25,6 +25,7 @@ from aelab.runner.dvc_api import (
     LockError,
     PipelineStage,
     Repo,
+    RWLockFileCorruptedError,
     collect_stages,
     get_active_graph,
     plan_repro,
@@ -214,7 +215,8 @@ class Run:
             item.process.terminate()
         for item in self.running:
             item.process.wait()
-            item.held.close()
+            with contextlib.suppress(RWLockFileCorruptedError):  # Ctrl-C tore it; the next run mends it
+                item.held.close()
         self.running = []
         self.executor.end()
 

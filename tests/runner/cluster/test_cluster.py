@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from cluster_nodes import (
     AELAB,
     DVC,
     Nodes,
+    begin,
     commit,
     expected,
     nodes,
@@ -198,6 +200,28 @@ def test_stages_go_to_one_kind_of_node(nodes, project, expected):
     assert done.stderr.splitlines() == [
         "aelab repro: params.yaml: resources.kind: no node is of kind 'nobody'; there are: 'most', 'other'"
     ]
+
+
+def test_several_studies_run_side_by_side(ray, tmp_path, expected):
+    top = begin(tmp_path / "project")
+    for name in ("one", "two"):
+        folder = begin(top / "studies" / name)
+        shutil.rmtree(folder / ".git")
+        (folder / "start.txt").write_text(f"begin {name}\n")
+    commit(top)
+    alone = begin(tmp_path / "alone")
+    (alone / "start.txt").write_text("begin one\n")
+    assert run(DVC, alone).returncode == 0
+    done = run(AELAB, top, "studies/one", "studies/two", "--on", "ray", "-j", "2")
+    assert done.returncode == 0, done.stderr
+    assert lock(top / "studies" / "one") == lock(alone)
+    assert {"one: 8 ran", "two: 8 ran"} <= set(done.stderr.splitlines())
+    (top / "studies" / "one" / "helper.py").write_text("raise SystemExit('the helper is broken')\n")
+    (top / "studies" / "one" / "script.py").write_text("import helper\n")
+    done = run(AELAB, top, "studies/one", "studies/two")
+    assert done.returncode == 1
+    assert "two: 8 unchanged" in done.stderr
+    assert "one: script failed: the helper is broken" in done.stderr
 
 
 def test_a_wrong_address_is_one_line(ray, project):

@@ -84,7 +84,8 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(lambda: listens(self.port))
+        wait_for(lambda: listens(self.port) or self.process.poll() is not None)
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()
 
     def kill(self) -> None:
         """At once, with its workers."""
@@ -98,7 +99,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path):
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed: `make test-cluster` installs it")
+    pytest.importorskip("psycopg", reason="psycopg is not installed: `make test-cluster` installs it")
     if not (binary("postgres") and binary("initdb")):
         pytest.skip("PostgreSQL is not installed: Debian's package postgresql has it")
     database = Database()

@@ -14,7 +14,7 @@ from aelab.runner import executors
 from aelab.runner.cluster import node, ray_api, resources
 from aelab.runner.cluster.archive import Archive
 from aelab.runner.cluster.mailbox import EVERY, Mailbox
-from aelab.runner.cluster.orders import Order, Traffic
+from aelab.runner.cluster.orders import Content, Order, Traffic
 from aelab.runner.cluster.store import Store
 from aelab.runner.dvc_api import PipelineStage, Repo
 
@@ -81,7 +81,7 @@ class Cluster:
             project=os.path.relpath(self.repo.root_dir, top),
             folder=os.path.relpath(stage.wdir, top),
             code=self.archive.md5,
-            reads={os.path.relpath(path, top): md5 for path, md5 in self.reads(stage)},
+            reads={os.path.relpath(path, top): content for path, content in self.reads(stage)},
             makes=[os.path.relpath(out.fs_path, top) for out in stage.outs],
             environment=variables | dict(environment) | {"AELAB_TRACKING": "off"},
             versions=self.versions,
@@ -96,14 +96,14 @@ class Cluster:
         """What the stages of the project make, on this machine."""
         return [out for out in self.repo.index.outs if out.protocol == "local"]
 
-    def reads(self, stage: PipelineStage) -> Iterator[tuple[str, str]]:
-        """What a stage reads beside the archive's files: path, MD5."""
+    def reads(self, stage: PipelineStage) -> Iterator[tuple[str, Content]]:
+        """What a stage reads beside the archive's files, which is in the cache then."""
         archived = {str(self.archive.top / name) for name, *_ in self.archive.stamps}
         for dep in stage.deps:
             made = [out for out in self.outs() if within(out.fs_path, dep.fs_path) or within(dep.fs_path, out.fs_path)]
             for out in made:
-                known = str(out.hash_info.value) if out.hash_info else ""
-                kept = known and not self.store.lacks([known])  # not so where it is no part of DVC's cache
+                known = Content(str(out.hash_info.value) if out.hash_info else "", bool(out.meta and out.meta.isexec))
+                kept = known.md5 and not self.store.lacks([known.md5])  # not so where it is no part of DVC's cache
                 yield out.fs_path, known if kept else self.store.add(Path(out.fs_path))
             if not made and not any(within(name, dep.fs_path) for name in archived):  # neither git nor DVC knows it
                 yield dep.fs_path, self.store.add(Path(dep.fs_path))

@@ -72,10 +72,9 @@ def run(order: Order, code: bytes, box: Any, folder: Path, answer: Answer) -> No
     settle(project, order, order.cache if shared else str(home() / "cache"), folder)
     with Repo(str(project)) as repo:
         store = Store(repo, None if shared else order.remote)
-        answer.brought = store.pull(order.reads.values())
-        for path, md5 in order.reads.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            store.place(md5, folder / path)
+        answer.brought = store.pull(content.md5 for content in order.reads.values())
+        for path, content in order.reads.items():
+            store.place(content, folder / path)
         log, echo = folder / "aelab.log", folder / "aelab.echo"
         echo.mkdir()
         began = time.monotonic()
@@ -88,7 +87,7 @@ def run(order: Order, code: bytes, box: Any, folder: Path, answer: Answer) -> No
             made = [path for path in order.makes if os.path.lexists(folder / path)]  # DVC misses the others
             answer.outs = {path: store.add(folder / path) for path in made}
             if not shared:
-                answer.sent = store.push(answer.outs.values())
+                answer.sent = store.push(content.md5 for content in answer.outs.values())
 
 
 def settle(project: Path, order: Order, cache: str, folder: Path) -> None:

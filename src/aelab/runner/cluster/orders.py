@@ -8,6 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Content:
+    """A file or folder by what it holds: its MD5 as DVC writes it."""
+
+    md5: str
+    executable: bool = False  # a file that may be run
+
+
+@dataclass(frozen=True)
 class Order:
     """A stage for a node. Paths are relative to the top of the project's files."""
 
@@ -17,7 +25,7 @@ class Order:
     project: str  # the folder of dvc.yaml
     folder: str  # where the command runs
     code: str  # the MD5 of the archive with the project's files
-    reads: Mapping[str, str]  # path -> MD5, as DVC writes it
+    reads: Mapping[str, Content]
     makes: Sequence[str]  # paths
     environment: Mapping[str, str]
     versions: Mapping[str, str]  # what must be installed: package -> version
@@ -49,7 +57,7 @@ class Answer:
     node: str  # Ray's id of the node
     host: str
     code: int | None = None  # the exit status of the command
-    outs: dict[str, str] = field(default_factory=dict)  # path -> MD5
+    outs: dict[str, Content] = field(default_factory=dict)
     log: bytes = b""
     problem: str = ""  # of the node: another one may do better
     alone: bool = False  # whether it has a cache of its own

@@ -23,6 +23,7 @@ HEAD = "node:__internal_head__"  # the resource that Ray gives to the head node
 def imported() -> Any:
     """The module ray. Raises ValueError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call of a thread must not start a cluster
     if TOKEN.exists() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -32,6 +33,7 @@ class RemoteStage:
         self.cluster, self.stage, self.log, self.kept = cluster, stage, log, kept
         self.name = str(stage.addressing)
         self.order, self.code = cluster.order(stage, environment)
+        self.reads = {content.md5 for content in self.order.reads.values()}
         self.returncode: int | None = None
         self.answer: Answer | None = None  # of the node where it ended
         self.losses = self.misses = 0
@@ -52,7 +54,8 @@ class RemoteStage:
     def terminate(self) -> None:
         self.stopped = True
         if self.task is not None:
-            self.cluster.ray.cancel(self.task, force=True)
+            with contextlib.suppress(Exception):  # a connection that is gone has ended it already
+                self.cluster.ray.cancel(self.task, force=True)
 
     def hear(self, kind: str, content: bytes) -> None:
         """What the stage says while it runs: its log, or metrics for the folder AELAB_ECHO."""
@@ -87,7 +90,7 @@ class RemoteStage:
                 return answer.code
             elif answer.missing:  # the remote has lost it, or this node does not see the cache
                 self.cluster.apart = True
-                self.cluster.pushed -= set(self.order.reads.values())
+                self.cluster.pushed -= self.reads
                 self.misses += 1
                 if self.misses > MISSES:
                     raise RuntimeError(f"DVC's remote does not keep what it gets: {answer.missing}")
@@ -100,7 +103,7 @@ class RemoteStage:
         needs = cluster.resources.of(self.name)
         self.find(needs)
         if cluster.apart:
-            cluster.push(set(self.order.reads.values()))
+            cluster.push(self.reads)
         options = needs.of_ray(cluster.kind) | {"max_retries": 0, "name": self.name}
         if self.avoided:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self.avoided)})"}
@@ -131,15 +134,15 @@ class RemoteStage:
 
     def take(self, answer: Answer) -> None:
         """Bring the outs into the working folder. Raises RuntimeError if they did not arrive."""
-        cluster = self.cluster
+        cluster, made = self.cluster, {content.md5 for content in answer.outs.values()}
         try:
-            cluster.received.add(cluster.store.pull(answer.outs.values()))
+            cluster.received.add(cluster.store.pull(made))
         except MissingError as error:
             raise RuntimeError(f"outs did not arrive: {error}") from None
         if answer.alone:
             cluster.apart = True
-            cluster.pushed |= set(answer.outs.values())
-        for path, md5 in answer.outs.items():
-            cluster.store.place(md5, cluster.archive.top / path)
+            cluster.pushed |= made
+        for path, content in answer.outs.items():
+            cluster.store.place(content, cluster.archive.top / path)
         if self.kept:
             self.kept(self.stage, answer.host)

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import json
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from aelab.runner import recovery
-from aelab.runner.cluster.orders import Traffic
+from aelab.runner.cluster.orders import Content, Traffic
 from aelab.runner.dvc_api import HashInfo, Repo, build, checkout, load_object, transfer
 
 PATIENCE = 600.0  # seconds that a remote may be away
@@ -37,16 +38,19 @@ class Store:
     def path(self, md5: str) -> Path:
         return Path(self.cache.oid_to_path(md5))
 
-    def add(self, path: Path) -> str:
-        """Copy a file or folder into the cache; returns the MD5 that DVC gives it."""
-        staging, _, found = build(self.cache, str(path), self.repo.fs, "md5", ignore=self.ignore)
+    def add(self, path: Path) -> Content:
+        """Copy a file or folder into the cache."""
+        staging, meta, found = build(self.cache, str(path), self.repo.fs, "md5", ignore=self.ignore)
         transfer(staging, self.cache, {found.hash_info}, shallow=False)
-        return str(found.hash_info.value)
+        return Content(str(found.hash_info.value), bool(meta.isexec))
 
-    def place(self, md5: str, path: Path) -> None:
-        """Make `path` the file or folder with this MD5, which the cache has."""
-        found = load_object(self.cache, HashInfo("md5", md5))
+    def place(self, content: Content, path: Path) -> None:
+        """Make `path` the file or folder with this content, which the cache has."""
+        found = load_object(self.cache, HashInfo("md5", content.md5))
+        path.parent.mkdir(parents=True, exist_ok=True)
         checkout(str(path), self.repo.fs, found, self.cache, force=True, ignore=self.ignore)
+        if content.executable:
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def lacks(self, md5s: Iterable[str]) -> set[str]:
         """Those of these files and folders of which the cache does not have everything; damaged files are removed."""
