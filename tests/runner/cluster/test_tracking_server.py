@@ -120,9 +120,13 @@ def drained(roots: list[Path], uri: str) -> None:
     end = time.monotonic() + PATIENCE
     while left := pending():
         assert time.monotonic() < end, "events are left"
+        writers = []
         for root in left:
             environment = os.environ | {"DVC_ROOT": str(root), "MLFLOW_TRACKING_URI": uri}
-            subprocess.run([sys.executable, "-m", "aelab.tracking.writer"], cwd=root, env=environment, timeout=PATIENCE)
+            command = [sys.executable, "-m", "aelab.tracking.writer"]
+            writers.append(subprocess.Popen(command, cwd=root, env=environment))
+        for writer in writers:
+            writer.wait(PATIENCE)
 
 
 def check(uri: str, items: list[str]) -> None:
