@@ -254,6 +254,11 @@ def test_a_file_without_sections_is_one_line(file, content):
     assert wrong("seed").endswith("allowed: a mapping of sections")
 
 
+def test_what_stages_take_of_a_cluster_is_checked_elsewhere(write):
+    write("\nsweeps:", '\nresources: {"train@*": {gpus: 1}}\nsweeps:')
+    params.check_all()
+
+
 def test_a_missing_file_says_where_to_run(file):
     file.unlink(missing_ok=True)
     assert wrong("seed").endswith("run from the project's root")

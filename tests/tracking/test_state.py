@@ -39,7 +39,9 @@ def test_a_folder_and_its_commit_are_one_state(project):
 
 def test_how_parameters_are_written_does_not_matter(project):
     before = state.of_folder(project)
-    (project / "params.yaml").write_text("# a word\nmodels: {vae: {widths: [ 400 ], latent_dim: 20}}\nseed: 1\n")
+    aside = "sweeps: {}\nresources: {train: {cpus: 2}}\n"  # no stage reads them
+    text = "# a word\nmodels: {vae: {widths: [ 400 ], latent_dim: 20}}\nseed: 1\n"
+    (project / "params.yaml").write_text(text + aside)
     assert state.of_folder(project).key == before.key
 
 

@@ -22,6 +22,7 @@ KEY = "pipeline_state"  # the tag of a state's run
 PARENT = facts.PARENT
 CODE = re.compile(r"(?:\.\./)*src/[\w/]+(?:\.py)?")  # among the deps of dvc.yaml
 ALSO = ("dvc.yaml", "requirements.lock", "stages")
+ASIDE = ("sweeps", "resources")
 SHOWN = 3  # changed parameters in a name
 
 
@@ -88,11 +89,11 @@ def _state(
 
 
 def load(text: str) -> Any:
-    """The parameters of the pipeline, without `sweeps:`."""
+    """The parameters of the pipeline, without `sweeps:` and `resources:`, which no stage reads."""
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(io.StringIO(text))
-    return {key: item for key, item in tree.items() if key != "sweeps"} if isinstance(tree, Mapping) else tree
+    return {key: item for key, item in tree.items() if key not in ASIDE} if isinstance(tree, Mapping) else tree
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from conftest import PATIENCE, wait_for
 
+TOKEN = secrets.token_hex(32)  # Ray reads it once in a process
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
 STAGES = {  # stage: what it reads
     "split": ["start"],
@@ -38,7 +39,7 @@ print("the script was here")
 @pytest.fixture(scope="session")
 def ray():
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # 127.0.0.1 alone
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
     return pytest.importorskip("ray", reason="Ray is not installed: `make test-cluster` installs it")
 
 
