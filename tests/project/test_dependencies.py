@@ -46,16 +46,30 @@ installed = functools.cache(packages_distributions)
 
 def test_the_package_declares_all_that_it_imports_and_nothing_else():
     needed, given = distributions(imported("src", "stages")), declared(PROJECT["dependencies"])
-    assert {name for name, found in needed.items() if not found & given} == set()
+    extra = declared(PROJECT["optional-dependencies"]["ray"])
+    assert {name for name, found in needed.items() if not found & (given | extra)} == set()
     assert given - BEHIND - set().union(*needed.values()) == set()
 
 
 def test_tests_benchmarks_and_docs_import_only_what_is_declared():
-    given = declared(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
+    extras = PROJECT["optional-dependencies"]
+    given = declared(PROJECT["dependencies"] + [line for extra in ("dev", "ray", "cluster") for line in extras[extra]])
     needed = distributions(imported("src", "stages", "tests", "benchmarks", "docs") - OPTIONAL)
     assert {name for name, found in needed.items() if not found & given} == set()
 
 
+def locked(name: str) -> set[str]:
+    """The distributions of a lock, with their versions."""
+    return set(re.findall(r"^([a-z0-9-]+==[^\s;\\]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def names(lines: set[str]) -> set[str]:
+    return {line.partition("==")[0] for line in lines}
+
+
 def test_every_declared_distribution_is_locked():
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    assert declared(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]) - locked == set()
+    extras = PROJECT["optional-dependencies"]
+    main, cluster = locked("requirements.lock"), locked("requirements-cluster.lock")
+    assert declared(PROJECT["dependencies"] + extras["dev"]) - names(main) == set()
+    assert declared(extras["ray"] + extras["cluster"]) - {"aelab"} - names(main) - names(cluster) == set()
+    assert names(main) & names(cluster) == set(), "the second one adds to the first"
