@@ -26,7 +26,7 @@ from aelab.runner.dvc_api import Repo, get_active_graph, plan_repro
 
 RECORD = Path(__file__).with_name("stage_seconds.json")
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-OVERHEAD = 1.5  # seconds of a stage on a node beside its command, rounded up from docs/cluster.md
+OVERHEAD = 1.0  # seconds of a stage on a node beside its command: benchmarks/cluster.py
 START = 20.0  # seconds until a node's first stage runs: a worker and its libraries load
 LINE = re.compile(r"^\S+ +\d+/\d+ ran (\S+), (\d+) s", re.MULTILINE)
 
