@@ -168,6 +168,16 @@ def test_a_remote_that_is_away_is_waited_for_but_not_a_full_disk(monkeypatch):
 
     with pytest.raises(ConnectionError):
         store.persist(full)
+    gone = [store.MissingError("a"), store.MissingError("a")]
+
+    def comes_back() -> Traffic:
+        if gone:
+            raise gone.pop()
+        return Traffic(2, 2)
+
+    with pytest.raises(store.MissingError):
+        store.persist(comes_back)
+    assert store.persist(comes_back, promised=True).files == 2, "its disk was away"
     monkeypatch.setattr(store, "PATIENCE", 0.05)
     with pytest.raises(ConnectionError, match="away"):
         store.persist(lambda: (_ for _ in ()).throw(ConnectionError("away")))

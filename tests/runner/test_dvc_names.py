@@ -17,6 +17,7 @@ NEEDED = {
     "Dependency": "how it finds its hash, remembered while its files do not change",
     "DvcException": "DVC's errors, shown as one line",
     "Git": "whether the project has git, and so experiments",
+    "HashInfo": "what DVC calls a file or folder by: md5",
     "LOCK_FILE": "the name dvc.lock",
     "LockError": "another `dvc repro` is at work",
     "Lockfile": "reading and writing dvc.lock",
@@ -26,7 +27,9 @@ NEEDED = {
     "RWLockFileCorruptedError": "how DVC says that it is damaged",
     "Repo": "the project: graph, cache, lock, checkout",
     "RunCacheNotFoundError": "no earlier result of a stage with these inputs",
+    "build": "the MD5 of a file or folder, and the list of a folder",
     "can_hash": "whether DVC keeps a stage's result in the run cache",
+    "checkout": "a file or folder from the cache, on a node of a cluster",
     "collect_stages": "the stages that a target names",
     "dump_yaml": "dvc.lock of a copy",
     "edit_rwlock": "the places that dead processes left locked",
@@ -34,6 +37,7 @@ NEEDED = {
     "get_active_graph": "the graph without frozen stages",
     "get_executable": "the shell of a stage's command",
     "load_file": "the stages of one dvc.yaml without the rest",
+    "load_object": "a file or folder of the cache",
     "load_yaml": "dvc.lock and entries of the run cache",
     "lock_entry_hash": "the name of a result in the run cache, by its entry",
     "make_cmd": "a stage's command as the shell takes it",
@@ -44,12 +48,16 @@ NEEDED = {
     "rwlock": "the places that a running stage reads and writes",
     "serialize": "its readers of YAML, remembered while files do not change",
     "stage_hash": "the name of a result in the run cache, by its stage",
+    "transfer": "files between the cache and the remote, for nodes of a cluster",
 }
 METHODS = {
+    "build": ("odb", "path", "fs", "name", "ignore"),
+    "checkout": ("path", "fs", "obj", "cache", "force", "ignore"),
     "lock_entry_hash": ("cache", "key"),
     "make_cmd": ("executable", "cmd"),
     "plan_repro": ("graph", "stages", "pipeline", "downstream"),
     "stage_hash": ("stage",),
+    "transfer": ("src", "dest", "obj_ids", "cache_odb", "shallow"),
 }
 
 

@@ -136,7 +136,7 @@ class RemoteStage:
         """Bring the outs into the working folder. Raises RuntimeError if they did not arrive."""
         cluster, made = self.cluster, {content.md5 for content in answer.outs.values()}
         try:
-            cluster.received.add(cluster.store.pull(made))
+            cluster.received.add(cluster.store.pull(made, promised=answer.alone))
         except MissingError as error:
             raise RuntimeError(f"outs did not arrive: {error}") from None
         if answer.alone:

@@ -77,13 +77,13 @@ class Store:
         self.whole[path] = stamp
         return True
 
-    def pull(self, md5s: Iterable[str]) -> Traffic:
-        """Bring what the cache lacks from the remote. Raises MissingError if that does not have all of it, the error of
-        the remote after PATIENCE seconds."""
+    def pull(self, md5s: Iterable[str], promised: bool = False) -> Traffic:
+        """Bring what the cache lacks from the remote. promised: the remote has had it; what is missing is away then, as
+        a disk may be. Raises MissingError for what it does not have, after PATIENCE seconds its error."""
         wanted = self.lacks(md5s)
         moved = Traffic()
         if wanted and self.name:
-            moved = persist(lambda: self.fetch(wanted))
+            moved = persist(lambda: self.fetch(wanted), promised)
         if left := self.lacks(wanted):
             raise MissingError(", ".join(sorted(left)))
         return moved
@@ -133,17 +133,16 @@ class Store:
         return Traffic(len(paths), sum(path.stat().st_size for path in paths if path.exists()))
 
 
-def persist(work: Callable[[], Traffic]) -> Traffic:
-    """work(), again and again while it fails, for PATIENCE seconds. Raises its last error, and at once that of a full
-    disk."""
+def persist(work: Callable[[], Traffic], promised: bool = False) -> Traffic:
+    """work(), again and again while it fails, for PATIENCE seconds. Raises its last error; at once that of a full
+    disk, and MissingError unless `promised`."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
             return work()
-        except MissingError:
-            raise
         except Exception as error:  # of any remote: each has errors of its own
-            if full(error) or time.monotonic() > end:
+            final = full(error) or (isinstance(error, MissingError) and not promised)
+            if final or time.monotonic() > end:
                 raise
             time.sleep(PAUSE)
 
