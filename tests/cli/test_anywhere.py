@@ -16,6 +16,7 @@ from aelab.cli import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {each.name or each.callback.__name__: each.callback for each in app.app.registered_commands if each.callback}
+del COMMANDS["node"]  # a node of a cluster needs no project: tests/runner/cluster/test_node.py
 WORDS = {
     "sweep": ["vae"],
     "show": ["vae"],
