@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent
+STAGES = {  # of a small pipeline, and what each reads: a diamond, a chain, a lonely one
+    "split": ["start"],
+    "left": ["split"],
+    "right": ["split"],
+    "join": ["left", "right"],
+    "chain1": ["start"],
+    "chain2": ["chain1"],
+    "lonely": ["start"],
+}
 PATIENCE = 600  # seconds after which a test gives up: what hangs ends, and a busy machine has time
 
 # A job in the background ignores Ctrl-C, and so would the processes that its tests start and interrupt.

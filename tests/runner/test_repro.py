@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PATIENCE, alive, wait_for
+from conftest import PATIENCE, STAGES, alive, wait_for
 from dvc.repo import Repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 from ruamel.yaml import YAML
@@ -23,15 +23,6 @@ from aelab.runner import console, executors, pipeline
 from aelab.runner.lockfile import LockfileWriter
 
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
-STAGES = {  # stage: what it reads; a diamond, a chain, a lonely one
-    "split": ["start"],
-    "left": ["split"],
-    "right": ["split"],
-    "join": ["left", "right"],
-    "chain1": ["start"],
-    "chain2": ["chain1"],
-    "lonely": ["start"],
-}
 
 
 def write(folder: Path, wait: str = "sleep 0.1", meeting: tuple[str, ...] = ()) -> None:

@@ -14,19 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PATIENCE, wait_for
+from conftest import PATIENCE, STAGES, wait_for
 
 TOKEN = secrets.token_hex(32)  # Ray reads it once in a process
 AELAB, DVC = ([str(Path(sys.executable).with_name(name)), "repro"] for name in ("aelab", "dvc"))
-STAGES = {  # stage: what it reads
-    "split": ["start"],
-    "left": ["split"],
-    "right": ["split"],
-    "join": ["left", "right"],
-    "chain1": ["start"],
-    "chain2": ["chain1"],
-    "lonely": ["start"],
-}
 SCRIPT = """
 import os, helper
 text = open("join/text").read() + helper.WORD

@@ -38,7 +38,9 @@ class Archive:
 
     def names(self) -> Iterator[Path]:
         if self.known:
-            listed = git("-C", str(self.top), "ls-files", "-coz", "--exclude-standard") or ""
+            listed = git("-C", str(self.top), "ls-files", "-coz", "--exclude-standard")
+            if listed is None:
+                raise OSError(f"{self.top}: git does not list its files")
             yield from {Path(name) for name in listed.split("\0") if name and os.path.isfile(self.top / name)}
             return
         walk: Any = self.repo.dvcignore.walk(self.repo.fs, str(self.top))
