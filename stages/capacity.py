@@ -1,6 +1,5 @@
 """Capacity: dense autoencoders of several depths and code sizes, all trained with the same settings."""
 
-import dataclasses
 from typing import Any
 
 import add_src_to_path  # noqa: F401
@@ -16,6 +15,9 @@ def capacity(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, nets = params.load("seed", "runtime", "train", "capacity")
+        if not nets.num_seeds:
+            storage.save_json(job.out / "capacity.json", [])
+            return
         settings = block.auxiliary(nets.max_steps, nets.num_seeds)
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "capacity": nets})
         device = runtime.setup(machine)
@@ -29,7 +31,7 @@ def capacity(job: stage.Job) -> None:
         spec, tasks = Spec(meta.shape, len(meta.classes), meta.columns), []
         form: dict[str, Any] = {"loss": "mse", **spec.outputs}
         for depth, code in nets.pairs():
-            name, config = f"{depth}x{code}", dataclasses.asdict(DenseConfig(nets.widths(depth, code), **form))
+            name, config = f"{depth}x{code}", DenseConfig(nets.widths(depth, code), **form).recorded()
             tasks.append(new_model_task("dense", config, spec, settings, (seed, "capacity", name), name))
         multi_seed.train(tasks, job.out, machine, device, recorder, job.checkpoints)
 

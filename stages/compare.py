@@ -26,7 +26,8 @@ def compare(job: stage.Job) -> None:
             return Item(name, about, *(storage.load_arrays(folder / file) for file in ("arrays.npz", "per_image.npz")))
 
         baselines = stage.folder("baselines")
-        items = {name: item(name) for group in groups for name in group}
+        found = [item(name) for group in groups for name in group]
+        items = {each.name: each for each in found if "normal" not in each.about}
         results = Results(
             data,
             items,
@@ -34,6 +35,7 @@ def compare(job: stage.Job) -> None:
             storage.load_arrays(baselines / "arrays.npz"),
             storage.load_json(stage.folder("capacity") / "capacity.json"),
             storage.load_json(stage.folder("noise_transfer") / "noise_transfer.json"),
+            [each for each in found if "normal" in each.about],
         )
         summary = table.summary(results)
         frame = table.frame(results)

@@ -33,6 +33,9 @@ def evaluate(job: stage.Job) -> None:
 
         recorder.tags({"device": runtime.describe(device), "seed": seed})
         data, noisy = tensors.everything(device), tensors.noisy("validation", device)
+        about = storage.load_json(source / "model.json")
+        if normal := about.get("normal"):
+            data = data.judged(splits.numbers(meta.classes, normal, f"{job.name}.normal"))
         classifier, spec = None, Spec(meta.shape, len(meta.classes), meta.columns)
         if (weights := baselines / "feature_classifier.safetensors").exists():
             classifier = feature_classifier.load(spec, weight_files.load_weights(weights), device)
@@ -45,6 +48,9 @@ def evaluate(job: stage.Job) -> None:
             results = context.Metrics({})
             for part in artifacts.parts(source):
                 model = artifacts.load(part, replicate, device)
+                if normal:
+                    results |= evaluate.one_class(model, shared)
+                    continue
                 results |= evaluate.metrics(model, shared, settings, draw)
                 if replicate == 0:
                     model_facts.update(evaluate.about(model, data.test, settings))
@@ -54,7 +60,6 @@ def evaluate(job: stage.Job) -> None:
                 "per_image": {name: values.cpu().numpy() for name, values in results.per_image.items()}
             }
 
-        about = storage.load_json(source / "model.json")
         measured = parallel.run(measure, about["num_seeds"], recorder.metrics, sequential=device.type != "cpu")
         kept |= {f"preview/{step}": images.drawn(digits) for step, digits in artifacts.preview(source).items()}
         storage.save_arrays(job.out / "arrays.npz", kept)
@@ -68,7 +73,9 @@ def evaluate(job: stage.Job) -> None:
         )
         history = artifacts.history(source)
         phases = artifacts.whole_history(source)
-        diagnoses = diagnostics.diagnose(test, phases, storage.load_json(baselines / "baselines.json"))
+        diagnoses = (
+            {} if normal else diagnostics.diagnose(test, phases, storage.load_json(baselines / "baselines.json"))
+        )
         recorder.tags({f"diagnosis.{name}": text for name, text in diagnoses.items()})
         diagnostics.refuse(diagnoses, settings.fail_on)
         about |= model_facts | {"source": str(source), "diagnoses": diagnoses, "weights": artifacts.digests(source)}

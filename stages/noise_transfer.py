@@ -16,6 +16,9 @@ def noise_transfer(job: stage.Job) -> None:
     meta = splits.meta()
     with tracking.track(job, meta.name) as recorder:
         seed, machine, block, corrupt, net = params.load("seed", "runtime", "train", "corrupt", "noise_transfer")
+        if not net.num_seeds:
+            storage.save_json(job.out / "noise_transfer.json", {})
+            return
         settings = block.auxiliary(net.max_steps, net.num_seeds)
         recorder.params({"seed": seed, "runtime": machine, "train": settings, "noise_transfer": net})
         recorder.params({"corrupt": corrupt})
@@ -29,7 +32,7 @@ def noise_transfer(job: stage.Job) -> None:
 
         spec = Spec(meta.shape, len(meta.classes), meta.columns)
         form: dict[str, Any] = {"activation": "sigmoid", "code_activation": "sigmoid", "tied": True, **spec.outputs}
-        config = dataclasses.asdict(DenseConfig(net.widths, **form))
+        config = DenseConfig(net.widths, **form).recorded()
         noises = {"clean": (), **{Noise.parse(noise).label: (noise,) for noise in corrupt.noises}}
         tasks = [
             new_model_task(

@@ -24,7 +24,10 @@ def prepare(job: stage.Job) -> None:
         recorder.params({"seed": seed, "prepare": settings})
         draw = partial(seeding.derive, seed, "prepare")
         given = {part: (images.x, images.y) for part, images in raw.items() if part != "ood"}
-        parts = splits.of(given, source, splits.groups(folder), draw("split"))
+        if settings.pooled:
+            parts = splits.pooled(given, settings.pooled, draw("split"))
+        else:
+            parts = splits.of(given, source, splits.groups(folder), draw("split"))
         if normal := [str(name) for name in settings.normal or ()]:
             parts = splits.without_anomalies(parts, source["classes"], normal)
         if settings.limit is not None and settings.limit < len(parts["train"][1]):

@@ -23,10 +23,13 @@ def train_entry(job: stage.Job, section: str, group: str) -> None:
         device = runtime.setup(machine)
         from aelab.models.common import Spec
         from aelab.training import multi_seed
-        from aelab.training.task import new_model_task
+        from aelab.training.task import classes_subset, new_model_task
 
-        spec = Spec(meta.shape, len(meta.classes), meta.columns)
-        task = new_model_task(entry.family, entry.config, spec, settings, (seed, section, entry.name))
+        spec, options = Spec(meta.shape, len(meta.classes), meta.columns), {}
+        if settings.normal:
+            labels = splits.numbers(meta.classes, settings.normal, f"{group}.{entry.name}.normal")
+            options["subset"] = classes_subset(labels)
+        task = new_model_task(entry.family, entry.config, spec, settings, (seed, section, entry.name), **options)
         multi_seed.train([task], job.out, machine, device, recorder, job.checkpoints)
 
 

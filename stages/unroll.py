@@ -1,6 +1,5 @@
 """Unroll one pretrained stack into an autoencoder whose decoder starts as the encoder's transpose, and fine-tune it."""
 
-import dataclasses
 from typing import cast
 
 import add_src_to_path  # noqa: F401
@@ -31,7 +30,7 @@ def unroll(job: stage.Job) -> None:
         description = {
             "kind": "autoencoder",
             "family": "dense",
-            "config": dataclasses.asdict(unrolled(0)[0]),
+            "config": unrolled(0)[0].recorded(),
             "noise": settings.noise,
             "shape": spec.shape,
             "classes": spec.classes,

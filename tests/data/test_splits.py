@@ -261,6 +261,28 @@ def test_no_model_learns_from_classes_that_are_not_normal(prepared, monkeypatch)
     assert json.loads((splits.LEARNING / "meta.json").read_text())["normal"] == ["3", "8"]
 
 
+def test_pooled_splits_are_drawn_anew_from_all_items(prepared, monkeypatch):
+    parts = [splits.load(name, prepared.folder / splits.place(name).parent) for name in SIZES]
+    before = sorted(bytes_of((np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))))
+    official = {"train": (parts[0].x, parts[0].y), "test": (parts[2].x, parts[2].y)}
+    prepared.change(lambda tree: tree["prepare"].update(pooled=[0.6, 0.2, 0.2]))
+    prepared.run("prepare")
+    monkeypatch.chdir(prepared.folder)
+    after = {name: splits.load(name) for name in SIZES}
+    assert {name: len(part) for name, part in after.items()} == {"train": 3000, "validation": 1000, "test": 1000}
+    assert max(balance(part.y) for part in after.values()) <= 1
+    assert sorted(row for part in after.values() for row in bytes_of((part.x, part.y))) == before
+    drawn = splits.pooled(official, (0.5, 0.25, 0.1), 0)  # also of data with a test split of its own
+    assert {name: len(y) for name, (_, y) in drawn.items()} == {"train": 2250, "validation": 1125, "test": 450}
+
+
+@pytest.mark.parametrize("shares", [[0.6, 0.3, 0.2], [0.6, 0.4, 0.0]])
+def test_shares_of_more_than_there_is_are_refused(prepared, shares):
+    prepared.change(lambda tree: tree["prepare"].update(pooled=shares))
+    words = f"prepare.pooled: {shares} is wrong; allowed: three shares above 0, together at most 1"
+    assert prepared.fail("prepare") == f"prepare: params.yaml: {words}"
+
+
 def test_anomalies_of_the_test_split_alone_serve_validation_too():
     """As in MVTec, whose training images are all good."""
     good, bad = np.zeros(4, np.int64), np.array([0, 1, 1, 1])

@@ -218,6 +218,47 @@ def test_errors_by_class_add_up(context):
     assert evaluate.about(model, context.data.test, SETTINGS) == {}
 
 
+@pytest.mark.parametrize("question", ["representation", "generation", "anomalies", "compression", "learners"])
+def test_only_what_is_asked_is_measured(context, question):
+    """Of models and of baselines; reconstruction is always measured."""
+    few = dataclasses.replace(context, sizes=dataclasses.replace(SIZES, questions=(question,)))
+    model = registry.build("dense", {"widths": (8, 4)}, SPEC, torch.Generator().manual_seed(0))
+    found = evaluate.metrics(model, few, SETTINGS, own).test
+    key = {
+        "representation": "probe_accuracy",
+        "generation": "frechet_distance",
+        "anomalies": "auroc",
+        "compression": "bytes_at",
+        "learners": "learner_error",
+    }
+    bases = {name.partition("/")[0] for name in found}
+    assert bases & set(key.values()) == {key[question]}
+    assert bases >= REBUILT - {"psnr_foreground/masking-0.25"}
+    results, _ = baselines.everything(few)
+    groups = {"probes": "representation", "generation": "generation", "anomaly": "anomalies"}
+    groups |= {"compression": "compression", "learners": "learners"}
+    assert {groups[name] for name in groups if results.get(name)} == {question}
+    assert results["sizes"]["questions"] == (question,)
+
+
+def test_a_model_that_has_learned_one_class_is_judged_by_how_it_tells_the_others(context):
+    """By the distance to its class' mean: as hand-made scores say."""
+    data = context.data.judged([1])
+    assert set(data.test.y.tolist()) == set(data.train.y.tolist()) == {1}
+    assert len(data.test.y) + len(data.anomalies.y) == len(context.data.test.y)
+    assert len(data.validation.y) + len(data.validation_anomalies.y) == len(context.data.validation.y)
+    assert 1 not in data.anomalies.y.tolist() + data.validation_anomalies.y.tolist()
+    model = registry.build("closed_form", {"components": 0}, SPEC, torch.Generator())
+    model.fit_statistics(*data.train)
+    found = evaluate.one_class(model, dataclasses.replace(context, data=data))
+    away = [(x - data.train.x.mean(0)).square().flatten(1).sum(1) for x in (data.test.x, data.anomalies.x)]
+    above = (away[1][:, None] > away[0]).double().mean().item()
+    assert found.test["auroc/error"] == pytest.approx(above, abs=1e-3)
+    assert found.test["auroc/error"] > 0.9  # ones are alike
+    assert not found.per_image
+    assert "sse" not in found.test
+
+
 def test_so_many_ood_images_are_measured_and_a_copier_has_no_error(context):
     assert torch.equal(context.ood.x, context.data.ood.x[:30])
     assert context.ood.y.tolist() == [i % 10 for i in range(30)]

@@ -40,6 +40,8 @@ LABELS = {
     "grids": ("first code dimension", "second code dimension"),
     "clusters": ("category of the code", "test images"),
     "curves": ("step", "loss"),
+    "accuracy": ("step", "loss", "round(output) = input, %"),
+    "one-class": ("AUROC", "class"),
     "stack-curves": ("step", "wrong labels, %"),
     "stacks": ("test error, %",),
     "labels": ("labelled training images", "test error, %"),
@@ -86,6 +88,13 @@ def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
     assert {"stacks", "stack-curves", "labels"} <= stacks
     assert "reconstructions" not in stacks
     assert "stacks" not in models
+
+
+def test_a_list_of_figures_draws_these_alone(results, settings, tmp_path):
+    drawn = catalogue.draw(results, replace(settings, figures=("one-class", "accuracy")), tmp_path / "figures")
+    assert set(drawn) == {"one-class", "accuracy"} == {path.stem for path in (tmp_path / "figures").iterdir()}
+    with pytest.raises(ValueError, match=r"compare.figures: no figure 'acuracy'; there are: overview, "):
+        catalogue.draw(results, replace(settings, figures=("acuracy",)), tmp_path / "none")
 
 
 def test_names_of_points_at_one_place_do_not_hide_each_other(results, settings):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from aelab.report.formatting import title
 from aelab.report.html import page
 from aelab.report.html.blocks import Block, blocks
 from aelab.report.html.rows import baselines
+from aelab.report.one_class import groups, section
+from aelab.report.results import Item
 from aelab.report.statistics import Ranking, crossed, interval
 
 ANOMALIES = 40
@@ -96,7 +99,41 @@ def used(kind: str = "image"):
             "PCA 4": {"points": [[9, 30, 15.0]], "bytes_at/20": math.nan, "bytes_at/30": math.nan},
         },
     }
-    return dataclasses.replace(results, items=items, baselines=known, pictures=results.pictures | pictures)
+    for number, rows in enumerate(items["two"].about["history"][0]):
+        rows["validation"]["accuracy"] = 0.7 + 0.1 * number
+    pictures |= results.pictures
+    return dataclasses.replace(results, items=items, baselines=known, pictures=pictures, one_class=one_class())
+
+
+def one_class() -> list[Item]:
+    """ "net", trained for two classes and without them, and "small", trained for one of them."""
+    aurocs = {"net_one_0": 0.9, "net_one_7": 0.8, "net_nine_0": 0.6, "net_nine_7": 0.7, "small_7": 0.5}
+    result = []
+    for name, auroc in aurocs.items():
+        alone = name[-1]
+        normal = [str(i) for i in range(10) if (str(i) == alone) != ("nine" in name)]
+        found = {"auroc/error": [auroc], "auroc/sap": [auroc - 0.1]}
+        about = {"family": "dense", "config": {"widths": [2 if "net" in name else 1]}, "normal": normal, "noise": []}
+        about |= {"metrics": found, "validation": found, "kind": "autoencoder", "history": [[]]}
+        result.append(Item(name, about, {}))
+    return result
+
+
+def test_one_class_against_all_others_by_net():
+    results = used()
+    nets = {group.name: group for group in groups(results)}
+    assert list(nets) == ["net_one", "net_nine", "small_7"]
+    assert nets["net_one"].alone
+    assert not nets["net_nine"].alone
+    assert nets["net_one"].mean("error") == pytest.approx(0.85)
+    assert nets["net_nine"].best == "error"
+    assert list(nets["net_nine"].items) == ["0", "7"]  # the class left out
+    text = "\n".join(section(results))
+    assert "| net_one | one class | 2 | **0.850** | 0.750 |" in text
+    assert "| 7 | 0.800 | 0.700 | 0.500 |" in text
+    assert section(dataclasses.replace(results, one_class=[])) == []
+    assert "One class against all others" in page.page(results, {}, Path(), {})
+    assert "net_one_0" not in table.csv(table.frame(results))  # they compete with no others
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,15 @@ def test_every_net_learns_with_every_seed_and_says_its_best_validation_error(pre
     )
 
 
+def test_without_seeds_they_are_left_out(prepared, spawner):
+    for stage, empty in (("capacity", []), ("noise_transfer", {})):
+        prepared.change(lambda tree, stage=stage: tree[stage].update(num_seeds=0))
+        prepared.change(lambda tree: tree["corrupt"].update(noises=[]))
+        spawner.works(prepared, "corrupt")
+        spawner.works(prepared, stage)
+        assert json.loads((prepared.folder / f"data/{stage}/{stage}.json").read_text()) == empty
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [

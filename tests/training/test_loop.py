@@ -106,6 +106,26 @@ def run(model, settings, train=None, validation=None):
     return heard
 
 
+def test_the_history_holds_what_tutorials_print():
+    """The loss of the last batch and its spread over batches; Keras' accuracy, counted by hand."""
+    settings = dataclasses.replace(SETTINGS, batch_size=40, max_epochs=2, history=("batches", "accuracy"))
+    x = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(0)).mul(4).round().div(4)
+    part = Tensors(x, torch.zeros(100, dtype=torch.int64))
+    model = registry.build("dense", {"widths": (4,)}, SPEC, torch.Generator().manual_seed(0))
+    losses = []
+    whole = model.loss
+    model.loss = lambda batch, generator: losses.append(whole(batch, generator)) or losses[-1]
+    heard = run(model, settings, part, part)
+    first, last = heard.epochs
+    seen = [each.total.item() for each in losses if each.total.requires_grad]
+    assert [first.train["last_batch"], last.train["last_batch"]] == pytest.approx([seen[2], seen[5]])
+    assert last.train["between_batches"] == pytest.approx(torch.tensor(seen[3:]).std(correction=0).item(), rel=1e-4)
+    model.load_state_dict(heard.weights[0])
+    with torch.no_grad():
+        assert first.validation["accuracy"] == pytest.approx((model.reconstruct(x).round() == x).double().mean().item())
+    assert set(run(model, SETTINGS, part, part).epochs[0].train) == {"total", "reconstruction"}
+
+
 def test_the_best_validation_epoch_is_kept():
     model = Scripted([3, 1, 2, 4])
     heard = run(model, SETTINGS)

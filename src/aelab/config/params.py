@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aelab.config.options import recorded
 from aelab.config.validation import ParamsError, check, check_known, keys, no_such
 
 FILE = Path("params.yaml")
@@ -222,7 +223,7 @@ def _entry(group: str, name: str, values: Any) -> Entry:
     names, own = keys(schema), {key: value for key, value in values.items() if key != "family"}
     check_known(own, [*names, *keys(_import(SCHEMAS["train"]))], where)
     overrides = {key: own.pop(key) for key in list(own) if key not in names}
-    return Entry(name, values["family"], dataclasses.asdict(check(schema, own, where)), overrides)
+    return Entry(name, values["family"], recorded(check(schema, own, where)), overrides)
 
 
 def families() -> list[str]:

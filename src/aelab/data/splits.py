@@ -6,12 +6,13 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aelab.config.options import OPTION, Options
 from aelab.data import storage
 from aelab.data.columns import Column, from_json
 
@@ -24,18 +25,23 @@ DRAWN = {"train": 0.7, "validation": 0.1, "test": 0.2}  # shares of data without
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Prepare(Options):
     """The section `prepare:`; the sizes of the splits belong to the data set."""
 
     limit: int | None  # keep only this many training images (stratified draw), null: all
     # the classes that are normal, 7 as good as "7"; all others are anomalies; null: anomalies are OOD
     normal: tuple[str | int, ...] | None
+    # shares of train, validation and test, drawn anew from all items, stratified by class; null: the data set's own
+    # splits
+    pooled: tuple[float, float, float] | None = field(default=None, kw_only=True, metadata=OPTION)
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: {self.limit} is out of range; allowed: 1 or more, null")
         if self.normal == ():
             raise ValueError("normal: names no class; allowed: one or more classes of the data set, null")
+        if self.pooled and not (min(self.pooled) > 0 and sum(self.pooled) <= 1 + 1e-9):
+            raise ValueError(f"pooled: {list(self.pooled)} is wrong; allowed: three shares above 0, together at most 1")
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,15 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
         }
     taken = stratified(labels, list(sizes.values()), seed)
     return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
+
+
+def pooled(parts: dict[str, Part], shares: Sequence[float], seed: int) -> dict[str, Part]:
+    """Train, validation and test splits, these shares of all items, stratified by class and shuffled."""
+    x, y = (np.concatenate(arrays) for arrays in zip(*parts.values(), strict=True))
+    sizes = [round(share * len(y)) for share in shares]
+    sizes[0] -= max(0, sum(sizes) - len(y))
+    taken = stratified(y, sizes, seed)
+    return {name: (x[rows], y[rows]) for name, rows in zip(DRAWN, taken, strict=True)}
 
 
 def of(parts: dict[str, Part], source: dict[str, Any], groups: np.ndarray | None, seed: int) -> dict[str, Part]:
@@ -132,10 +147,7 @@ def in_order(part: Part, times: np.ndarray, seed: int) -> dict[str, Part]:
 def without_anomalies(parts: dict[str, Part], classes: Sequence[str], normal: Sequence[str]) -> dict[str, Part]:
     """The splits with rows of the `normal` classes alone; the others are `anomalies`, those of the test split, and
     `validation_anomalies`, those of the splits that models learn from. Raises ValueError."""
-    if unknown := [name for name in normal if name not in classes]:
-        there = ", ".join(classes) or "none"
-        raise ValueError(f"prepare.normal: no class {unknown[0]!r}; the classes of the data set: {there}")
-    kept = [place for place, name in enumerate(classes) if name in normal]
+    kept = numbers(classes, normal, "prepare.normal")
     usual = {name: np.isin(y, kept) for name, (_, y) in parts.items()}
     for name, chosen in usual.items():
         if not chosen.any():
@@ -147,6 +159,15 @@ def without_anomalies(parts: dict[str, Part], classes: Sequence[str], normal: Se
     if not all(len(labels) for _, labels in found.values()):
         raise ValueError(f"prepare.normal: too few rows are not of {', '.join(normal)}, so there is nothing to find")
     return result | found
+
+
+def numbers(classes: Sequence[str], names: Sequence[str | int], where: str) -> list[int]:
+    """The labels of the classes of these names, 7 as good as "7". Raises ValueError that begins with `where`."""
+    wanted = [str(name) for name in names]
+    if unknown := [name for name in wanted if name not in classes]:
+        there = ", ".join(classes) or "none"
+        raise ValueError(f"{where}: no class {unknown[0]!r}; the classes of the data set: {there}")
+    return [label for label, name in enumerate(classes) if name in wanted]
 
 
 def halves(part: Part, most: int | None = None) -> dict[str, Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +41,19 @@ class Data:
     ood: Tensors
     anomalies: Tensors
     validation_anomalies: Tensors
+
+    def judged(self, normal: Sequence[int]) -> Data:
+        """The same data where the rows of these classes are normal, and all others of validation and test anomalies."""
+        train, validation, test = (of_classes(part, normal) for part in (self.train, self.validation, self.test))
+        others = [label for label in self.test.y.unique().tolist() if label not in normal]
+        anomalies = [of_classes(part, others) for part in (self.test, self.validation)]
+        return Data(train, validation, test, {}, self.ood, *anomalies)
+
+
+def of_classes(split: Tensors, labels: Sequence[int]) -> Tensors:
+    """The rows of a split that have these labels."""
+    rows = torch.isin(split.y, torch.tensor(labels, device=split.y.device)).nonzero().flatten()
+    return Tensors(stored((split.x[part] for part in rows.split(CHUNK)), split.x.device), split.y[rows])
 
 
 def split(name: str, device: torch.device) -> Tensors:

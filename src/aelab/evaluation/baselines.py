@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -43,7 +42,7 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
     image = data.test.x.dim() == 4
     if image:
         pictures |= pca.pictures(data.test.x[spread(data.test.y, sizes.digits)])
-    probed = probes(context, pca, context.draw("random codes"))
+    probed = probes(context, pca, context.draw("random codes")) if context.asks("representation") else {}
     pictures |= {
         f"{metric}/{name}": values.float().cpu().numpy()
         for name, found in probed.items()
@@ -51,7 +50,7 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
     }
     result = {
         "test_images": len(data.test.y),
-        "sizes": dataclasses.asdict(sizes),
+        "sizes": sizes.recorded(),
         "denoising": denoised,
         "probes": {name: found.test for name, found in probed.items()},
         "pca_sse": errors(context, pca, data.test.x),
@@ -60,19 +59,23 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         "feature_classifier_accuracy": feature_classifier.accuracy(context.classifier, data)
         if context.classifier
         else None,
-        "generation": generation(context, pca, context.draw("generated")),
-        "compression": {
+        "generation": generation(context, pca, context.draw("generated")) if context.asks("generation") else {},
+    }
+    if context.asks("compression"):
+        result["compression"] = {
             name: {"points": points} | compression.metrics(points, KINDS[data.test.x.dim() - 1])
             for name, points in compression.baselines(data, pca, context.measures).items()
-        },
-    }
-    detectors = anomalies.baselines(data, pca, context.measures, sizes.neighbours, context.draw("isolation forest"))
-    result["anomaly"] = {name: test | {"validation": held_out} for name, (test, held_out, _) in detectors.items()}
-    pictures |= {f"anomaly/{name}": scores.float().cpu().numpy() for name, (*_, scores) in detectors.items()}
-    learned = learners(context, pca)
-    result["learners"] = {"test": learned.test, "validation": learned.validation}
-    pictures |= {name: wrong.numpy().astype(np.uint8) for name, wrong in learned.per_image.items()}
-    pictures |= queries(context, pca)
+        }
+    if context.asks("anomalies"):
+        detectors = anomalies.baselines(data, pca, context.measures, sizes.neighbours, context.draw("isolation forest"))
+        result["anomaly"] = {name: test | {"validation": held_out} for name, (test, held_out, _) in detectors.items()}
+        pictures |= {f"anomaly/{name}": scores.float().cpu().numpy() for name, (*_, scores) in detectors.items()}
+    if context.asks("learners"):
+        learned = learners(context, pca)
+        result["learners"] = {"test": learned.test, "validation": learned.validation}
+        pictures |= {name: wrong.numpy().astype(np.uint8) for name, wrong in learned.per_image.items()}
+    if context.asks("representation"):
+        pictures |= queries(context, pca)
     if data.test.x.dim() == 3:
         result["next_step"] = forecasts.baselines(data, context.measures)
     if image:

@@ -13,7 +13,7 @@ from aelab.data.tensors import Data, Tensors
 from aelab.evaluation import feature_classifier, generation
 from aelab.evaluation.feature_classifier import FeatureClassifier
 from aelab.evaluation.measures import ImageMeasures, Measures
-from aelab.evaluation.settings import Baselines
+from aelab.evaluation.settings import Baselines, Question
 
 Draw = Callable[[str], Generator]
 
@@ -43,6 +43,10 @@ class EvalContext:
     classifier: FeatureClassifier | None  # None without classes, and for other data than images
     draw: Draw
     measures: Measures = field(default_factory=ImageMeasures)
+
+    def asks(self, question: Question) -> bool:
+        """Whether it is to be answered."""
+        return self.sizes.questions is None or question in self.sizes.questions
 
     @property
     def ood(self) -> Tensors:

@@ -48,9 +48,10 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     hidden = health.hidden(model, lambda: rebuilt.append(mapped(model.reconstruct, *data.test)))
     if model.decodes:  # else it also needs part of the image to decode
         result |= reconstruction_metrics(model, context, rebuilt[0])
-    result |= representation_metrics(context, coded) | generation_metrics(
-        model, context, coded[0][0], draw("generated")
-    )
+    if context.asks("representation"):
+        result |= representation_metrics(context, coded)
+    if context.asks("generation"):
+        result |= generation_metrics(model, context, coded[0][0], draw("generated"))
     result |= uses.metrics(model, context, coded)
     codes = coded[2][0]
     width = codes.shape[1]
@@ -61,6 +62,13 @@ def metrics(model: nn.Module, context: EvalContext, settings: Evaluate, draw: Dr
     )
     alone |= {"latent_dim": width, "code_bytes": math.ceil(model.code_bits(width) / 8)}
     return result | Metrics(alone | {"flops": cost.flops(model, data.test.x[:1], data.test.y[:1])})
+
+
+def one_class(model: nn.Module, context: EvalContext) -> Metrics:
+    """How a model that has learned some classes tells all others from them; context: see Data.judged."""
+    assert isinstance(model, Autoencoder)
+    found = uses.anomaly_metrics(model, context)
+    return Metrics(found.test | {"parameters": cost.parameters(model)}, found.validation)
 
 
 def some(model: Autoencoder, split: Tensors) -> Tensors:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aelab.config.options import OPTION, Options
+
+Question = Literal["representation", "generation", "anomalies", "compression", "learners"]
 
 
 @dataclass(frozen=True)
-class Baselines:
+class Baselines(Options):
     """Settings of the metrics that models and baselines share."""
 
     latent_dim: int  # numbers per code of the PCA and random-projection baselines
@@ -20,6 +25,8 @@ class Baselines:
     max_ood_images: int  # OOD images at most to reconstruct
     num_samples: int  # generated images per model, compared with as many test images at most
     classifier_steps: int  # training steps of the feature classifier
+    # what is measured beside reconstruction, denoising and what a family has of its own; null: everything
+    questions: tuple[Question, ...] | None = field(default=None, kw_only=True, metadata=OPTION)
 
     def __post_init__(self) -> None:
         _require_positive(self)

@@ -26,12 +26,16 @@ SHOWN, QUERIES, NEIGHBOURS = 8, 6, 8  # items in figures
 
 def metrics(model: Autoencoder, context: EvalContext, coded: Sequence[Coded]) -> Metrics:
     """Those that apply to `model`. coded: its codes of train, validation and test."""
-    return (
-        anomaly_metrics(model, context)
-        | compression_metrics(model, context)
-        | learner_metrics(model, context, coded)
-        | Metrics({}, arrays=neighbours(context, coded))
-    )
+    result = Metrics({})
+    if context.asks("anomalies"):
+        result |= anomaly_metrics(model, context)
+    if context.asks("compression"):
+        result |= compression_metrics(model, context)
+    if context.asks("learners"):
+        result |= learner_metrics(model, context, coded)
+    if context.asks("representation"):
+        result |= Metrics({}, arrays=neighbours(context, coded))
+    return result
 
 
 def anomaly_metrics(model: Autoencoder, context: EvalContext) -> Metrics:

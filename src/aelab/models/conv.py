@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, nn
 
+from aelab.config.options import OPTION, Options
 from aelab.models.common import (
     ACTIVATIONS,
     Autoencoder,
+    Init,
     OutputActivation,
     ReconstructionLoss,
     Reduction,
@@ -43,12 +45,12 @@ TAKES = {  # what may follow a layer's kind and number
     "up": {},
 }
 LAYER = re.compile(rf"({'|'.join(TAKES)})\s+([1-9]\d*)(\s.*)?")
-OPTION = re.compile(r"([ks])([1-9]\d*)|(p)(\d+)")
+SUFFIX = re.compile(r"([ks])([1-9]\d*)|(p)(\d+)")
 KINDS = ("image",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """encoder, decoder: layers in words (see the head of this file); the decoder ends in raw outputs.
 
     channels: instead of them, of each halving of the image; latent_dim: of the dense code, 0: the last map is the code.
@@ -61,6 +63,9 @@ class Config:
     output: OutputActivation = "sigmoid"
     loss: ReconstructionLoss = "bce"
     reduction: Reduction = "sum"
+    init: Init = field(
+        default="glorot", kw_only=True, metadata=OPTION
+    )  # of layers in words: glorot, or torch's default
 
     def __post_init__(self) -> None:
         for key in ("encoder", "decoder"):
@@ -69,6 +74,7 @@ class Config:
             given = bool(getattr(self, key))
             require(given != bool(self.channels), key, list(getattr(self, key)), "layers, or channels instead")
         require_widths("channels", self.channels or (1,))
+        require(self.init == "glorot" or not self.channels, "init", self.init, "glorot with channels")
         allowed = "0 or more" if self.channels else "0 without channels"
         require(
             self.latent_dim == 0 or self.latent_dim > 0 < len(self.channels), "latent_dim", self.latent_dim, allowed
@@ -100,7 +106,7 @@ def parsed(words: str, key: str) -> tuple[str, int, dict[str, str]]:
     kind, number, rest = result.groups("")
     options: dict[str, str] = {}
     for word in rest.split():
-        option = OPTION.fullmatch(word)
+        option = SUFFIX.fullmatch(word)
         name, value = (option[1] or option[3], option[2] or option[4]) if option else ("activation", word)
         fits = name in TAKES[kind] and name not in options and (option or word in ACTIVATIONS)
         allowed = ", ".join(TAKES[kind].values())
@@ -152,5 +158,8 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
         decoder = nn.Sequential(nn.Unflatten(1, code), *layers)
         require(shape == spec.shape, "decoder", f"an output of {shape}", f"the image's shape {spec.shape}")
     model = Autoencoder(spec, encoder, decoder, spec.output(config.output, config.loss, config.reduction))
-    (initialise_relu if config.channels else initialise)(model, generator)
+    if config.channels:
+        initialise_relu(model, generator)
+    else:
+        initialise(model, generator, config.init)
     return model

@@ -49,5 +49,5 @@ def build(config: Config, spec: Spec, generator: Generator) -> Autoencoder:
         model = Autoencoder(spec, *dense_parts(config, spec))
     else:
         model = EmphasisedAutoencoder(config, config.emphasis, spec)
-    initialise(model, generator)
+    initialise(model, generator, config.init)
     return model

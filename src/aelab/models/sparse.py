@@ -135,5 +135,5 @@ def starts(length: int, size: int) -> list[int]:
 
 def build(config: Config, spec: Spec, generator: Generator) -> SparseAutoencoder:
     sparse = SparseAutoencoder(config, spec) if config.patch is None else PatchAutoencoder(config, config.patch, spec)
-    initialise(sparse, generator)
+    initialise(sparse, generator, config.init)
     return sparse

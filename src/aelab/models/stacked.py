@@ -18,18 +18,20 @@ has a squared error of 3.00 per test image (Hinton & Salakhutdinov 2006).
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
+from aelab.config.options import OPTION, Options
 from aelab.models.common import (
     Autoencoder,
     Batch,
     DenseConfig,
     GreedyStack,
     Losses,
+    Phase,
     RBMLayer,
     Spec,
     Transposed,
@@ -46,7 +48,7 @@ KINDS = ("image",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """widths: units per layer from the bottom; layer: how each is pretrained; code_activation: of the top units."""
 
     widths: tuple[int, ...]
@@ -56,6 +58,8 @@ class Config:
     rho: float = 0.05  # target mean activation of a sparse layer
     k: int = 1  # Gibbs steps per update of an RBM
     dropout: float = 0.0  # dropout of each layer in fine-tuning; pretraining has none
+    # times the learning rate, of the top layer (Hinton & Salakhutdinov 2006: 0.01, as it is linear)
+    code_rate: float = field(default=1.0, kw_only=True, metadata=OPTION)
 
     def __post_init__(self) -> None:
         require_widths("widths", self.widths)
@@ -69,6 +73,7 @@ class Config:
         require(self.weight > 0 if penalised else self.weight == 0, "weight", self.weight, _allowed(penalised))
         require(0 < self.rho < 1, "rho", self.rho, "between 0 and 1")
         require(self.k > 0, "k", self.k, "1 or more")
+        require(self.code_rate > 0, "code_rate", self.code_rate, "above 0")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "0 up to, without, 1")
 
 
@@ -129,10 +134,14 @@ class Stack(GreedyStack):
     def __init__(self, config: Config, spec: Spec) -> None:
         self.net = DenseConfig(config.widths, activation="sigmoid", code_activation=config.code_activation, tied=True)
         super().__init__(spec, *dense_parts(self.net, spec))
-        self.tuned_dropout = config.dropout
+        self.tuned_dropout, self.code_rate = config.dropout, config.code_rate
         if config.layer != "random":
             pairs = zip(self.encoder, reversed(self.backs()), strict=True)
             self.layers = [LAYERS[config.layer](forth, back, config) for forth, back in pairs]  # type: ignore[arg-type]
+
+    def phases(self) -> list[Phase]:
+        phases = super().phases()
+        return [*phases[:-1], *(dataclasses.replace(phase, rate=self.code_rate) for phase in phases[-1:])]
 
     def backs(self) -> list[Transposed]:
         """The decoder's layers, top first."""

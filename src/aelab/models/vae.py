@@ -7,15 +7,16 @@ example, 60,000 images), 106.0 with 50,000.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator, nn
 
-from aelab.models.common import Activation, GaussianAutoencoder, Spec, initialise, mlp, require, require_widths
+from aelab.config.options import OPTION, Options
+from aelab.models.common import Activation, GaussianAutoencoder, Init, Spec, initialise, mlp, require, require_widths
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """hidden: widths of the encoder's hidden layers, mirrored in the decoder; latent_dim: K; beta: the KL term's
     weight."""
 
@@ -23,6 +24,12 @@ class Config:
     latent_dim: int
     beta: float = 1.0
     activation: Activation = "relu"
+    batch_norm: bool = field(
+        default=False, kw_only=True, metadata=OPTION
+    )  # of the hidden layers, before their activation
+    init: Init = field(
+        default="glorot", kw_only=True, metadata=OPTION
+    )  # the initial weights: glorot, or torch's default
 
     def __post_init__(self) -> None:
         require_widths("hidden", self.hidden)
@@ -32,8 +39,9 @@ class Config:
 
 def build(config: Config, spec: Spec, generator: Generator) -> GaussianAutoencoder:
     sizes = [spec.pixels, *config.hidden]
-    encoder = nn.Sequential(nn.Flatten(), *mlp([*sizes, 2 * config.latent_dim], config.activation))
-    decoder = nn.Sequential(*mlp([config.latent_dim, *sizes[::-1]], config.activation), nn.Unflatten(1, spec.shape))
+    encoder = nn.Sequential(nn.Flatten(), *mlp([*sizes, 2 * config.latent_dim], config.activation, config.batch_norm))
+    back = mlp([config.latent_dim, *sizes[::-1]], config.activation, config.batch_norm)
+    decoder = nn.Sequential(*back, nn.Unflatten(1, spec.shape))
     model = GaussianAutoencoder(spec, encoder, decoder, config.latent_dim, config.beta)
-    initialise(model, generator)
+    initialise(model, generator, config.init)
     return model

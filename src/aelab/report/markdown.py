@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aelab.report import best_models, columns, pretraining, sections, uses, verdicts, warnings
+from aelab.report import best_models, columns, one_class, pretraining, sections, uses, verdicts, warnings
 from aelab.report.formatting import cell, given, grid, kind, name, ranked
 from aelab.report.metric_specs import spec
 from aelab.report.results import Item, Results, span, spoken
@@ -34,6 +34,7 @@ def markdown(results: Results) -> str:
         *sections.codes(results),
         *sections.parts(results),
         *uses.section(results),
+        *one_class.section(results),
         *sections.health(results),
         *_generation(results),
         *sections.pseudo(results),

@@ -146,6 +146,7 @@ class Results:
     noise_transfer: Mapping[str, Sequence[dict[str, float]]] = field(
         default_factory=dict
     )  # training noise -> per replicate, psnr
+    one_class: Sequence[Item] = ()  # models that have learned some classes; they compete with no others
 
     @property
     def models(self) -> list[Item]:
@@ -187,7 +188,7 @@ class Results:
     @property
     def labelled(self) -> bool:
         """Whether the data that models learn has classes; with one class named normal it has none."""
-        return "probe_accuracy" in self.baselines["probes"]["raw pixels"]
+        return "probe_accuracy" in self.baselines["probes"].get("raw pixels", {})
 
     @property
     def kind(self) -> Kind:

@@ -42,6 +42,7 @@ class Compare:
     denoising: tuple[str, ...] | None = None  # rows of the denoising figure
     noisy_epochs: tuple[str, ...] | None = None  # trained on clean images: noisy digits during training
     pca: tuple[str, ...] | None = None  # reconstructions beside those of PCA with the same latent dimension
+    figures: tuple[str, ...] | None = None  # file names of the figures to draw, without .png; null: all
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -49,5 +50,5 @@ class Compare:
             names = (value,) if isinstance(value, str) else value
             if names is not None and not (names and all(names)):
                 raise ValueError(f"{field.name}: {value!r} is wrong; allowed: null, or one name of an entry or more")
-            if names is not None and len(names) > LIMITS[field.name]:
+            if names is not None and len(names) > LIMITS.get(field.name, len(names)):
                 raise ValueError(f"{field.name}: {len(names)} names; allowed: up to {LIMITS[field.name]}")

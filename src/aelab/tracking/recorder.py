@@ -94,7 +94,7 @@ class Recorder:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log nested parameters on the item's run, flattened with dots; dataclasses count as mappings."""
-        plain = {key: asdict(item) if is_dataclass(item) else item for key, item in values.items()}  # type: ignore[arg-type]
+        plain = {key: _plain(item) for key, item in values.items()}
         self._log("params", values=flatten(plain))
 
     def metrics(self, values: Mapping[str, float], step: int = 0, replicate: int | None = None) -> None:
@@ -206,6 +206,13 @@ def open_echo() -> int | None:
     if not (folder and stage):
         return None
     return os.open(Path(folder) / f"{stage}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def _plain(item: Any) -> Any:
+    """A dataclass as a mapping, as it says itself how it is recorded; anything else as it is."""
+    if hasattr(item, "recorded"):
+        return item.recorded()
+    return asdict(item) if is_dataclass(item) else item  # type: ignore[arg-type]
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

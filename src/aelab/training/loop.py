@@ -134,7 +134,7 @@ class Learning:
         """Start phase `number` with this number of training images."""
         self.number, self.phase = number, phase
         self.images, self.total = images, self.settings.steps(images)
-        self.optimizer, self.schedule = optimizers.build(phase.parameters, self.settings, self.total)
+        self.optimizer, self.schedule = optimizers.build(phase.parameters, self.settings, self.total, rate=phase.rate)
         self.step, self.evaluations, self.waited = 0, 0, 0  # done so far
         self.best, self.best_weights = math.inf, dict[str, Tensor]()
         self.permutation: tuple[Tensor, ...] = ()  # of the epoch, by batch
@@ -206,6 +206,10 @@ class Learning:
         seen = losses.means(self.values, of_batch[torch.arange(start, stop) % len(of_batch)])
         self.evaluations += 1
         held_out = losses.over(self.phase.loss, validation, self.noises, self.draw("validation"))
+        if "batches" in self.settings.history:
+            seen |= losses.batches(self.values["total"])
+        if "accuracy" in self.settings.history:
+            held_out["accuracy"] = losses.accuracy(self.model.reconstruct, validation)
         name, monitored = self.phase.name, self.phase.monitor
         monitor = held_out[monitored]
         if not math.isfinite(monitor):

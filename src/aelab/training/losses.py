@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from aelab.data.corruption import Noises
-from aelab.data.tensors import CHUNK, Tensors
+from aelab.data.tensors import CHUNK, Tensors, chunks
 from aelab.models.common import Batch, Losses
 
 
@@ -56,6 +56,18 @@ def note(values: dict[str, Tensor], losses: Losses, number: int, pieces: int) ->
 def means(values: dict[str, Tensor], counts: Tensor) -> dict[str, float]:
     """Means per image, from means over batches of `counts` images."""
     return {name: (item.double().cpu() @ counts / counts.sum()).item() for name, item in values.items()}
+
+
+def batches(totals: Tensor) -> dict[str, float]:
+    """`last_batch`: the loss of the last step; `between_batches`: the standard deviation over steps; totals [steps]."""
+    values = totals.double()
+    return {"last_batch": values[-1].item(), "between_batches": values.std(correction=0).item()}
+
+
+def accuracy(reconstruct: Callable[[Tensor, Tensor], Tensor], data: Tensors) -> float:
+    """The share of values with round(x_hat) == x, which Keras calls "accuracy" (its `binary_accuracy`)."""
+    equal = sum(int(part.sum()) for part in chunks(lambda x, y: reconstruct(x, y).round() == x, *data))
+    return equal / data.x.numel()
 
 
 def counts(images: int, size: int) -> Tensor:

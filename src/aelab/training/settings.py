@@ -9,17 +9,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from aelab.config.options import OPTION, Options
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Options):
     """How a model is trained; the weights of the best evaluation are kept."""
 
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float
-    schedule: Literal["constant", "one_cycle"]
+    # rising_momentum: a constant rate, and of sgd the momentum 0.5 for the first tenth of the steps, then 0.9 (Hinton &
+    # Salakhutdinov 2006: 5 of 50 epochs)
+    schedule: Literal["constant", "one_cycle", "rising_momentum"]
     weight_decay: float
     batch_size: int
     # the budget of a phase: one of the two, the other is null
@@ -33,6 +37,12 @@ class Training:
     noise: tuple[str, ...]  # "kind level": noise added to the input; the target is clean
     augment: tuple[str, ...]  # "kind most": random transforms of training images, see augmentation.py
     preview_steps: tuple[int, ...]  # the preview is drawn at the first evaluation after so many steps, and at the end
+    # what the history holds beside the mean losses, as tutorials print it. batches: the loss of the last batch before
+    # each evaluation, and the standard deviation over batches; accuracy: the share of validation values with
+    # round(x_hat) == x, Keras' "accuracy"
+    history: tuple[Literal["batches", "accuracy"], ...] = field(default=(), kw_only=True, metadata=OPTION)
+    # the classes that a model learns; it is judged by how it tells all others from them, and by nothing else; null: all
+    normal: tuple[str | int, ...] | None = field(default=None, kw_only=True, metadata=OPTION)
 
     def __post_init__(self) -> None:
         for key, least in (
@@ -52,6 +62,10 @@ class Training:
                 f"max_steps: {self.max_steps} beside max_epochs: {self.max_epochs} is wrong; allowed: one of them, "
                 "the other null"
             )
+        if self.schedule == "rising_momentum" and self.optimizer != "sgd":
+            raise ValueError(f"schedule: rising_momentum with {self.optimizer} is wrong; allowed: with sgd")
+        if self.normal == ():
+            raise ValueError("normal: names no class; allowed: one or more classes of the data set, null")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr: {self.lr} is out of range; allowed: above 0")
         if self.augment:
@@ -117,7 +131,7 @@ class Finetune(Training):
 @dataclass(frozen=True)
 class Capacity:
     """The grid of dense autoencoders: every depth with every code size, trained with the settings of `train` but for
-    the number of steps and seeds."""
+    the number of steps and seeds; without seeds it is left out."""
 
     depths: tuple[int, ...]  # layers of the encoder
     latent_dims: tuple[int, ...]  # code sizes
@@ -126,7 +140,9 @@ class Capacity:
     num_seeds: int
 
     def __post_init__(self) -> None:
-        for key in ("depths", "latent_dims", "hidden", "max_steps", "num_seeds"):
+        if self.num_seeds < 0:
+            raise ValueError(f"num_seeds: {self.num_seeds} is out of range; allowed: 0 or more")
+        for key in ("depths", "latent_dims", "hidden", "max_steps"):
             value = getattr(self, key)
             if not value or min(value if isinstance(value, tuple) else [value]) < 1:
                 raise ValueError(f"{key}: {value} is out of range; allowed: 1 or more")
@@ -146,7 +162,7 @@ class Capacity:
 @dataclass(frozen=True)
 class NoiseTransfer:
     """The denoising autoencoder (sigmoid, tied weights) that is trained on each noise, with the settings of `train` but
-    for the number of steps and seeds."""
+    for the number of steps and seeds; without seeds it is left out."""
 
     widths: tuple[int, ...]  # widths of the encoder's layers
     max_steps: int
@@ -155,6 +171,6 @@ class NoiseTransfer:
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"widths: {list(self.widths)} is wrong; allowed: one or more positive numbers")
-        for key in ("max_steps", "num_seeds"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: 1 or more")
+        for key, least in (("max_steps", 1), ("num_seeds", 0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}: {getattr(self, key)} is out of range; allowed: {least} or more")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,13 @@ def new_model_task(
     settings: Training,
     stream: tuple[Any, ...],
     folder: str = "",
+    subset: Subset = lambda data, replicate: data,
 ) -> Task:
     """The task of training a new model of `family`; `folder` also names its metrics."""
     description = {"kind": "autoencoder", "family": family, "config": config, "noise": settings.noise}
     description |= {"shape": spec.shape, "classes": spec.classes}
+    if settings.normal:
+        description["normal"] = [str(name) for name in settings.normal]
     if spec.columns:
         description["columns"] = [dataclasses.asdict(column) for column in spec.columns]
 
@@ -56,7 +59,12 @@ def new_model_task(
         return registry.build(family, config, spec, generator)
 
     prefix = f"{folder}/" if folder else ""
-    return Task(build, description, settings, stream, folder=folder, prefix=prefix)
+    return Task(build, description, settings, stream, subset, folder, prefix)
+
+
+def classes_subset(labels: Sequence[int]) -> Subset:
+    """The data of a model that learns these classes only."""
+    return lambda data, replicate: (tensors.of_classes(data[0], labels), tensors.of_classes(data[1], labels))
 
 
 def labelled_subset(n: int, seed: int) -> Subset:

@@ -80,7 +80,9 @@ class VectorizedTraining:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         parameters = [self.weights[f"model.{names[id(parameter)]}"] for parameter in phase.parameters]
         first = self.learnings[0]  # keeps the state of the one optimizer that updates all seeds
-        first.optimizer, first.schedule = optimizers.build(parameters, self.settings, first.total, stacked=True)
+        first.optimizer, first.schedule = optimizers.build(
+            parameters, self.settings, first.total, stacked=True, rate=phase.rate
+        )
         self.loss = _Loss(model, phase.loss)
         self.moves = parse(self.settings.augment) if self.data[0][0].x.dim() == 4 else {}
         self.batch, self.whole_batch = min(self.settings.batch_size, len(self.seeds[0].train.x)), self.step

@@ -17,6 +17,7 @@ from aelab.models.common.greedy import GreedyLayer, GreedyStack
 from aelab.models.common.layers import (
     ACTIVATIONS,
     Activation,
+    Init,
     Transposed,
     bernoulli_kl,
     dense,

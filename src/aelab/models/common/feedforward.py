@@ -7,13 +7,23 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from aelab.models.common.layers import ACTIVATIONS, Activation, Transposed, dense, require, require_widths
+from aelab.config.options import OPTION, Options
+from aelab.models.common.layers import (
+    ACTIVATIONS,
+    Activation,
+    BatchNorm,
+    Init,
+    Transposed,
+    dense,
+    require,
+    require_widths,
+)
 from aelab.models.common.output import Output, OutputActivation, ReconstructionLoss, Reduction
 from aelab.models.common.protocol import Spec
 
 
 @dataclass(frozen=True)
-class DenseConfig:
+class DenseConfig(Options):
     """The parameters of every dense autoencoder."""
 
     widths: tuple[int, ...]  # widths of the encoder's layers; the last is the code
@@ -25,6 +35,15 @@ class DenseConfig:
     decoder: tuple[int, ...] = field(default=())  # widths of the decoder's hidden layers; empty: the encoder's mirror
     tied: bool = False  # decoder weights are the encoder's transposes
     dropout: float = 0.0  # dropout of the hidden layers during training
+    batch_norm: bool = field(
+        default=False, kw_only=True, metadata=OPTION
+    )  # of the hidden layers, before their activation
+    init: Init = field(
+        default="glorot", kw_only=True, metadata=OPTION
+    )  # the initial weights: glorot, or torch's default
+    standard: tuple[float, float] | None = field(
+        default=None, kw_only=True, metadata=OPTION
+    )  # (mean, deviation) of pixels, for a net on standardised ones
 
     def __post_init__(self) -> None:
         require_widths("widths", self.widths)
@@ -38,7 +57,10 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
     sizes = [spec.pixels, *config.widths]
     acts: list[Activation] = [config.activation for _ in config.widths[:-1]]
     acts.append(config.code_activation)
-    blocks = [dense(a, b, act) for (a, b), act in zip(itertools.pairwise(sizes), acts, strict=True)]
+    normal = [*[config.batch_norm] * (len(acts) - 1), False]
+    blocks = [
+        dense(a, b, act, batch_norm=bn) for (a, b), act, bn in zip(itertools.pairwise(sizes), acts, normal, strict=True)
+    ]
     if config.tied:
         layers: list[nn.Module] = [Transposed(block[0]) for block in reversed(blocks)]  # type: ignore[arg-type]
     else:
@@ -46,7 +68,8 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
         layers = [nn.Linear(a, b) for a, b in itertools.pairwise(back)]
     decoder: list[nn.Module] = []
     for layer in layers[:-1]:
-        decoder += [layer, ACTIVATIONS[config.activation]()]
+        width = layer.out_features if isinstance(layer, nn.Linear) else len(layer.bias)  # type: ignore[arg-type]
+        decoder += [layer, *([BatchNorm(width)] if config.batch_norm else []), ACTIVATIONS[config.activation]()]
     if config.dropout:
         for block in blocks[: max(1, len(blocks) - 1)]:  # dropout acts on hidden layers, and on the only layer
             block.append(nn.Dropout(config.dropout))
@@ -55,5 +78,5 @@ def dense_parts(config: DenseConfig, spec: Spec) -> tuple[nn.Sequential, nn.Sequ
     return (
         nn.Sequential(*blocks),
         nn.Sequential(*decoder),
-        spec.output(config.output, config.loss, config.reduction),
+        spec.output(config.output, config.loss, config.reduction, config.standard),
     )

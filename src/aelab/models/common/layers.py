@@ -11,11 +11,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-Activation = Literal["linear", "relu", "sigmoid", "tanh", "silu"]
+Activation = Literal["linear", "relu", "leaky_relu", "sigmoid", "tanh", "silu"]
+
+Init = Literal["glorot", "torch"]  # see `initialise`
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "linear": nn.Identity,
     "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "silu": nn.SiLU,
@@ -33,18 +36,30 @@ def require_widths(key: str, widths: Sequence[int]) -> None:
     require(len(widths) > 0 and min(widths) > 0, key, list(widths), "one or more positive numbers")
 
 
-def dense(inputs: int, outputs: int, activation: Activation, bias: bool = True) -> nn.Sequential:
-    """A dense layer and its activation: [B, inputs] -> [B, outputs]."""
-    return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), ACTIVATIONS[activation]())
+def dense(
+    inputs: int, outputs: int, activation: Activation, bias: bool = True, batch_norm: bool = False
+) -> nn.Sequential:
+    """A dense layer, where asked for batch normalisation, and the activation: [B, inputs] -> [B, outputs]."""
+    normal = [BatchNorm(outputs)] if batch_norm else []
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=bias), *normal, ACTIVATIONS[activation]())
 
 
-def mlp(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+def mlp(sizes: Sequence[int], activation: Activation, batch_norm: bool = False) -> list[nn.Module]:
     """Dense layers of these widths, the first being the input's, with `activation` in between; the last layer is
     linear."""
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
-    return layers[:-1]
+    *hidden, last = itertools.pairwise(sizes)
+    blocks = [dense(a, b, activation, batch_norm=batch_norm) for a, b in hidden]
+    return [*itertools.chain(*blocks), nn.Linear(*last)]
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation (Ioffe & Szegedy 2015); a batch of one item, which has no variance, is normalised by the
+    running statistics."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) > 1:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 def downsample_stack(
@@ -93,10 +108,16 @@ class Transposed(nn.Module):
         return F.linear(z, self._source[0].weight.t(), self.bias)
 
 
-def initialise(model: nn.Module, generator: Generator) -> None:
-    """Glorot uniform weights, zero biases (Glorot & Bengio 2010): with torch's default, narrow ReLU codes often die."""
+def initialise(model: nn.Module, generator: Generator, init: Init = "glorot") -> None:
+    """glorot: uniform weights, zero biases (Glorot & Bengio 2010); torch: its default, with which narrow ReLU codes
+    often die, weights and biases uniform up to 1 / sqrt(inputs of an output)."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)):
+            if init == "torch":
+                most = 1 / math.sqrt(module.weight[0].numel())
+                for part in (module.weight, *([] if module.bias is None else [module.bias])):
+                    nn.init.uniform_(part, -most, most, generator=generator)
+                continue
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

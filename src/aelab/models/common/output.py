@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,10 +23,17 @@ class Output(nn.Module):
 
     sigmoid, tanh: bounded to [0, 1] (tanh works on data scaled to [-1, 1] and is mapped back); linear, relu: unbounded,
     never clamped. bce is computed from logits (sigmoid only), mse in the network's range. `sum` adds over pixels,
-    `mean` averages over them; both average over images.
+    `mean` averages over them; both average over images. standard: (mean, deviation) of the pixels, where the network
+    works on (x - mean) / deviation, tanh too, with mse.
     """
 
-    def __init__(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> None:
+    def __init__(
+        self,
+        activation: OutputActivation,
+        loss: ReconstructionLoss,
+        reduction: Reduction,
+        standard: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__()
         require(
             loss != "bce" or activation == "sigmoid",
@@ -35,25 +41,31 @@ class Output(nn.Module):
             f"bce with output {activation}",
             "bce with sigmoid, mse",
         )
-        self.activation, self.loss, self.reduction = activation, loss, reduction
-        self.bounded = activation in ("sigmoid", "tanh")
+        if standard is not None:
+            require(standard[1] > 0, "standard", list(standard), "a mean, and a deviation above 0")
+            require(loss == "mse", "standard", f"{list(standard)} with loss {loss}", "with mse")
+        self.activation, self.loss, self.reduction, self.standard = activation, loss, reduction, standard
+        self.bounded = activation in ("sigmoid", "tanh") and standard is None
 
     def scale(self, x: Tensor) -> Tensor:
-        """Data units -> the range of the network: [-1, 1] for tanh, else unchanged."""
+        """Data units -> the range of the network: [-1, 1] for tanh, standardised where asked for, else unchanged."""
+        if self.standard:
+            return (x - self.standard[0]) / self.standard[1]
         return 2 * x - 1 if self.activation == "tanh" else x
 
     def forward(self, raw: Tensor) -> Tensor:
         """Raw outputs -> data units."""
-        if self.activation == "tanh":
-            return (torch.tanh(raw) + 1) / 2
-        return ACTIVATIONS[self.activation]()(raw)
+        out: Tensor = ACTIVATIONS[self.activation]()(raw)
+        if self.standard:
+            return out * self.standard[1] + self.standard[0]
+        return (out + 1) / 2 if self.activation == "tanh" else out
 
     def error(self, raw: Tensor, clean: Tensor, weight: Tensor | None = None) -> Tensor:
         """The reconstruction loss (scalar) of raw outputs against clean images, each pixel times `weight`; [B, ...]."""
         if self.loss == "bce":
             total = cross_entropy(raw, clean, weight)
         else:
-            out = torch.tanh(raw) if self.activation == "tanh" else self(raw)
+            out = ACTIVATIONS[self.activation]()(raw)
             squares = (out - self.scale(clean)).square()
             total = (squares if weight is None else weight * squares).sum()
         return total / (len(clean) if self.reduction == "sum" else clean.numel())

@@ -19,10 +19,11 @@ from torch import Generator, Tensor, nn
 
 from aelab.data.columns import KINDS, Column, Kind
 from aelab.data.layout import Layout
-from aelab.models.common.layers import ACTIVATIONS, require
+from aelab.models.common.layers import ACTIVATIONS, BatchNorm, require
 from aelab.models.common.output import CellOutput, Output, OutputActivation, ReconstructionLoss, Reduction
 
 DROPOUT = "dropout draws from torch's own generator, not from each seed's"
+BATCH_NORM = "batch normalisation updates running statistics in place"
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,17 @@ class Spec:
         """Where the inputs of columns are; None for images."""
         return Layout.of(self.columns) if self.columns else None
 
-    def output(self, activation: OutputActivation, loss: ReconstructionLoss, reduction: Reduction) -> Output:
+    def output(
+        self,
+        activation: OutputActivation,
+        loss: ReconstructionLoss,
+        reduction: Reduction,
+        standard: tuple[float, float] | None = None,
+    ) -> Output:
         """The last step of a decoder. Raises ValueError where it does not suit the data."""
         if self.layout is None:
-            return Output(activation, loss, reduction)
+            return Output(activation, loss, reduction, standard)
+        require(standard is None, "standard", standard, f"null for a {self.kind}, whose columns are standardised")
         suits = activation == "linear" and loss == "mse"
         require(suits, "output", f"{activation} with loss {loss}", f"linear with loss mse, for a {self.kind}")
         return CellOutput(self.layout, len(self.shape), reduction)
@@ -88,6 +96,8 @@ class Losses(NamedTuple):
 class Phase:
     """One optimisation: its parameters, its loss, and the term that early stopping and the best epoch monitor.
 
+    rate: times the learning rate of the settings.
+
     `inputs` maps images to the inputs of this phase (through frozen layers below); the loop applies it once, before
     noise.
     """
@@ -97,6 +107,7 @@ class Phase:
     loss: Callable[[Batch, Generator], Losses]
     monitor: str = "total"
     inputs: Callable[[Tensor], Tensor] | None = None
+    rate: float = 1.0
 
 
 @runtime_checkable
@@ -141,6 +152,8 @@ class Autoencoder(nn.Module):
         self.spec, self.encoder, self.decoder, self.output = spec, encoder, decoder, output
         if any(isinstance(module, nn.Dropout) for module in self.modules()):
             self.vmap_unsupported_reason = DROPOUT
+        if any(isinstance(module, BatchNorm) for module in self.modules()):
+            self.vmap_unsupported_reason = BATCH_NORM
 
     @property
     def bounded(self) -> bool:
@@ -184,13 +197,13 @@ class Autoencoder(nn.Module):
     def hidden(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         """The activations of the encoder's hidden layers for images [B, C, H, W], and last the code: each [B, n].
 
-        A layer and its activation function count once.
+        A layer, its batch normalisation and its activation function count once.
         """
         found: list[Tensor] = []
         hooks = [
             block.register_forward_hook(lambda _, given, out: found.append(out.reshape(len(x), -1)))
             for block, after in itertools.pairwise(self.encoder)
-            if not isinstance(block, nn.Flatten) and not isinstance(after, tuple(ACTIVATIONS.values()))
+            if not isinstance(block, nn.Flatten) and not isinstance(after, (BatchNorm, *ACTIVATIONS.values()))
         ]
         try:
             code = self.encode(x, condition)

@@ -25,6 +25,7 @@ GROUPS = {
     },
     "Uses": {
         "anomalies": "Only what is right of the best orange mark, interval and all, beats what needs no net.",
+        "one-class": "A class left of the others is one that the net rebuilds whether it has learned it or not.",
         "most-anomalous": "A false alarm is worth as much as a hit: what did the model miss in a normal image?",
         "neighbours": "Read along a line: where do raw values find the same outline, and the code the same class?",
         "compression": "Left of the black lines, codes need fewer bytes; then count the bytes of the model itself.",
@@ -53,6 +54,7 @@ GROUPS = {
     },
     "Training": {
         "epochs": "Down a group: what the first steps find, and what the later ones add.",
+        "accuracy": "Which of the two would you stop by?",
         "curves": "Flat at 1: converged. Falling at its end: more steps help. Rising: it overfits; its best is kept.",
     },
     "Pretraining": {

@@ -13,6 +13,7 @@ from aelab.report.figures import (
     columns,
     decoded,
     heatmap,
+    one_class,
     overview,
     pictures,
     quality,
@@ -55,6 +56,7 @@ FIGURES = {
     "epochs": pictures.epochs,
     "noisy-epochs": pictures.noisy_epochs,
     "curves": charts.curves,
+    "accuracy": charts.accuracy,
     "stack-curves": charts.stack_curves,
     "stacks": charts.stacks,
     "labels": charts.labels,
@@ -70,19 +72,24 @@ FIGURES = {
     "neighbours": uses.neighbours,
     "compression": uses.compression,
     "learners": uses.learners,
+    "one-class": one_class.one_class,
     "series": series.rebuilt,
     "series-noise": series.denoised,
 }
 CELLS = {"columns", "confused", "series", "series-noise"}  # figures of tables and series
 # figures that show images
 PICTURES = {"overview", "reconstructions", "pca", "denoising", "grids", "chosen", "samples", "by-class", "clusters"}
-PICTURES |= {"swaps", "masked", "interpolations", "filters", "units", "epochs", "noisy-epochs"}
+PICTURES |= {"accuracy", "swaps", "masked", "interpolations", "filters", "units", "epochs", "noisy-epochs"}
 
 
 def draw(results: Results, settings: Compare, folder: Path) -> dict[str, str]:
     """Draw every figure that the results allow as PNG into `folder`, several at once; returns the titles by name."""
-    folder.mkdir()
     names = [name for name in FIGURES if results.kind == "image" or name not in PICTURES]
+    if settings.figures:
+        if unknown := [name for name in settings.figures if name not in FIGURES]:
+            raise ValueError(f"compare.figures: no figure {unknown[0]!r}; there are: {', '.join(FIGURES)}")
+        names = [name for name in names if name in settings.figures]
+    folder.mkdir()
 
     def one(number: int, _: object) -> str | None:
         figure = FIGURES[names[number]](results, settings)

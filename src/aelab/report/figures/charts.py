@@ -48,6 +48,36 @@ def curves(results: Results, settings: Compare) -> Figure | None:
     return figure
 
 
+def accuracy(results: Results, settings: Compare) -> Figure | None:
+    """Validation loss and Keras' "accuracy" by epoch, of models whose history holds it."""
+    histories = [(item, item.about["history"][0]) for item in results.models if any(item.about["history"])]
+    found = [(item, rows) for item, rows in histories if "accuracy" in rows[0]["validation"]]
+    if not found:
+        return None
+    title = "Loss and Keras' “accuracy” on validation images: the loss falls, the “accuracy” hardly moves"
+    figure, axes = chart(1, 2, size=(8.0, 3.6), title=title)
+    for number, (item, rows) in enumerate(found):
+        look = {"color": COLOURS[number % len(COLOURS)], "ls": ("-", "--", ":")[number // len(COLOURS) % 3]}
+        steps, losses = [row["step"] for row in rows], [row["monitor"] for row in rows]
+        axes[0, 0].plot(steps, [value / losses[0] for value in losses], label=item.name, **look)
+        axes[0, 1].plot(steps, [100 * row["validation"]["accuracy"] for row in rows], **look)
+    axes[0, 0].set(xlabel="optimizer step", ylabel="loss / that of the first evaluation")
+    axes[0, 1].set(xlabel="optimizer step", ylabel="pixels with round(output) = input, %")
+    axes[0, 1].axhline(100 * results.baselines["keras_accuracy"], color="#888888", ls=":", lw=1)
+    axes[0, 1].annotate("a black image", (1, 100 * results.baselines["keras_accuracy"]), (-2, 3), **BESIDE)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+BESIDE: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"),
+    "textcoords": "offset points",
+    "ha": "right",
+    "fontsize": 8,
+    "color": GREY,
+}
+
+
 def _relative(validation: np.ndarray) -> np.ndarray:
     """Losses [seeds, evaluations] -> the mean over seeds, over its smallest value; where that is not positive, 1 plus
     the distance to it over the range."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aelab.report import uses, verdicts, warnings, wording
+from aelab.report import one_class, uses, verdicts, warnings, wording
 from aelab.report.best_models import WORDS as ABOUT_BEST
 from aelab.report.best_models import best_models
 from aelab.report.figures.captions import GROUPS as CAPTIONS
@@ -72,7 +72,7 @@ def page(results: Results, titles: Mapping[str, str], drawn: Path, parameters: M
         outcomes={word: count for word in verdicts.OUTCOMES if (count := sum(each.outcome == word for each in result))},
         about_claims=verdicts.WORDS,
         about_pretraining=ABOUT_PRETRAINING,
-        uses=list(blocks(uses.section(results)[1:])),
+        uses=list(blocks([*uses.section(results)[1:], *one_class.section(results)])),
         best=best_models(results),
         about_best=ABOUT_BEST,
         budgets={f"{n:,} labels" + " (all)" * (name == "all"): name for name, n in results.budgets.items()},
