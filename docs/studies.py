@@ -4,11 +4,12 @@ python docs/studies.py [NAME ...]     writes docs/studies/<name>.md, of all stud
                                       of docs/studies/README.md, and docs/tutorials.md
 
 page.yaml holds title, source, intro, sections, differs, cost. A section has a heading, a text, rows of its table
-(`table`) and names of figures. A row has `what`, `value`, `printed`, and what decides it: `within` (a number, or a
-share as 10%), `at_most`, or none. A value is <entry>:<metric>, <entry>:train/<term>@<epoch> (or
-validation/), or <net>*:auroc/<score> (the mean over the entries whose names begin so).
-<study>/ before it names another study; in docs/tutorials.yaml a value without it is that of the run at the top.
-{value} in a text becomes the number, {value@seeds} one per seed, {claim:words} the verdict on the claim that begins so.
+(`table`), a heading of comparison.md to copy what follows it (`copied`), names of figures, and a text `after` them.
+A row has `what`, `value`, `printed`, and what decides it: `within` (a number, or a share as 10%), `at_most`, or none.
+A value is <entry>:<metric>, <entry>:train/<term>@<epoch> (or validation/), or <net>*:auroc/<score> (the mean over the
+entries whose names begin so). <study>/ before it names another study; in docs/tutorials.yaml a value without it is that
+of the run at the top. {value} in a text becomes the number, {value@seeds} one per seed, {claim:words} the verdict on
+the claim that begins so.
 """
 
 from __future__ import annotations
@@ -161,11 +162,25 @@ def filled(text: str, study: str) -> str:
     """A text with its numbers."""
 
     def number_of(match: re.Match[str]) -> str:
-        found = value(match[1].removesuffix("@seeds"), study)
+        try:
+            found = value(match[1].removesuffix("@seeds"), study)
+        except FileNotFoundError:
+            return "(not run yet)"
         return ", ".join(map(found.shown, found.values)) if match[1].endswith("@seeds") else found.text
 
     text = CLAIM.sub(lambda match: verdict_of(match[1]), text.strip())
     return VALUE.sub(number_of, text)
+
+
+def copied(study: str, heading: str) -> str:
+    """A section of the study's comparison.md, without its heading."""
+    text = (STUDIES / study / "metrics" / "comparison.md").read_text(encoding="utf-8")
+    level, _, words = heading.partition(" ")
+    found = re.search(
+        rf"^{level} {re.escape(words)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    assert found, f"{study}: comparison.md has no {heading!r}"
+    return found[1].strip()
 
 
 def version(study: str) -> str:
@@ -191,6 +206,7 @@ def page(name: str) -> str:
     for section in about["sections"]:
         parts += [f"## {section['heading']}", filled(section.get("text", ""), name)]
         parts += [table(section["table"], name)] if "table" in section else []
+        parts += [copied(name, section["copied"])] if "copied" in section else []
         for figure in section.get("figures", []):
             other, _, file = figure.rpartition("/")
             picture = STUDIES / (other or name) / "metrics" / "figures" / f"{file}.png"
@@ -230,17 +246,23 @@ def tutorials() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def has_run(study: Path) -> bool:
+    """Whether its last stage has."""
+    return (study / "metrics" / "summary.json").exists()
+
+
 def index() -> str:
     """The table of all pages."""
     lines = ["| study | source |", "|---|---|"]
     for path in sorted(STUDIES.glob("*/page.yaml")):
         about, name = load(path), path.parent.name
-        lines.append(f"| [{name}]({name}.md) | {about['source'].strip()} |")
+        shown = f"[{name}]({name}.md)" if has_run(path.parent) else f"{name} (not run yet)"
+        lines.append(f"| {shown} | {about['source'].strip()} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    names = sys.argv[1:] or [path.parent.name for path in sorted(STUDIES.glob("*/page.yaml"))]
+    names = sys.argv[1:] or [path.parent.name for path in sorted(STUDIES.glob("*/page.yaml")) if has_run(path.parent)]
     PAGES.mkdir(exist_ok=True)
     for name in names:
         (PAGES / f"{name}.md").write_text(page(name), encoding="utf-8")

@@ -1,13 +1,16 @@
 """Every figure is drawn, again with the same bytes, and does without entries that are gone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from test_results import SETTINGS
 from test_uses_section import used
 
+from aelab.report import markdown
 from aelab.report.figures import catalogue
 from aelab.report.figures.style import round_ticks
+from aelab.report.html import page
 from aelab.report.results import Results
 from aelab.report.settings import Compare
 
@@ -41,6 +44,7 @@ LABELS = {
     "clusters": ("category of the code", "test images"),
     "curves": ("step", "loss"),
     "accuracy": ("step", "loss", "round(output) = input, %"),
+    "batches": ("step", "training loss per image"),
     "one-class": ("AUROC", "class"),
     "stack-curves": ("step", "wrong labels, %"),
     "stacks": ("test error, %",),
@@ -88,6 +92,15 @@ def test_with_stacks_alone_or_models_alone_the_rest_is_drawn(results, settings):
     assert {"stacks", "stack-curves", "labels"} <= stacks
     assert "reconstructions" not in stacks
     assert "stacks" not in models
+
+
+def test_without_noises_the_rest_is_there(results, settings):
+    baselines = results.baselines | {"denoising": {}}
+    quiet = replace(results, baselines=baselines, noise_transfer={})
+    assert made(results, settings) - made(quiet, settings) == {"denoising", "noise-map", "noise-transfer"}
+    assert "## Denoising" not in markdown.markdown(quiet)
+    assert "## Reconstruction" in markdown.markdown(quiet)
+    assert '"noise"' not in page.page(quiet, {}, Path(), {})
 
 
 def test_a_list_of_figures_draws_these_alone(results, settings, tmp_path):

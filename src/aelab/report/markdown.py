@@ -67,6 +67,8 @@ def _reconstruction(results: Results) -> list[str]:
 
 
 def _denoising(results: Results) -> list[str]:
+    if not results.noises:
+        return []
     baselines, parts = (
         results.baselines["denoising"],
         ["## Denoising", "psnr in dB of reconstructions of noisy test images."],

@@ -242,6 +242,11 @@ class Results:
         name = max(self.filters, key=lambda each: result[each]["psnr"])
         return name, result[name]["psnr"]
 
+    @property
+    def filtered(self) -> float:
+        """PSNR of the best filter of each noise, mean over all noises."""
+        return float(np.mean([self.best_filter(noise)[1] for noise in self.noises]))
+
     def trained_on(self, item: Item) -> list[str]:
         """The test noises nearest to the training noises of a model: of the same kind, with the nearest level."""
         result = []

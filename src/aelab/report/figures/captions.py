@@ -54,6 +54,7 @@ GROUPS = {
     },
     "Training": {
         "epochs": "Down a group: what the first steps find, and what the later ones add.",
+        "batches": "How far is a single batch from the mean, and so from what a net has learned?",
         "accuracy": "Which of the two would you stop by?",
         "curves": "Flat at 1: converged. Falling at its end: more steps help. Rising: it overfits; its best is kept.",
     },

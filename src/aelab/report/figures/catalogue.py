@@ -57,6 +57,7 @@ FIGURES = {
     "noisy-epochs": pictures.noisy_epochs,
     "curves": charts.curves,
     "accuracy": charts.accuracy,
+    "batches": charts.batches,
     "stack-curves": charts.stack_curves,
     "stacks": charts.stacks,
     "labels": charts.labels,

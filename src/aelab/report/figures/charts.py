@@ -28,7 +28,9 @@ def curves(results: Results, settings: Compare) -> Figure | None:
         return None
     single = {family for family, found in families.items() if len({item.name for item, _ in found}) == 1}
     if len(single) > 1:
-        families["the other families"] = [each for family in sorted(single) for each in families.pop(family)]
+        families["the other families" if len(families) > len(single) else "all models"] = [
+            each for family in sorted(single) for each in families.pop(family)
+        ]
     title = "Learning curves: the validation loss, relative to its best value. A curve that ends flat has converged"
     figure, axes = grid_of(len(families), size=(3.3, 2.7), title=title, columns=4)
     for entry, (family, found) in zip(axes.flat, families.items(), strict=False):
@@ -66,6 +68,38 @@ def accuracy(results: Results, settings: Compare) -> Figure | None:
     axes[0, 1].axhline(100 * results.baselines["keras_accuracy"], color="#888888", ls=":", lw=1)
     axes[0, 1].annotate("a black image", (1, 100 * results.baselines["keras_accuracy"]), (-2, 3), **BESIDE)
     figure.legend(loc="outside lower center", ncols=5, fontsize=8)
+    return figure
+
+
+def batches(results: Results, settings: Compare) -> Figure | None:
+    """The loss of the last batch before each evaluation beside the mean over batches, of models whose history holds it;
+    the first seed."""
+    histories = [(item, item.about["history"][0]) for item in results.models if any(item.about["history"])]
+    found = [(item, rows) for item, rows in histories if "last_batch" in rows[0]["train"]]
+    if not found:
+        return None
+    title = "The training loss of single batches, as some tutorials print it, beside the mean over batches"
+    figure, axes = grid_of(len(found), size=(4.6, 3.0), title=title, columns=2, beside=0)
+    for place, (item, rows) in zip(axes.flat, found, strict=False):
+        steps, mean, last, away = (
+            np.array(values)
+            for values in zip(
+                *(
+                    (row["step"], row["train"]["total"], row["train"]["last_batch"], row["train"]["between_batches"])
+                    for row in rows
+                ),
+                strict=True,
+            )
+        )
+        place.fill_between(
+            steps, mean - away, mean + away, color=BLUE, alpha=0.2, lw=0, label="± 1 deviation of batches"
+        )
+        place.plot(steps, mean, color=BLUE, label="mean over batches")
+        place.plot(steps, last, "o", color=ORANGE, ms=3, label="last batch")
+        place.set(xlabel="optimizer step", ylabel="training loss per image", title=item.name)
+        high = float(np.quantile(np.concatenate([mean + away, last]), 0.97))
+        place.set_ylim(min((mean - away).min(), last.min()) * 0.98, high * 1.05)
+    axes.flat[0].legend(fontsize=8)
     return figure
 
 

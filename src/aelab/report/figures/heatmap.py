@@ -18,10 +18,12 @@ SHADES = 33
 CLIP = 8.0  # dB: larger differences have the same colour
 
 
-def noise_map(results: Results, settings: Compare) -> Figure:
+def noise_map(results: Results, settings: Compare) -> Figure | None:
     """PSNR of the noisy image, the filters and the models on every noise, relative to the best filter: models that met
     noise in training, and the best of the others."""
     noises, baselines = results.noises, results.baselines["denoising"]
+    if not noises:
+        return None
     ranked = sorted(results.rebuilding, key=lambda item: -np.mean([item.mean(f"psnr/{n}") for n in noises]))
     met = [item for item in ranked if item.noise]
     kept = [*met, *[item for item in ranked if not item.noise][: max(0, MODELS - len(met))]]

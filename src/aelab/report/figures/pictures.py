@@ -32,8 +32,10 @@ DIGITS = 3  # per noise, in the denoising figure
 BAND = 4  # noises side by side
 
 
-def denoising(results: Results, settings: Compare) -> Figure:
+def denoising(results: Results, settings: Compare) -> Figure | None:
     """For each noise: clean, noisy, the best filter, then the models, with their PSNR over all test images."""
+    if not results.noises:
+        return None
     items = select(results, settings, "denoising")
     names = ["original", "noisy", "best filter", *(item.name for item in items)]
     message = ["", "", "", *(trained(item) for item in items)]

@@ -121,7 +121,7 @@ def _learner(item: Item, all_drawn: Sequence[int]) -> Strip:
 def noise(results: Results) -> Gallery | None:
     """Test digits under every noise of the test set, by kind and level, denoised by the models and the filters."""
     items = [item for item in results.rebuilding if "reconstructions" in item.arrays]
-    if not items or results.kind != "image":
+    if not items or not results.noises or results.kind != "image":
         return None
     kinds: dict[str, list[str]] = {}
     for each in sorted(results.noises, key=lambda each: float(each.rpartition("-")[2])):
