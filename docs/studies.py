@@ -203,6 +203,10 @@ def page(name: str) -> str:
         "Printed: by the source. Here: mean ± standard deviation over seeds, on test images that no learning stage has "
         "seen, unless it says a loss of training.",
     ]
+    if not has_run(STUDIES / name):
+        return (
+            "\n\n".join([*parts[:4], f"Not run yet. Settings: [params.yaml](../../studies/{name}/params.yaml)."]) + "\n"
+        )
     for section in about["sections"]:
         parts += [f"## {section['heading']}", filled(section.get("text", ""), name)]
         parts += [table(section["table"], name)] if "table" in section else []
@@ -256,13 +260,13 @@ def index() -> str:
     lines = ["| study | source |", "|---|---|"]
     for path in sorted(STUDIES.glob("*/page.yaml")):
         about, name = load(path), path.parent.name
-        shown = f"[{name}]({name}.md)" if has_run(path.parent) else f"{name} (not run yet)"
-        lines.append(f"| {shown} | {about['source'].strip()} |")
+        later = "" if has_run(path.parent) else " (not run yet)"
+        lines.append(f"| [{name}]({name}.md){later} | {about['source'].strip()} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    names = sys.argv[1:] or [path.parent.name for path in sorted(STUDIES.glob("*/page.yaml")) if has_run(path.parent)]
+    names = sys.argv[1:] or [path.parent.name for path in sorted(STUDIES.glob("*/page.yaml"))]
     PAGES.mkdir(exist_ok=True)
     for name in names:
         (PAGES / f"{name}.md").write_text(page(name), encoding="utf-8")

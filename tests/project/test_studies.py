@@ -83,7 +83,7 @@ def test_verdicts_on_printed_numbers(made, here, row, said):
 def test_a_number_comes_from_the_study_that_it_names(made):
     found = made["Value"]((1.0, 3.0), "sse")
     assert found.text == "2.00 ± 1.41"
-    assert made["Value"]((0.5,), "probe_accuracy").text == "50.0%"
+    assert made["Value"]((0.5,), "probe_accuracy").text == "50.0"
     assert made["value"]("ae:sse", "").metric == "sse"
     with pytest.raises(AssertionError, match="nothing of the kind: 0 claims begin so"):
         made["verdict_of"]("nothing of the kind")
