@@ -101,6 +101,7 @@ def shrink(tree) -> None:
             del tree[group][name]
         for entry in tree[group].values():
             entry.pop("max_steps", None)
+    tree["models"]["ones"] = {"family": "closed_form", "components": 2, "normal": [1], "num_seeds": 1}
     for entry in (*tree["stacks"].values(), *tree["narrow_stacks"].values()):
         if "widths" in entry:
             entry["widths"] = [30, 20]
@@ -115,7 +116,7 @@ def project(tmp_path_factory):
 
 def test_the_first_run_runs_every_stage(project):
     wanted = {"download", "prepare", "corrupt", "baselines", "capacity", "noise_transfer", "compare"}
-    wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in MODELS}
+    wanted |= {f"{stage}@{name}" for stage in ("train", "evaluate") for name in (*MODELS, "ones")}
     wanted |= {f"{stage}@{name}" for stage in ("pretrain", "finetune", "evaluate_stacks") for name in STACKS}
     wanted |= {f"pretrain_unrolled@{name}" for name in NARROW}
     wanted |= {f"{stage}@{name}" for stage in ("unroll", "evaluate_unrolled") for name in UNROLLED}
@@ -130,6 +131,26 @@ def test_the_table_and_the_figures_are_there(project):
     figures = list((project.folder / "metrics/figures").glob("*.png"))
     assert len(figures) >= 8
     assert all(figure.read_bytes()[:4] == b"\x89PNG" for figure in figures)
+
+
+def test_a_model_that_has_learned_one_class_is_in_a_section_of_its_own(project):
+    data = project.folder / "data"
+    about = json.loads((data / "evaluate/ones/metrics.json").read_text())
+    assert about["normal"] == ["1"]
+    assert about["metrics"]["auroc/error"][0] > 0.9  # ones are alike
+    assert "sse" not in about["metrics"]
+    text = (project.folder / "metrics/comparison.md").read_text()
+    assert text.count("| ones |") == text.partition("## One class against all others")[2].count("| ones |") > 0
+    assert "ones" not in json.loads((project.folder / "metrics/summary.json").read_text())
+    wrong = project.folder / "params.yaml"
+    before = wrong.read_text()
+    project.edit(lambda tree: tree["models"]["ones"].update(normal=["one"]))
+    done = subprocess.run(
+        [sys.executable, "stages/train.py", "ones"], cwd=project.folder, env=project.env, capture_output=True, text=True
+    )
+    wrong.write_text(before)
+    assert done.returncode == 1
+    assert "models.ones.normal: no class 'one'; the classes of the data set: 0, 1, 2" in done.stderr
 
 
 def test_every_stage_is_a_run_with_seeds_as_children(project):
@@ -157,7 +178,7 @@ def test_every_evaluated_model_is_one_of_mlflow_and_the_best_have_names(project)
         "print(json.dumps([names, give('denoiser', x), give('encoder', pandas.DataFrame(x.reshape(5, -1)))]))",
     )
     names, clean, codes = json.loads(next(line for line in out.splitlines() if line.startswith("[[")))
-    assert set(names) == {*MODELS, *UNROLLED, *STACKS, "denoiser", "encoder", "generator"}
+    assert set(names) == {*MODELS, "ones", *UNROLLED, *STACKS, "denoiser", "encoder", "generator"}
     assert clean == [5, 1, 28, 28]
     assert codes[0] == 5
     assert "Kingma" in project.run("aelab", "show", "vae")

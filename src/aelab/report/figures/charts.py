@@ -28,9 +28,8 @@ def curves(results: Results, settings: Compare) -> Figure | None:
         return None
     single = {family for family, found in families.items() if len({item.name for item, _ in found}) == 1}
     if len(single) > 1:
-        families["the other families" if len(families) > len(single) else "all models"] = [
-            each for family in sorted(single) for each in families.pop(family)
-        ]
+        rest = "the other families" if len(families) > len(single) else "all models"
+        families[rest] = [each for family in sorted(single) for each in families.pop(family)]
     title = "Learning curves: the validation loss, relative to its best value. A curve that ends flat has converged"
     figure, axes = grid_of(len(families), size=(3.3, 2.7), title=title, columns=4)
     for entry, (family, found) in zip(axes.flat, families.items(), strict=False):
