@@ -146,7 +146,11 @@ def test_a_model_that_has_learned_one_class_is_in_a_section_of_its_own(project):
     before = wrong.read_text()
     project.edit(lambda tree: tree["models"]["ones"].update(normal=["one"]))
     done = subprocess.run(
-        [sys.executable, "stages/train.py", "ones"], cwd=project.folder, env=project.env, capture_output=True, text=True
+        [sys.executable, "stages/train.py", "ones"],
+        cwd=project.folder,
+        env=project.env | {"AELAB_TRACKING": "off"},
+        capture_output=True,
+        text=True,
     )
     wrong.write_text(before)
     assert done.returncode == 1
