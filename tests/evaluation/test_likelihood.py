@@ -1,6 +1,8 @@
 """Importance sampling against a likelihood that can be added up."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,28 @@ def test_a_poor_proposal_finds_the_exact_likelihood_of_a_linear_model_with_fewer
     # per latent E[w]^2 / E[w^2] = sqrt(2 v - 1) / v at v times the variance: 5 / 9 for two latents at v = 3
     assert found["ess"] == pytest.approx(40_000 * 5 / 9, rel=0.02)
     assert likelihood.importance(model, five.repeat(100, 1, 1, 1), 1, random())["nll"] > exactly + 0.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_many_images_take_no_more_memory_than_few():
+    """In a process of its own, whose memory nothing else has scattered."""
+    code = """if True:
+        from pathlib import Path
+        from aelab.config import runtime
+        runtime.pin("cpu", 1)
+        import torch
+        from aelab.evaluation import likelihood
+        from aelab.models.common import Spec, registry
+        def private():
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1000
+        config = {"hidden": (8,), "latent_dim": 2, "draws": 1}
+        model = registry.build("iwae", config, Spec((1, 28, 28), 10), torch.Generator().manual_seed(0))
+        x = torch.rand(60, 1, 28, 28).round()
+        likelihood.importance(model, x[:3], 5000, torch.Generator().manual_seed(0))
+        before = private()
+        likelihood.importance(model, x, 5000, torch.Generator().manual_seed(0))
+        print(private() - before)
+    """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(told) < 100, f"60 images took {float(told):.0f} MB more than three"

@@ -37,8 +37,11 @@ def importance(model: Weighted, x: Tensor, k: int, generator: Generator) -> dict
     w^2, mean over images, 1 to k: near 1, a single draw dominates and the estimate is loose.
     """
     rows = max(1, AT_ONCE // k)
+    # allocated at once: small tensors that outlive a step would fragment the memory that the large ones of the next need
+    log_w = torch.empty(k, len(x), dtype=torch.float64, device=x.device)
     with torch.no_grad():
-        log_w = torch.cat([model.log_weights(part, k, generator).double() for part in x.split(rows)], 1)  # [k, N]
+        for start in range(0, len(x), rows):
+            log_w[:, start : start + rows] = model.log_weights(x[start : start + rows], k, generator)
     total = log_w.logsumexp(0)
     effective = (2 * total - (2 * log_w).logsumexp(0)).exp()
     return {"nll": (math.log(k) - total).mean().item(), "ess": effective.mean().item()}
