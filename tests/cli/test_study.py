@@ -26,10 +26,9 @@ class Project:
         self.folder = folder
         self.env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
             "AELAB_TRACKING": "on",
         }
-        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "PYTHONDONTWRITEBYTECODE"):
             self.env.pop(name, None)
         names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
         for name in names.splitlines():
@@ -43,7 +42,8 @@ class Project:
         self.commit()
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=PATIENCE)
+        env = self.env | {"PYTHONPATH": str(self.folder / "src")}
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
         return done.stdout + done.stderr
 
@@ -124,6 +124,8 @@ def test_a_study_runs_outlives_the_cache_and_goes_without_a_trace(tmp_path):
     project.folder, there = clone, project.folder
     assert "9 unchanged" in project.run("aelab", "repro", "studies/small")
     assert not (clone / "studies/small/data/train").exists()
+    rooms = [*(clone / "src/aelab").glob("*/__pycache__"), *(there / "src/aelab").glob("*/__pycache__")]
+    assert rooms == [], "a study takes these folders as dependencies"
     edit(clone / "studies/small/params.yaml", lambda tree: tree["compare"].update(interpolations=["pca"]))
     said = project.run("aelab", "repro", "studies/small", "-j", "2")
     assert " ran compare" in said

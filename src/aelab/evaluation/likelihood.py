@@ -37,7 +37,7 @@ def importance(model: Weighted, x: Tensor, k: int, generator: Generator) -> dict
     w^2, mean over images, 1 to k: near 1, a single draw dominates and the estimate is loose.
     """
     rows = max(1, AT_ONCE // k)
-    # allocated at once: small tensors that outlive a step would fragment the memory that the large ones of the next need
+    # allocated at once: small tensors that outlive a step would fragment the memory that the next large ones need
     log_w = torch.empty(k, len(x), dtype=torch.float64, device=x.device)
     with torch.no_grad():
         for start in range(0, len(x), rows):
