@@ -10,7 +10,7 @@ from test_uses_section import used
 from aelab.report import markdown
 from aelab.report.figures import catalogue
 from aelab.report.figures.style import round_ticks
-from aelab.report.html import page
+from aelab.report.html import gallery, page
 from aelab.report.results import Results
 from aelab.report.settings import Compare
 
@@ -100,7 +100,8 @@ def test_without_noises_the_rest_is_there(results, settings):
     assert made(results, settings) - made(quiet, settings) == {"denoising", "noise-map", "noise-transfer"}
     assert "## Denoising" not in markdown.markdown(quiet)
     assert "## Reconstruction" in markdown.markdown(quiet)
-    assert '"noise"' not in page.page(quiet, {}, Path(), {})
+    assert gallery.noise(quiet) is None
+    assert "Made-up digits" in page.page(quiet, {}, Path(), {})
 
 
 def test_a_list_of_figures_draws_these_alone(results, settings, tmp_path):
