@@ -149,7 +149,11 @@ def table(rows: list[dict[str, Any]], study: str) -> str:
     """The rows of a section."""
     lines = [HEAD]
     for row in rows:
-        found = value(row["value"], study)
+        try:
+            found = value(row["value"], study)
+        except FileNotFoundError:
+            lines.append(f"| {row['what']} | {row.get('printed', '')} | (not run yet) | | | |")
+            continue
         scale = 100 if found.metric and spec(found.metric).percent else 1
         seeds = f"{len(found.values)}{' classes' if found.over == 'classes' else ''}" if found.over else ""
         printed = row.get("printed", "")
@@ -213,6 +217,8 @@ def page(name: str) -> str:
         parts += [copied(name, section["copied"])] if "copied" in section else []
         for figure in section.get("figures", []):
             other, _, file = figure.rpartition("/")
+            if other and not has_run(STUDIES / other):
+                continue
             picture = STUDIES / (other or name) / "metrics" / "figures" / f"{file}.png"
             assert picture.exists(), f"{picture}: not there"
             parts.append(f"![{file}](../../{picture})")
