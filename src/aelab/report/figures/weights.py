@@ -11,6 +11,7 @@ from aelab.report.figures.style import panels, tile
 from aelab.report.results import Item, Results
 from aelab.report.settings import Compare
 
+LARGE = 28  # pixels of a unit's image, at least: smaller ones are enlarged
 CONTRAST = 0.98  # quantile of a unit's weights that is drawn white
 
 
@@ -35,7 +36,7 @@ def units(results: Results, settings: Compare) -> Figure | None:
     items = select(results, settings, "units")
     normal = [item.arrays["filters"] for item in items]
     normal = [w / np.maximum(np.sqrt((w**2).sum((1, 2), keepdims=True)), 1e-12) for w in normal]
-    largest, scaled = max((w.shape[1] for w in normal), default=1), []
+    largest, scaled = max([LARGE, *(w.shape[1] for w in normal)]), []
     for weights in normal:
         alike = np.concatenate([w for w in normal if w.shape[1:] == weights.shape[1:]])
         pixel = np.ones((1, *[round(largest / weights.shape[1])] * 2))  # patches are drawn as large as images
