@@ -141,8 +141,8 @@ def test_no_family_imports_another():
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=lambda p: p.parent.name)
 def test_a_package_file_says_what_is_inside_and_holds_no_code(path):
-    """A docstring, and in models/common and tracking the names that others import; that of the package keeps bytecode away
-    from its rooms."""
+    """A docstring, and in models/common and tracking the names that others import; the package's own keeps bytecode
+    away from its rooms."""
     tree = ast.parse(path.read_text())
     names = path.parent.name in ("common", "tracking")
     assert len(ast.get_docstring(tree) or "") > 40
