@@ -77,8 +77,8 @@ def load(path: Path) -> Any:
 
 @cache
 def settings(study: str) -> Any:
-    """The params.yaml of a study, or with "" the one at the top."""
-    return load(STUDIES / study / "params.yaml" if study else Path("params.yaml"))
+    """The params.yaml of a study."""
+    return load(STUDIES / study / "params.yaml")
 
 
 @cache
@@ -91,7 +91,7 @@ def at_the_top() -> dict[str, dict[str, str]]:
 @cache
 def entry(study: str, name: str) -> Any:
     """metrics.json of an entry."""
-    return storage.load_json((STUDIES / study if study else Path()) / "data" / "evaluate" / name / "metrics.json")
+    return storage.load_json(STUDIES / study / "data" / "evaluate" / name / "metrics.json")
 
 
 def epochs(study: str, name: str) -> float:
@@ -155,7 +155,7 @@ def table(rows: list[dict[str, Any]], study: str) -> str:
             lines.append(f"| {row['what']} | {row.get('printed', '')} | (not run yet) | | | |")
             continue
         scale = 100 if found.metric and spec(found.metric).percent else 1
-        seeds = f"{len(found.values)}{' classes' if found.over == 'classes' else ''}" if found.over else ""
+        seeds = f"{len(found.values)}{' classes' if found.over == 'classes' else ''}"
         printed = row.get("printed", "")
         cells = [row["what"], printed, found.text, seeds, found.epochs, verdict(scale * found.mean, row)]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -252,7 +252,7 @@ def tutorials() -> str:
         rows = ["| section | what it says | where | number | verdict |", "|---|---|---|---|---|"]
         for section, says, where, shown, holds in each["rows"]:
             rows.append(f"| {section} | {says} | {where} | {filled(shown, '')} | {filled(holds, '')} |")
-        parts += ["\n".join(rows), filled(each.get("errs", ""), "")]
+        parts.append("\n".join(rows))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -25,7 +25,7 @@ def prepare(job: stage.Job) -> None:
         draw = partial(seeding.derive, seed, "prepare")
         given = {part: (images.x, images.y) for part, images in raw.items() if part != "ood"}
         if settings.pooled:
-            parts = splits.pooled(given, settings.pooled, draw("split"))
+            parts = splits.pooled(given, source, settings.pooled, draw("split"))
         else:
             parts = splits.of(given, source, splits.groups(folder), draw("split"))
         if normal := [str(name) for name in settings.normal or ()]:

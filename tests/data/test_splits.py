@@ -270,16 +270,18 @@ def test_pooled_splits_are_drawn_anew_from_all_items(prepared, monkeypatch):
     monkeypatch.chdir(prepared.folder)
     after = {name: splits.load(name) for name in SIZES}
     assert {name: len(part) for name, part in after.items()} == {"train": 3000, "validation": 1000, "test": 1000}
-    assert max(balance(part.y) for part in after.values()) <= 1
+    assert max(balance(part.y) for part in after.values()) <= 6  # equal digits come into one split
     assert sorted(row for part in after.values() for row in bytes_of((part.x, part.y))) == before
-    drawn = splits.pooled(official, (0.5, 0.25, 0.1), 0)  # also of data with a test split of its own
-    assert {name: len(y) for name, (_, y) in drawn.items()} == {"train": 2250, "validation": 1125, "test": 450}
+    drawn = splits.pooled(official, {"sizes": SIZES}, (0.5, 0.3, 0.2), 0)  # also of data with a test split of its own
+    assert {name: len(y) for name, (_, y) in drawn.items()} == {"train": 2250, "validation": 1350, "test": 900}
+    with pytest.raises(ValueError, match=r"prepare.pooled: own data has splits by class, group or time already"):
+        splits.pooled(official, {"sizes": {}}, (0.5, 0.3, 0.2), 0)
 
 
 @pytest.mark.parametrize("shares", [[0.6, 0.3, 0.2], [0.6, 0.4, 0.0]])
 def test_shares_of_more_than_there_is_are_refused(prepared, shares):
     prepared.change(lambda tree: tree["prepare"].update(pooled=shares))
-    words = f"prepare.pooled: {shares} is wrong; allowed: three shares above 0, together at most 1"
+    words = f"prepare.pooled: {shares} is wrong; allowed: three shares above 0, together 1"
     assert prepared.fail("prepare") == f"prepare: params.yaml: {words}"
 
 

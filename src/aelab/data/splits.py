@@ -40,8 +40,8 @@ class Prepare(Options):
             raise ValueError(f"limit: {self.limit} is out of range; allowed: 1 or more, null")
         if self.normal == ():
             raise ValueError("normal: names no class; allowed: one or more classes of the data set, null")
-        if self.pooled and not (min(self.pooled) > 0 and sum(self.pooled) <= 1 + 1e-9):
-            raise ValueError(f"pooled: {list(self.pooled)} is wrong; allowed: three shares above 0, together at most 1")
+        if self.pooled and not (min(self.pooled) > 0 and abs(sum(self.pooled) - 1) < 1e-9):
+            raise ValueError(f"pooled: {list(self.pooled)} is wrong; allowed: three shares above 0, together 1")
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,12 @@ def split(parts: dict[str, Part], sizes: dict[str, int], seed: int) -> dict[str,
     return {name: (images[rows], labels[rows]) for name, rows in zip(sizes, taken, strict=True)}
 
 
-def pooled(parts: dict[str, Part], shares: Sequence[float], seed: int) -> dict[str, Part]:
-    """Train, validation and test splits, these shares of all items, stratified by class and shuffled."""
+def pooled(parts: dict[str, Part], source: dict[str, Any], shares: Sequence[float], seed: int) -> dict[str, Part]:
+    """These shares of all items of a published data set, drawn anew. Raises ValueError for own data."""
+    if not source["sizes"]:
+        raise ValueError("prepare.pooled: own data has splits by class, group or time already; allowed: null")
     x, y = (np.concatenate(arrays) for arrays in zip(*parts.values(), strict=True))
-    sizes = [round(share * len(y)) for share in shares]
-    sizes[0] -= max(0, sum(sizes) - len(y))
-    taken = stratified(y, sizes, seed)
-    return {name: (x[rows], y[rows]) for name, rows in zip(DRAWN, taken, strict=True)}
+    return divide({"train": (x, y)}, seed, shares=dict(zip(DRAWN, shares, strict=True)))
 
 
 def of(parts: dict[str, Part], source: dict[str, Any], groups: np.ndarray | None, seed: int) -> dict[str, Part]:
@@ -109,7 +108,9 @@ def groups(folder: Path) -> np.ndarray | None:
     return storage.map_array(file) if file.exists() else None
 
 
-def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) -> dict[str, Part]:
+def divide(
+    parts: dict[str, Part], seed: int, groups: np.ndarray | None = None, shares: dict[str, float] = DRAWN
+) -> dict[str, Part]:
     """Splits of data that brings some or none: those that it lacks are drawn from its training part, stratified by
     class, and all are shuffled. Rows of one of the `groups` [N] come into the same split; without groups, equal rows
     do.
@@ -118,8 +119,8 @@ def divide(parts: dict[str, Part], seed: int, groups: np.ndarray | None = None) 
     names = [name for name in DRAWN if name == "train" or name not in parts]
     first = first_equal(images if groups is None else groups)
     alone = np.flatnonzero(first == np.arange(len(first)))
-    total = sum(DRAWN[name] for name in names)
-    sizes = [max(1, round(DRAWN[name] / total * len(alone))) for name in names[1:]]
+    total = sum(shares[name] for name in names)
+    sizes = [max(1, round(shares[name] / total * len(alone))) for name in names[1:]]
     sizes.insert(0, len(alone) - sum(sizes))
     taken = stratified(labels[alone], sizes, seed)
     rows = {name: np.flatnonzero(np.isin(first, alone[chosen])) for name, chosen in zip(names, taken, strict=True)}

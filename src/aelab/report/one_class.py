@@ -14,8 +14,6 @@ from aelab.report.formatting import SCORES, grid
 from aelab.report.metric_specs import number
 from aelab.report.results import Item, Results
 
-BEST = ("error", "sap", "nap")  # the scores of RaPP's tables
-
 
 @dataclass(frozen=True)
 class Group:
