@@ -40,7 +40,7 @@ def test_a_convolution_has_what_its_words_say(words, kind, stride, padding, kern
     assert (found[0].stride, found[0].padding, found[0].kernel_size) == ((stride,) * 2, (padding,) * 2, (kernel,) * 2)
 
 
-CONVOLUTION = "k<kernel>, s<stride>, p<padding>, linear, relu, sigmoid, tanh, silu, each once"
+CONVOLUTION = "k<kernel>, s<stride>, p<padding>, linear, relu, leaky_relu, sigmoid, tanh, silu, each once"
 
 
 @pytest.mark.parametrize(
