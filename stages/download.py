@@ -13,7 +13,10 @@ def download(job: stage.Job) -> None:
     dataset, settings = params.load("data", "download")
     with tracking.track(job, dataset.name) as recorder:
         recorder.params({"data": {key: value for key, value in vars(dataset).items() if value}})
-        kept = own.keep(dataset, job.out) if dataset.path else published.keep(dataset.name, settings.mirrors, job.out)
+        if dataset.path:
+            kept = own.keep(dataset, job.out)
+        else:
+            kept = published.keep(dataset.name, settings.mirrors, job.out, dataset.draw)
         storage.save_json(job.out / "meta.json", kept)
 
 

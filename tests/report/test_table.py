@@ -84,6 +84,18 @@ def test_a_stack_is_held_against_the_control_with_every_budget(results):
     assert lines(results, "| stack_ae¹ ")[1].endswith("| -2.00 (-4.79 to +0.79) | 99.0 | not decided |")
 
 
+def test_support_vector_machines_stand_beside_the_stacks(results):
+    assert "SVM" not in markdown.markdown(results)
+    found = {"test_error": 0.12, "validation_error": 0.1, "chosen": "gamma 0.1, C 3", "tried": {"a": 0.1, "b": 0.2}}
+    results.baselines["svm"] = {"rbf": found | {"rows": 1200, "support_vectors": 1034}}
+    assert table.summary(results)["svm_rbf"] == {"test_error/all": 0.12}
+    text = markdown.markdown(results)
+    row = "| *SVM, rbf kernel* | 12.00 | 7.00 to 19.81 | n/a | n/a | n/a | n/a |"
+    assert text.count(row) == 1, "only with all labels"
+    assert "SVM, rbf kernel: gamma 0.1, C 3, of 2 tried, with an error of 10.00% on validation images" in text
+    assert "fitted anew to training and validation images, 1,200, of which it keeps 1,034." in text
+
+
 def test_three_seeds_of_a_stack_that_differ_leave_few_degrees_of_freedom(results):
     # differences of -1, -5 and -9 points: the seeds' t of 2 degrees of freedom is 4.30 sqrt(0.0016 / 3) = 0.0994
     for name, shares in (("stack_ae", [0.29, 0.25, 0.21]), ("stack_random", [0.30, 0.30, 0.30])):

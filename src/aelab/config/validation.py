@@ -27,7 +27,10 @@ def check(schema: type, values: Any, where: str) -> Any:
     check_known(values, keys(schema), where)
     hints, checked = typing.get_type_hints(schema), {}
     for field in dataclasses.fields(schema):
-        if field.name in values:
+        inner = _block(hints[field.name])
+        if inner and field.name in values and not (values[field.name] is None and inner is not hints[field.name]):
+            checked[field.name] = check(inner, values[field.name], f"{where}.{field.name}")
+        elif field.name in values:
             adapter = TypeAdapter(hints[field.name], config=ConfigDict(strict=True, allow_inf_nan=False))
             try:
                 checked[field.name] = adapter.validate_python(_plain(values[field.name]))
@@ -54,6 +57,12 @@ def check_known(block: Mapping[str, Any], allowed: list[str], where: str) -> Non
 def keys(schema: type) -> list[str]:
     """The names of the fields of a dataclass."""
     return [field.name for field in dataclasses.fields(schema)]
+
+
+def _block(hint: Any) -> type | None:
+    """The dataclass of a field that holds a block of keys, or a block or null."""
+    kinds = [kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type)]
+    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from aelab.evaluation import (
     forecasts,
     reconstruction,
     supervised,
+    svm,
     uses,
 )
 from aelab.evaluation.context import EvalContext, Metrics
@@ -74,6 +75,8 @@ def everything(context: EvalContext) -> tuple[dict[str, Any], dict[str, np.ndarr
         learned = learners(context, pca)
         result["learners"] = {"test": learned.test, "validation": learned.validation}
         pictures |= {name: wrong.numpy().astype(np.uint8) for name, wrong in learned.per_image.items()}
+    if sizes.svm and context.labelled:
+        result["svm"] = svm.evaluate(data, sizes.svm)
     if context.asks("representation"):
         pictures |= queries(context, pca)
     if data.test.x.dim() == 3:

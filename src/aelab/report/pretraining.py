@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aelab.report.formatting import NA, cell, gap, grid, name, number, ranked
-from aelab.report.results import Item, Results
+from aelab.report.results import Item, Results, spoken
 from aelab.report.statistics import paired, share_interval
 
 BETTER, WORSE, OPEN, CONTROL = "better", "worse", "not decided", "the control"
@@ -54,9 +54,45 @@ def section(results: Results) -> list[str]:
         items = [item for item in results.stacks if metric in item.metrics]
         rows = []
         for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
-            bounds = " to ".join(number(bound, metric) for bound in share_interval(item.mean(metric), n))
             result = pretraining(results, item, metric)
             marked = name(results, item, "classification", "health")
-            rows.append([marked, text, bounds, result.against, result.difference, result.df, result.word])
+            rows.append(
+                [
+                    marked,
+                    text,
+                    interval(item.mean(metric), n),
+                    result.against,
+                    result.difference,
+                    result.df,
+                    result.word,
+                ]
+            )
+        rows += machines(results) if budget == "all" else []
         parts += [f"### {labels:,} labels" + (" (all)" if budget == "all" else ""), grid(head, rows)]
+    parts += [said(results)] if results.machines else []
     return parts if results.stacks else []
+
+
+def machines(results: Results) -> list[list[str]]:
+    """The rows of support vector machines."""
+    metric, n = "test_error/all", results.baselines["test_images"]
+    return [
+        [f"*{spoken(kernel)}*", number(found["test_error"], metric), interval(found["test_error"], n), *[NA] * 4]
+        for kernel, found in results.machines.items()
+    ]
+
+
+def said(results: Results) -> str:
+    """How the support vector machines were chosen."""
+    metric = "test_error/all"
+    return "\n".join(
+        f"{spoken(kernel)}: {found['chosen']}, of {len(found['tried'])} tried, with an error of "
+        f"{number(found['validation_error'], metric)}% on validation images; fitted anew to training and validation "
+        f"images, {found['rows']:,}, of which it keeps {found['support_vectors']:,}."
+        for kernel, found in results.machines.items()
+    )
+
+
+def interval(error: float, n: int) -> str:
+    """Wilson's 95% interval of an error on n images."""
+    return " to ".join(number(bound, "test_error/all") for bound in share_interval(error, n))

@@ -20,7 +20,9 @@ SPOKEN = {
     "mean": "mean or most frequent value",
     "neighbours": "nearest rows",
     "interpolation": "straight line",
-}  # filters
+    "rbf": "SVM, rbf kernel",
+    "poly": "SVM, polynomial kernel",
+}  # filters and other baselines
 PREVIEW_NOISE = "impulse 0.05"  # of the noisy validation images that a net reconstructs while it trains
 HIDING = ("masking", "span")  # noises that hide cells of tables and series
 SIZES = (4, 32)  # numbers per code: the upper ends of the groups within which models are compared
@@ -173,6 +175,11 @@ class Results:
     @property
     def stacks(self) -> list[Item]:
         return [item for item in self.items.values() if item.is_stack]
+
+    @property
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """Support vector machines by their kernel, as evaluation.svm found them."""
+        return self.baselines.get("svm", {})
 
     @property
     def budgets(self) -> dict[str, int]:

@@ -66,8 +66,10 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def summary(results: Results) -> dict[str, dict[str, float]]:
-    """The headline metrics of each item, means over replicates; those that do not apply are absent."""
-    return {
+    """The headline metrics of each item, means over replicates; those that do not apply are absent. With the errors of
+    support vector machines."""
+    machines = {f"svm_{kernel}": {"test_error/all": found["test_error"]} for kernel, found in results.machines.items()}
+    return machines | {
         item.name: {
             metric: round(item.mean(metric), 4)
             for metric in item.metrics

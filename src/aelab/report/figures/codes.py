@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aelab.report.figures.selection import select
+from aelab.report.figures import selection
 from aelab.report.figures.style import TEN, TITLE, grid_of
 from aelab.report.results import Results
 from aelab.report.settings import Compare
@@ -17,7 +17,9 @@ POINTS = 1500  # codes per panel
 
 
 def codes(results: Results, settings: Compare) -> Figure:
-    """2-D codes of test images by class: PCA beside autoencoders."""
+    """2-D codes of test images by class: PCA, and LDA if there is one, beside autoencoders."""
+    able = selection.HOLDS["codes"]
+    lda = [item for item in results.models if item.about["config"].get("directions") == "lda" and able(results, item)]
     pictures, names = results.pictures, results.data["classes"]
     result = [
         (
@@ -31,7 +33,7 @@ def codes(results: Results, settings: Compare) -> Figure:
                 item.arrays["codes"],
                 item.arrays["labels"],
             )
-            for item in select(results, settings, "codes")
+            for item in [*lda, *selection.select(results, settings, "codes")]
         ),
     ]
     numbered = _numbered(names)
@@ -69,7 +71,7 @@ NUMBERS = ("first", "second", "third")
 def codes_3d(results: Results, settings: Compare) -> Figure | None:
     """3-D codes of test images by class: in space, and from three sides."""
     names = results.data["classes"]
-    items = select(results, settings, "codes_3d")
+    items = selection.select(results, settings, "codes_3d")
     if not items:
         return None
     tall = 7.9  # inches per model

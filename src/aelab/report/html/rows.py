@@ -117,6 +117,8 @@ def baselines(results: Results) -> dict[str, dict[str, float]]:
     result |= {name: {"next_step_mse": value} for name, value in results.baselines.get("next_step", {}).items()}
     for name, measured in results.baselines.get("anomaly", {}).items():
         result[name] = {metric: value for metric, value in measured.items() if metric != "validation"}
+    for kernel, found in results.machines.items():
+        result[spoken(kernel)] = {"test_error/all": found["test_error"]}
     for name, curve in results.baselines.get("compression", {}).items():
         known = {metric: value for metric, value in curve.items() if metric != "points" and not math.isnan(value)}
         result |= {name: result.get(name, {}) | known} if known else {}
