@@ -4,7 +4,8 @@ python docs/studies.py [NAME ...]     writes docs/studies/<name>.md, of all stud
                                       of docs/studies/README.md, and docs/tutorials.md
 
 page.yaml holds title, source, intro, sections, differs, cost. A section has a heading, a text, rows of its table
-(`table`), a heading of comparison.md to copy what follows it (`copied`), names of figures, and a text `after` them.
+(`table`), a heading of comparison.md to copy what follows it (`copied`), a part that docs/vincent2008.py makes
+(`made`), names of figures, and a text `after` them. A study without a params.yaml is a page about several: <name>_*.
 A row has `what`, `value`, `printed`, and what decides it: `within` (a number, or a share as 10%), `at_most`, or none.
 A value is <entry>:<metric>, <entry>:train/<term>@<epoch> (or validation/), or <net>*:auroc/<score> (the mean over the
 entries whose names begin so). <study>/ before it names another study; in docs/tutorials.yaml a value without it is that
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vincent2008
 from ruamel.yaml import YAML
 
 from aelab.data import storage
@@ -203,18 +205,17 @@ def page(name: str) -> str:
         f"# {about['title']}",
         f"*{about['source'].strip()}*",
         filled(about["intro"], name),
-        f"    aelab repro studies/{name}",
+        f"    aelab repro studies/{name}{'' if (STUDIES / name / 'params.yaml').exists() else '_*'}",
         "Printed: by the source. Here: mean ± standard deviation over seeds, on test images that no learning stage has "
         "seen, unless it says a loss of training.",
     ]
     if not has_run(STUDIES / name):
-        return (
-            "\n\n".join([*parts[:4], f"Not run yet. Settings: [params.yaml](../../studies/{name}/params.yaml)."]) + "\n"
-        )
+        return "\n\n".join([*parts[:4], "Not run yet. " + sources(name)]) + "\n"
     for section in about["sections"]:
         parts += [f"## {section['heading']}", filled(section.get("text", ""), name)]
         parts += [table(section["table"], name)] if "table" in section else []
         parts += [copied(name, section["copied"])] if "copied" in section else []
+        parts += [vincent2008.PARTS[section["made"]]()] if "made" in section else []
         for figure in section.get("figures", []):
             other, _, file = figure.rpartition("/")
             if other and not has_run(STUDIES / other):
@@ -225,11 +226,19 @@ def page(name: str) -> str:
         parts.append(filled(section.get("after", ""), name))
     parts += ["## What differs", "\n".join(f"- {filled(line, name)}" for line in about["differs"])]
     parts += ["## Cost", filled(about["cost"], name)]
-    parts.append(
-        f"Settings: [params.yaml](../../studies/{name}/params.yaml); all numbers: "
-        f"[comparison.md](../../studies/{name}/metrics/comparison.md). Code {version(name)}."
-    )
+    parts.append(sources(name))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def sources(name: str) -> str:
+    """Where the settings and the numbers of a study stand."""
+    if not (STUDIES / name / "params.yaml").exists():
+        return f"Settings: params.yaml in each studies/{name}_*; all numbers: metrics/comparison.md there."
+    settings = f"Settings: [params.yaml](../../studies/{name}/params.yaml)"
+    if not has_run(STUDIES / name):
+        return f"{settings}."
+    numbers = f"[comparison.md](../../studies/{name}/metrics/comparison.md)"
+    return f"{settings}; all numbers: {numbers}. Code {version(name)}."
 
 
 def verdict_of(claim: str) -> str:
@@ -257,8 +266,9 @@ def tutorials() -> str:
 
 
 def has_run(study: Path) -> bool:
-    """Whether its last stage has."""
-    return (study / "metrics" / "summary.json").exists()
+    """Whether its last stage has; of several studies, one of them."""
+    name = study.name if (study / "params.yaml").exists() else f"{study.name}_*"
+    return any(STUDIES.glob(f"{name}/metrics/summary.json"))
 
 
 def index() -> str:

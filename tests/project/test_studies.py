@@ -49,10 +49,11 @@ def committed(tmp_path_factory):
 def made(committed, monkeypatch):
     """The functions of docs/studies.py, in the project as committed."""
     monkeypatch.chdir(committed)
+    monkeypatch.syspath_prepend("docs")
     return runpy.run_path("docs/studies.py")
 
 
-@names(RUN)
+@names(STUDIES)
 def test_its_page_is_that_of_its_results(made, study):
     text = Path("docs/studies", f"{study.name}.md").read_text(encoding="utf-8")
     assert made["page"](study.name) == text, "run `python docs/studies.py`"
