@@ -135,7 +135,6 @@ def section(results: Results) -> list[str]:
         for item in result
     ]
     head = ["question", "answer", "test", "by", "95% interval", "ties", "baseline", "parameters"]
-    registered = ", ".join(
-        f"{item.item.name} as `{'`, `'.join(item.registered)}`" for item in result if item.registered
-    )
-    return ["## Answers", WORDS, grid(head, rows), f"In MLflow's registry: {registered}."]
+    registered = [f"{item.item.name} as `{'`, `'.join(item.registered)}`" for item in result if item.registered]
+    registry = [f"In MLflow's registry: {', '.join(registered)}."] if registered else []
+    return ["## Answers", WORDS, grid(head, rows), *registry]

@@ -49,6 +49,8 @@ def markdown(results: Results) -> str:
 
 
 def _reconstruction(results: Results) -> list[str]:
+    if not results.rebuilding:
+        return []
     parts = [
         "## Reconstruction",
         "By latent dimension: a larger one is an easier task. sse: squared error per image; PCA: sse of PCA of the "
@@ -95,6 +97,8 @@ def _representation(results: Results) -> list[str]:
     ]
     for item, cells in zip(results.models, ranked(results.models, columns), strict=True):
         rows.append([name(results, item, "representation", "health"), cell(item, "latent_dim"), *cells])
+    if not rows:
+        return []
     return [
         "## Representation",
         "Quality of the codes. linear probe, kNN: test accuracy in % of a linear classifier and of the nearest "
