@@ -54,8 +54,8 @@ class Cell:
     error: float
     margin: float
 
-    def over(self, other: Cell) -> bool:
-        """Whether the intervals overlap."""
+    def overlaps(self, other: Cell) -> bool:
+        """Whether their intervals do."""
         return abs(self.error - other.error) <= self.margin + other.margin
 
     def __str__(self) -> str:
@@ -137,7 +137,7 @@ def leading(row: Sequence[Cell | None]) -> list[bool]:
     """Which cells of a row are best, or not to be told from the best: those that the paper prints bold."""
     known = [each for each in row if each]
     best = min(known, key=lambda each: each.error, default=None)
-    return [bool(each and best and each.over(best)) for each in row]
+    return [bool(each and best and each.overlaps(best)) for each in row]
 
 
 def table() -> str:
