@@ -56,17 +56,8 @@ def section(results: Results) -> list[str]:
         for item, (text,) in zip(items, ranked(items, (metric,)), strict=True):
             result = pretraining(results, item, metric)
             marked = name(results, item, "classification", "health")
-            rows.append(
-                [
-                    marked,
-                    text,
-                    interval(item.mean(metric), n),
-                    result.against,
-                    result.difference,
-                    result.df,
-                    result.word,
-                ]
-            )
+            bounds = interval(item.mean(metric), n)
+            rows.append([marked, text, bounds, result.against, result.difference, result.df, result.word])
         rows += machines(results) if budget == "all" else []
         parts += [f"### {labels:,} labels" + (" (all)" if budget == "all" else ""), grid(head, rows)]
     parts += [said(results)] if results.machines else []
