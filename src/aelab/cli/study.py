@@ -1,8 +1,8 @@
 """Studies: the same stages on other settings or data, each a DVC subrepo in studies/<name>.
 
 A study has its own params.yaml, and a dvc.yaml made from the one at the top. It shares the code, DVC's cache and the
-MLflow store, where it is an experiment of its own. The results of `evaluate` and `compare` are files in git, so that
-they outlive the cache.
+MLflow store, where it is an experiment of its own. The results of `evaluate` and `compare`, but for the report, are
+files in git, so that they outlive the cache.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ UP = "../../"
 NAME = re.compile(r"[a-z]\w*")
 GROUPS = ("models", "stacks", "narrow_stacks", "unrolled")  # the entries of params.yaml
 SHARED = re.compile(r"(?<![\w./-])(stages/|src/|versions\.lock)")  # what the stages of all studies read
-# outs whose files belong into git, not only into DVC's cache: small, and what people read
+# outs whose files belong into git, not only into DVC's cache: small, and what people read; the
+# report is large, and all in it stands in the others
 KEPT = {
     "outs:\n        - data/evaluate/${key}\n": "outs:\n        - data/evaluate/${key}: {cache: false}\n",
-    "- metrics/report.html\n": "- metrics/report.html: {cache: false}\n",
     "- metrics/tracked.jsonl\n": "- metrics/tracked.jsonl: {cache: false}\n",
 }
-IGNORED = "/data/*\n!/data/evaluate\n/logs\n"  # what git does not hold
+IGNORED = "/data/*\n!/data/evaluate\n/metrics/report.html\n/logs\n"  # what git does not hold
 
 
 def new(name: str, entries: Sequence[str]) -> Path:
